@@ -35,6 +35,12 @@ pub enum CipherError {
         /// Octets given.
         got: usize,
     },
+    /// The number has a high half that is authenticated without being sent, and the header is not ESP's.
+    #[error("a 64-bit sequence number goes with an ESP header of 8 octets, not with one of {got}")]
+    EsnHeaderLength {
+        /// Octets of header given.
+        got: usize,
+    },
     /// The ICV is wrong: the packet is forged, damaged, or protected by another key.
     #[error("the integrity check failed")]
     IntegrityCheck,
@@ -118,14 +124,14 @@ pub trait PacketCipher: Send + Sync {
     /// for the ICV.
     ///
     /// # Errors
-    /// [`CipherError::PacketLength`], and then the buffer is untouched.
+    /// [`CipherError::PacketLength`] and [`CipherError::EsnHeaderLength`]. After either the buffer is untouched.
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError>;
 
     /// Checks the ICV and decrypts the text in place. The text lies at `header_len + iv_len` and ends
     /// `icv_len` before the end.
     ///
     /// # Errors
-    /// [`CipherError::PacketLength`] and [`CipherError::IntegrityCheck`]. After either the text's octets are
-    /// unspecified, and none of them is plain text.
+    /// [`CipherError::PacketLength`], [`CipherError::EsnHeaderLength`] and [`CipherError::IntegrityCheck`].
+    /// After any the text's octets are unspecified, and none of them is plain text.
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError>;
 }

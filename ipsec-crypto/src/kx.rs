@@ -4,16 +4,10 @@ use crate::random::{RandomError, SecureRandom};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use ipsec_types::{SecretBytes, code_points};
+use ipsec_types::SecretBytes;
 use thiserror::Error;
 
-code_points! {
-    /// A key exchange method: transform type 4 (KE), and 6 to 12 (ADDKE1 to ADDKE7).
-    pub struct KeMethod(u16) {
-        /// Curve25519 (RFC 8031).
-        CURVE25519 = 31, "Curve25519";
-    }
-}
+pub use ikev2_wire::codes::KeMethod;
 
 /// Why a key exchange did not give a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]

@@ -1,14 +1,23 @@
 //! Pseudorandom functions (RFC 7296 §2.13) and prf+ over them.
 
+use alloc::vec::Vec;
 use core::fmt::Debug;
-use ipsec_types::code_points;
+use thiserror::Error;
 
-code_points! {
-    /// A pseudorandom function: transform type 2 (PRF).
-    pub struct PrfId(u16) {
-        /// HMAC-SHA2-256 (RFC 4868).
-        HMAC_SHA2_256 = 5, "PRF_HMAC_SHA2_256";
-    }
+pub use ikev2_wire::codes::PrfId;
+
+/// Why prf+ gave nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum PrfError {
+    /// More was asked for than 255 times the PRF's output, where prf+ ends (RFC 7296 §2.13).
+    #[error("prf+ gives at most {max} octets, not {wanted}")]
+    OutputLength {
+        /// Octets that the PRF can give.
+        max: usize,
+        /// Octets asked for.
+        wanted: usize,
+    },
 }
 
 /// A pseudorandom function.
@@ -24,8 +33,42 @@ pub trait PrfAlgorithm: Send + Sync + Debug {
 
     /// `prf(key, parts[0] | parts[1] | …)` into `output`, whose length is [`PrfAlgorithm::output_len`]. A key
     /// may have any length.
+    ///
+    /// A shorter buffer gets the result's first octets; of a longer one the rest is left as it is.
     fn compute(&self, key: &[u8], parts: &[&[u8]], output: &mut [u8]);
 }
 
 /// The longest output of any PRF, in octets.
 pub const MAX_PRF_OUTPUT: usize = 64;
+
+/// `prf+(key, seed[0] | seed[1] | …)`, as many octets as `output` holds (RFC 7296 §2.13).
+///
+/// ```text
+/// prf+(K, S) = T1 | T2 | …        T1 = prf(K, S | 0x01)        Tn = prf(K, Tn-1 | S | n)
+/// ```
+///
+/// # Errors
+/// [`PrfError::OutputLength`] beyond 255 blocks, and then `output` is untouched.
+pub fn prf_plus(
+    prf: &dyn PrfAlgorithm,
+    key: &[u8],
+    seed: &[&[u8]],
+    output: &mut [u8],
+) -> Result<(), PrfError> {
+    let block_len = prf.output_len();
+    let max = block_len.saturating_mul(usize::from(u8::MAX));
+    if output.len() > max {
+        return Err(PrfError::OutputLength { max, wanted: output.len() });
+    }
+    let mut previous: &[u8] = &[];
+    for (number, block) in (1..=u8::MAX).zip(output.chunks_mut(block_len.max(1))) {
+        let number = [number];
+        let mut parts = Vec::with_capacity(seed.len().saturating_add(2));
+        parts.push(previous);
+        parts.extend_from_slice(seed);
+        parts.push(&number);
+        prf.compute(key, &parts, block);
+        previous = block;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Combined-mode ciphers with an explicit IV of eight octets, in ESP (RFC 4106) and in IKE's SK payload
+//! (RFC 5282): nonce = salt | IV, additional authenticated data = the header.
+
+use super::packet::{Parts, Shape, esn_header, high_half};
+use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
+use aead::array::Array;
+use aead::array::typenum::Unsigned;
+use aead::{AeadInOut, KeyInit, KeySizeUser};
+use alloc::boxed::Box;
+use core::fmt;
+use core::marker::PhantomData;
+use ipsec_types::algorithm::CipherSuite;
+use ipsec_types::sa::SaKeys;
+use ipsec_types::{EncrId, IntegId};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Octets of the explicit IV. The salt is the rest of the nonce.
+const IV_LEN: usize = 8;
+
+/// Packets protected by the combined-mode cipher `A`.
+///
+/// Key, salt and ICV have the lengths that `A` gives them. The IV is the packet's number, which never repeats
+/// under a key; it need not be unpredictable (RFC 4106 §3.1).
+pub(super) struct Aead<A> {
+    suite: CipherSuite,
+    limits: UsageLimits,
+    cipher: PhantomData<fn() -> A>,
+}
+
+impl<A> Aead<A> {
+    pub(super) const fn new(encr: EncrId, key_bits: Option<u16>, limits: UsageLimits) -> Self {
+        Self { suite: CipherSuite { encr, key_bits, integ: IntegId::NONE }, limits, cipher: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for Aead<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Aead({})", self.suite)
+    }
+}
+
+impl<A: KeySizeUser + AeadInOut> Aead<A> {
+    const KEY_LEN: usize = A::KeySize::USIZE;
+    const SALT_LEN: usize = A::NonceSize::USIZE - IV_LEN;
+}
+
+impl<A> CipherAlgorithm for Aead<A>
+where
+    A: KeyInit + AeadInOut + ZeroizeOnDrop + Send + Sync + 'static,
+{
+    fn suite(&self) -> CipherSuite {
+        self.suite
+    }
+
+    fn encr_key_len(&self) -> usize {
+        Self::KEY_LEN + Self::SALT_LEN
+    }
+
+    fn salt_len(&self) -> usize {
+        Self::SALT_LEN
+    }
+
+    fn integ_key_len(&self) -> usize {
+        0
+    }
+
+    fn for_ike(&self) -> bool {
+        true
+    }
+
+    fn with_keys(&self, keys: &SaKeys) -> Result<Box<dyn PacketCipher>, CipherError> {
+        if !keys.integ.is_empty() {
+            return Err(CipherError::KeyLength { expected: 0, got: keys.integ.len() });
+        }
+        let error = CipherError::KeyLength { expected: self.encr_key_len(), got: keys.encr.len() };
+        let (key, salt) = keys.encr.as_slice().split_at_checked(Self::KEY_LEN).ok_or(error)?;
+        if salt.len() != Self::SALT_LEN {
+            return Err(error);
+        }
+        let aead = A::new_from_slice(key).map_err(|_| error)?;
+        let mut nonce = Array::default();
+        for (octet, salt) in nonce.iter_mut().zip(salt) {
+            *octet = *salt;
+        }
+        Ok(Box::new(Keyed { aead, nonce, limits: self.limits }))
+    }
+}
+
+/// The nonce of a packet.
+type Nonce<A> = aead::Nonce<A>;
+
+/// An expanded key with its salt.
+struct Keyed<A: AeadInOut> {
+    aead: A,
+    /// The salt, and zeros where the IV goes.
+    nonce: Nonce<A>,
+    limits: UsageLimits,
+}
+
+impl<A: AeadInOut> Drop for Keyed<A> {
+    fn drop(&mut self) {
+        self.nonce.as_mut_slice().zeroize();
+    }
+}
+
+impl<A: AeadInOut> Keyed<A> {
+    const SHAPE: Shape = Shape { iv_len: IV_LEN, icv_len: A::TagSize::USIZE, block_len: 1 };
+
+    fn nonce(&self, iv: [u8; IV_LEN]) -> Nonce<A> {
+        let mut nonce = self.nonce.clone();
+        if let Some(end) = nonce.as_mut_slice().last_chunk_mut() {
+            *end = iv;
+        }
+        nonce
+    }
+}
+
+/// Gives `work` the additional authenticated data: the header, with the high half of a 64-bit sequence number
+/// between its two fields (RFC 4106 §5).
+fn with_aad<T>(
+    header: &[u8],
+    number: PacketNumber,
+    work: impl FnOnce(&[u8]) -> Result<T, CipherError>,
+) -> Result<T, CipherError> {
+    if !number.high_in_icv {
+        return work(header);
+    }
+    let [s0, s1, s2, s3, l0, l1, l2, l3] = *esn_header(header)?;
+    let [h0, h1, h2, h3] = high_half(number);
+    work(&[s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3])
+}
+
+impl<A: AeadInOut + Send + Sync> PacketCipher for Keyed<A> {
+    fn iv_len(&self) -> usize {
+        Self::SHAPE.iv_len
+    }
+
+    fn icv_len(&self) -> usize {
+        Self::SHAPE.icv_len
+    }
+
+    fn block_len(&self) -> usize {
+        Self::SHAPE.block_len
+    }
+
+    fn limits(&self) -> UsageLimits {
+        self.limits
+    }
+
+    fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
+        let too_long = CipherError::PacketLength { got: packet.len() };
+        let Parts { header, iv, text, icv } = Self::SHAPE.cut(header_len, packet)?;
+        let iv_octets = number.value.to_be_bytes();
+        let nonce = self.nonce(iv_octets);
+        let tag = with_aad(header, number, |aad| {
+            self.aead.encrypt_inout_detached(&nonce, aad, text.into()).map_err(|_| too_long)
+        })?;
+        iv.copy_from_slice(&iv_octets);
+        icv.copy_from_slice(&tag);
+        Ok(())
+    }
+
+    fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
+        let length = CipherError::PacketLength { got: packet.len() };
+        let Parts { header, iv, text, icv } = Self::SHAPE.cut(header_len, packet)?;
+        let nonce = self.nonce(<[u8; IV_LEN]>::try_from(&*iv).map_err(|_| length)?);
+        let tag = aead::Tag::<A>::try_from(&*icv).map_err(|_| length)?;
+        with_aad(header, number, |aad| {
+            // The ICV is checked over the cipher text, in constant time, before anything is decrypted.
+            self.aead
+                .decrypt_inout_detached(&nonce, aad, text.into(), &tag)
+                .map_err(|_| CipherError::IntegrityCheck)
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Where the parts of a packet lie, and what stands for them in the integrity check (RFC 4303 §2,
+//! RFC 7296 §3.14).
+
+use crate::cipher::{CipherError, PacketNumber};
+
+/// The lengths that a cipher gives to a packet, in octets.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) iv_len: usize,
+    pub(super) icv_len: usize,
+    pub(super) block_len: usize,
+}
+
+/// A packet cut into its parts.
+pub(super) struct Parts<'a> {
+    pub(super) header: &'a [u8],
+    pub(super) iv: &'a mut [u8],
+    pub(super) text: &'a mut [u8],
+    pub(super) icv: &'a mut [u8],
+}
+
+impl Shape {
+    /// Cuts `packet`. An error leaves it as it is.
+    pub(super) fn cut(self, header_len: usize, packet: &mut [u8]) -> Result<Parts<'_>, CipherError> {
+        let error = CipherError::PacketLength { got: packet.len() };
+        let (header, rest) = packet.split_at_mut_checked(header_len).ok_or(error)?;
+        let (iv, rest) = rest.split_at_mut_checked(self.iv_len).ok_or(error)?;
+        let text_len = rest.len().checked_sub(self.icv_len).ok_or(error)?;
+        if !text_len.is_multiple_of(self.block_len) {
+            return Err(error);
+        }
+        let (text, icv) = rest.split_at_mut_checked(text_len).ok_or(error)?;
+        Ok(Parts { header, iv, text, icv })
+    }
+}
+
+/// The high half of a sequence number as it enters an integrity check (RFC 4303 §2.2.1).
+pub(super) const fn high_half(number: PacketNumber) -> [u8; 4] {
+    let [a, b, c, d, ..] = number.value.to_be_bytes();
+    [a, b, c, d]
+}
+
+/// Refuses a number with an implied high half where the header is not ESP's eight octets.
+pub(super) fn esn_header(header: &[u8]) -> Result<&[u8; 8], CipherError> {
+    header.try_into().map_err(|_| CipherError::EsnHeaderLength { got: header.len() })
+}
