@@ -5,6 +5,7 @@ use crate::codes::{
     EncrId, IntegId, KeMethod, PrfId, ProtocolId, SequenceNumbersId, TransformAttribute, TransformName,
     TransformType,
 };
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -56,7 +57,7 @@ pub struct Transform {
     /// Every attribute that is not the first well-formed Key Length: unknown ones, and a Key Length given
     /// twice or in the long format. A transform that has any is not one that this document knows, and is to
     /// be passed over (RFC 7296 §3.3.6).
-    pub other_attributes: Vec<Attribute>,
+    pub other_attributes: Vec<Attribute<'static>>,
 }
 
 impl Transform {
@@ -127,22 +128,49 @@ impl fmt::Display for Transform {
     }
 }
 
-/// An attribute of a transform, owned (RFC 7296 §3.3.5).
+/// An attribute of a transform (RFC 7296 §3.3.5).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Attribute {
+pub struct Attribute<'a> {
     /// The type, 15 bits; a larger number cannot be encoded.
     pub ty: TransformAttribute,
     /// The value.
-    pub value: AttributeValue,
+    pub value: AttributeValue<'a>,
 }
 
 /// The value of an attribute, by its format.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum AttributeValue {
+pub enum AttributeValue<'a> {
     /// Type and value (TV): two octets.
     Short(u16),
     /// Type, length and value (TLV): at most 65,535 octets.
-    Long(Vec<u8>),
+    Long(Cow<'a, [u8]>),
+}
+
+impl Attribute<'_> {
+    /// A Key Length in bits.
+    #[must_use]
+    pub const fn key_length(bits: u16) -> Attribute<'static> {
+        Attribute { ty: TransformAttribute::KEY_LENGTH, value: AttributeValue::Short(bits) }
+    }
+
+    /// The bits of a Key Length in the short format, the only one it may have.
+    #[must_use]
+    pub const fn as_key_length(&self) -> Option<u16> {
+        match (self.ty, &self.value) {
+            (TransformAttribute::KEY_LENGTH, AttributeValue::Short(bits)) => Some(*bits),
+            _ => None,
+        }
+    }
+
+    /// The same attribute, owning its octets.
+    #[must_use]
+    pub fn into_owned(self) -> Attribute<'static> {
+        let value = match self.value {
+            AttributeValue::Short(value) => AttributeValue::Short(value),
+            AttributeValue::Long(value) => AttributeValue::Long(Cow::Owned(value.into_owned())),
+        };
+        Attribute { ty: self.ty, value }
+    }
 }
 
 #[cfg(test)]
