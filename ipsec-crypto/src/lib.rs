@@ -57,6 +57,8 @@ pub mod prf;
 pub mod provider;
 pub mod random;
 pub mod rustcrypto;
+#[cfg(test)]
+mod test_vectors;
 
 pub use cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
 pub use kx::{KeMethod, KeyExchangeMethod, KxError, KxResponse, PendingKeyExchange};

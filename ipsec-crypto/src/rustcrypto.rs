@@ -41,7 +41,7 @@ const fn gcm_16<C>(key_bits: u16) -> Gcm16<C> {
 }
 
 const fn cbc_sha256<C>(key_bits: u16) -> EncryptThenMac<Cbc<C>, HmacSha256> {
-    EncryptThenMac::new(EncrId::AES_CBC, Some(key_bits), IntegId::HMAC_SHA2_256_128, limits::AES_HMAC)
+    EncryptThenMac::new(EncrId::AES_CBC, Some(key_bits), IntegId::HMAC_SHA2_256_128, limits::AES_CBC_HMAC)
 }
 
 /// ENCR_AES_GCM_16 with a 128-bit key (RFC 4106, RFC 5282).

@@ -60,8 +60,8 @@ impl<C: Curve> Group for Ecp<C> {
         [point.x().as_slice(), point.y().as_slice()].concat()
     }
 
-    /// Both coordinates must be below the prime, and the point on the curve (RFC 5903 §9, NIST SP 800-56A
-    /// §5.6.2.3.3); x | y has no room for the point at infinity.
+    /// The point must lie on the curve (RFC 6989 §2.3), and both coordinates below the prime. No x | y stands for the
+    /// point at infinity.
     fn parse(octets: &[u8]) -> Option<PublicKey<C>> {
         let (x, y) = octets.split_at_checked(octets.len() / 2)?;
         let x = FieldBytes::<C>::try_from(x).ok()?;

@@ -1,0 +1,238 @@
+//! Key exchange methods against published vectors, and against public values that are none.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use hex_literal::hex;
+use ipsec_crypto::rustcrypto::{P256, RUSTCRYPTO, X25519};
+use ipsec_crypto::{KeMethod, KeyExchangeMethod, KxError, RandomError};
+use ipsec_types::SecretBytes;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use support::{Script, json, list, octets, text};
+
+/// One side of a vector.
+struct Side<'a> {
+    private: &'a [u8],
+    public: &'a [u8],
+}
+
+/// Both sides, each in either role.
+fn check(method: &dyn KeyExchangeMethod, sides: [Side<'_>; 2], shared: &[u8]) {
+    let [first, second] = &sides;
+    for (initiator, responder) in [(first, second), (second, first)] {
+        let pending = method.start(&mut Script(initiator.private.into())).unwrap();
+        assert_eq!(pending.public(), initiator.public);
+        let response = method.respond(&mut Script(responder.private.into()), pending.public()).unwrap();
+        assert_eq!(response.public, responder.public);
+        assert_eq!(response.secret.as_slice(), shared);
+        assert_eq!(pending.finish(&response.public).unwrap().as_slice(), shared);
+    }
+}
+
+/// What comes of this private key and this public value; the same in both roles.
+fn agree(method: &dyn KeyExchangeMethod, private: &[u8], public: &[u8]) -> Result<SecretBytes, KxError> {
+    let pending = method.start(&mut Script(private.into())).unwrap();
+    let finished = pending.finish(public);
+    let responded = method.respond(&mut Script(private.into()), public).map(|response| response.secret);
+    assert_eq!(finished, responded);
+    finished
+}
+
+#[test]
+fn rfc_7748_section_6_1() {
+    check(
+        X25519,
+        [
+            Side {
+                private: &hex!("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"),
+                public: &hex!("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"),
+            },
+            Side {
+                private: &hex!("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"),
+                public: &hex!("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"),
+            },
+        ],
+        &hex!("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"),
+    );
+}
+
+#[test]
+fn rfc_8031_appendix_a() {
+    check(
+        X25519,
+        [
+            Side {
+                private: &hex!("751fb4308655b476b6789b7325f9ea8cddd16a58533ff6d9e60009464a5f9d94"),
+                public: &hex!("48d5ddd4061257ba166fa3f9bbdb74f1a4e81c089384fa77f790709f0dfbc766"),
+            },
+            Side {
+                private: &hex!("0a54645253290d60ddadd0e030bacd9e5501efdc220755a1e978f1b839a05688"),
+                public: &hex!("0be7c1f5aad87d7e4486626732 98a443478b859745179eaf564c79c0ef6eee25"),
+            },
+        ],
+        &hex!("c74950607a12327f3204d94b6825bfb068b7f8319a9e3708ed3d43ce8130c950"),
+    );
+}
+
+#[test]
+fn rfc_5903_section_8_1() {
+    check(
+        P256,
+        [
+            Side {
+                private: &hex!("C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"),
+                public: &hex!(
+                    "DAD0B65394221CF9B051E1FECA5787D098DFE637FC90B9EF945D0C3772581180"
+                    "5271A0461CDB8252D61F1C456FA3E59AB1F45B33ACCF5F58389E0577B8990BB3"
+                ),
+            },
+            Side {
+                private: &hex!("C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"),
+                public: &hex!(
+                    "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63"
+                    "56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB"
+                ),
+            },
+        ],
+        &hex!("D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"),
+    );
+}
+
+/// Wycheproof: every public value gives the secret that is printed (RFC 8031 §3.2), but those of small order.
+#[test]
+fn wycheproof_x25519() {
+    let file = json(include_str!("vectors/wycheproof_x25519.json"));
+    let (mut agreed, mut zero) = (0, 0);
+    for case in list(&file, "cases") {
+        let id = &case["tcId"];
+        let result = agree(X25519, &octets(case, "private"), &octets(case, "public"));
+        let shared = octets(case, "shared");
+        if shared == [0; 32] {
+            assert_eq!(result, Err(KxError::ZeroSecret), "{id}");
+            zero += 1;
+        } else {
+            assert_eq!(result.unwrap().as_slice(), shared, "{id}");
+            agreed += 1;
+        }
+    }
+    assert_eq!((agreed, zero), (136, 31));
+}
+
+/// Wycheproof: its public values are SEC 1 points, of which IKE takes uncompressed ones, without their first octet.
+#[test]
+fn wycheproof_p256() {
+    let file = json(include_str!("vectors/wycheproof_ecdh_secp256r1.json"));
+    let (mut agreed, mut off_curve, mut wrong_length) = (0, 0, 0);
+    for case in list(&file, "cases") {
+        let id = &case["tcId"];
+        let private = octets(case, "private");
+        let start = private.iter().position(|&octet| octet != 0).unwrap();
+        let mut scalar = vec![0; 32 - (private.len() - start)];
+        scalar.extend_from_slice(&private[start..]);
+
+        let point = octets(case, "public");
+        let public = point.strip_prefix(&[4]).unwrap_or(&point);
+        let result = agree(P256, &scalar, public);
+        if public.len() != 64 {
+            assert_eq!(result, Err(KxError::Length { expected: 64, got: public.len() }), "{id}");
+            wrong_length += 1;
+        } else if text(case, "result") == "valid" {
+            assert_eq!(result.unwrap().as_slice(), octets(case, "shared"), "{id}");
+            agreed += 1;
+        } else {
+            assert_eq!(result, Err(KxError::InvalidPublicValue), "{id}");
+            off_curve += 1;
+        }
+    }
+    assert_eq!((agreed, off_curve, wrong_length), (146, 16, 9));
+}
+
+/// The point with x = 0 is on the curve. The same with x = p, which is 0 too, is not a representation of it.
+#[test]
+fn coordinates_not_below_the_prime_are_refused() {
+    let private = [1; 32];
+    let y = hex!("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4");
+    let p = hex!("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+    assert!(agree(P256, &private, &[[0; 32], y].concat()).is_ok());
+    assert_eq!(agree(P256, &private, &[p, y].concat()), Err(KxError::InvalidPublicValue));
+    assert_eq!(agree(P256, &private, &[[0xff; 32], y].concat()), Err(KxError::InvalidPublicValue));
+}
+
+/// No octets stand for the point at infinity; zeros, which some take for it, are not on the curve.
+#[test]
+fn infinity_is_refused() {
+    assert_eq!(agree(P256, &[1; 32], &[0; 64]), Err(KxError::InvalidPublicValue));
+}
+
+#[test]
+fn every_wrong_length_is_refused() {
+    for method in RUSTCRYPTO.key_exchanges {
+        let expected = method.responder_len();
+        assert_eq!(method.initiator_len(), expected);
+        for got in (0..2 * expected).filter(|&got| got != expected) {
+            // One octet of value 9 is X25519's base point, were it filled up with zeros.
+            let mut public = vec![0; got];
+            public.iter_mut().take(1).for_each(|octet| *octet = 9);
+            assert_eq!(agree(*method, &[1; 32], &public), Err(KxError::Length { expected, got }));
+        }
+    }
+}
+
+#[test]
+fn a_failing_generator_is_an_error() {
+    for method in RUSTCRYPTO.key_exchanges {
+        for given in 0..32 {
+            let error = method.start(&mut Script(vec![1; given])).err();
+            assert_eq!(error, Some(KxError::Random(RandomError)), "{method:?}");
+            let peer = method.start(&mut Script(vec![1; 32])).unwrap();
+            let error = method.respond(&mut Script(vec![1; given]), peer.public()).err();
+            assert_eq!(error, Some(KxError::Random(RandomError)), "{method:?}");
+        }
+    }
+}
+
+/// Zero and what is not below the order are no scalars and drawn again; a generator that gives nothing else is broken.
+#[test]
+fn scalars_out_of_range_are_drawn_again() {
+    let order = hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let last = hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550");
+    let expected = P256.start(&mut Script(last.into())).unwrap();
+    let script = [[0; 32], order, [0xff; 32], last].concat();
+    assert_eq!(P256.start(&mut Script(script)).unwrap().public(), expected.public());
+
+    for octet in [0, 0xff] {
+        assert_eq!(P256.start(&mut Script(vec![octet; 1 << 20])).err(), Some(KxError::Random(RandomError)));
+    }
+}
+
+#[test]
+fn what_is_no_public_value_costs_no_randomness() {
+    let mut script = Script(vec![1; 32]);
+    assert_eq!(P256.respond(&mut script, &[0; 64]).err(), Some(KxError::InvalidPublicValue));
+    assert_eq!(script.0.len(), 32);
+}
+
+/// For a method that is not a KEM the responder's half may also be put off.
+#[test]
+fn both_sides_may_start() {
+    let mut random = ChaCha20Rng::seed_from_u64(1);
+    for method in RUSTCRYPTO.key_exchanges {
+        assert!(!method.is_kem());
+        let first = method.start(&mut random).unwrap();
+        let second = method.start(&mut random).unwrap();
+        let [first_public, second_public] = [&first, &second].map(|pending| pending.public().to_vec());
+        assert_ne!(first_public, second_public);
+        assert_eq!(first.finish(&second_public).unwrap(), second.finish(&first_public).unwrap());
+    }
+}
+
+#[test]
+fn methods_are_found_by_their_number() {
+    assert_eq!(
+        RUSTCRYPTO.key_exchange(KeMethod(31)).map(KeyExchangeMethod::method),
+        Some(KeMethod::CURVE25519)
+    );
+    assert_eq!(RUSTCRYPTO.key_exchange(KeMethod(19)).map(KeyExchangeMethod::method), Some(KeMethod::ECP_256));
+    assert!(RUSTCRYPTO.key_exchange(KeMethod::NONE).is_none());
+}
