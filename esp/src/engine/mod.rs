@@ -1,0 +1,525 @@
+//! Many SAs behind one door: commands in, reports out, packets through.
+//!
+//! The engine finds the inbound SA of a packet by its SPI (RFC 4301 §4.1) and the outbound SA of a packet by
+//! the selectors of those that carry traffic, the newest first. It knows nothing of IKE beyond
+//! [`SaCommand`] and [`SaReport`].
+
+mod reports;
+mod routes;
+mod table;
+
+pub use self::reports::ReportConfig;
+
+use self::reports::Reports;
+use self::routes::Routes;
+use self::table::{Armed, SaMap, TimerKey, Timers};
+use crate::buffer::PacketBuf;
+use crate::config::{InboundConfig, OutboundConfig};
+use crate::ecn::Ecn;
+use crate::error::{CommandError, OpenError, SealError};
+use crate::inbound::{Authentic, InboundSa, Opened, unknown_spi};
+use crate::ip::IpHeader;
+use crate::lifetime::LifetimeEvent;
+use crate::outbound::{OutboundSa, Sealed};
+use crate::outer::OuterPacket;
+use crate::packet::{ESP_HEADER, EspHeader, LayoutError};
+use crate::statistics::Statistics;
+use alloc::boxed::Box;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use ipsec_crypto::CryptoProvider;
+use ipsec_types::sa::{ChildSaId, Direction, SaInstall};
+use ipsec_types::udp::{Datagram4500, classify};
+use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport};
+
+/// What an engine is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EngineConfig {
+    /// How every outbound SA makes its packets.
+    pub outbound: OutboundConfig,
+    /// How every inbound SA judges packets.
+    pub inbound: InboundConfig,
+    /// The most SAs in one direction; default 4,096. An SA takes about 1 KiB with its expanded keys, and an
+    /// inbound one its window: 128 octets by default, at most 8 KiB.
+    pub max_sas: usize,
+    /// What is told upwards, and how often.
+    pub reports: ReportConfig,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            outbound: OutboundConfig::default(),
+            inbound: InboundConfig::default(),
+            max_sas: 4_096,
+            reports: ReportConfig::default(),
+        }
+    }
+}
+
+/// How a received ESP packet came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// From where to where; without UDP the ports mean nothing.
+    pub path: Path,
+    /// In UDP or not.
+    pub encapsulation: Encapsulation,
+    /// The ECN field of the outer header, where it is known.
+    pub ecn: Option<Ecn>,
+}
+
+impl Arrival {
+    /// In a UDP datagram over this path.
+    #[must_use]
+    pub const fn udp(path: Path) -> Self {
+        Self { path, encapsulation: Encapsulation::Udp, ecn: None }
+    }
+
+    /// As IP protocol 50 between these addresses.
+    #[must_use]
+    pub const fn raw(local: IpAddr, remote: IpAddr) -> Self {
+        let path = Path {
+            local: SocketAddr::new(local, 0),
+            remote: SocketAddr::new(remote, 0),
+            kind: PathKind::NatT,
+        };
+        Self { path, encapsulation: Encapsulation::None, ecn: None }
+    }
+
+    /// With this ECN field in the outer header.
+    #[must_use]
+    pub const fn with_ecn(self, ecn: Ecn) -> Self {
+        Self { ecn: Some(ecn), ..self }
+    }
+}
+
+/// A packet that an engine sealed, and where it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outgoing {
+    /// The pair whose SA carries it.
+    pub child: ChildSaId,
+    /// From where to where.
+    pub path: Path,
+    /// In UDP or not.
+    pub encapsulation: Encapsulation,
+    /// Its number and its outer fields.
+    pub sealed: Sealed,
+}
+
+/// A packet that an engine opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    /// The pair whose SA carried it.
+    pub child: ChildSaId,
+    /// What it was.
+    pub opened: Opened,
+}
+
+/// What an engine has carried and dropped in each direction.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct EngineStatistics {
+    /// Received.
+    pub inbound: Statistics,
+    /// Sent.
+    pub outbound: Statistics,
+}
+
+/// An inbound SA and what the engine remembers of its peer.
+#[derive(Debug)]
+struct Inbound {
+    sa: InboundSa,
+    /// Where the peer is, as IKE said last.
+    path: Path,
+    encapsulation: Encapsulation,
+    /// The address that was reported as the peer's new one since then.
+    moved_to: Option<SocketAddr>,
+    /// When a packet was reported last.
+    told_at: Option<Instant>,
+    armed: Armed,
+}
+
+/// An outbound SA with its timers.
+#[derive(Debug)]
+struct Outbound {
+    sa: OutboundSa,
+    armed: Armed,
+}
+
+/// All SAs of a host or gateway. See the crate's first page for the order of the calls.
+pub struct Engine {
+    provider: CryptoProvider,
+    config: EngineConfig,
+    inbound: SaMap<EspSpi, Box<Inbound>>,
+    inbound_of: SaMap<ChildSaId, EspSpi>,
+    outbound: SaMap<ChildSaId, Box<Outbound>>,
+    routes: Routes,
+    timers: Timers,
+    reports: Reports,
+    /// The latest time that any call told.
+    now: Instant,
+    clock_regressions: u64,
+    /// Of packets without an SA, and of SAs that were removed.
+    statistics: EngineStatistics,
+}
+
+impl Engine {
+    /// An engine without SAs.
+    #[must_use]
+    pub fn new(provider: &CryptoProvider, config: EngineConfig) -> Self {
+        Self {
+            provider: *provider,
+            config,
+            inbound: SaMap::default(),
+            inbound_of: SaMap::default(),
+            outbound: SaMap::default(),
+            routes: Routes::default(),
+            timers: Timers::default(),
+            reports: Reports::new(config.reports),
+            now: Instant::ZERO,
+            clock_regressions: 0,
+            statistics: EngineStatistics::default(),
+        }
+    }
+
+    /// Carries out a command. Commands must come in the order in which they were given.
+    ///
+    /// # Errors
+    /// [`CommandError`], and then nothing has changed.
+    pub fn apply(&mut self, now: Instant, command: SaCommand) -> Result<(), CommandError> {
+        let now = self.clock(now);
+        match command {
+            SaCommand::InstallInbound(install) => self.install_inbound(now, *install),
+            SaCommand::InstallOutbound(install) => self.install_outbound(now, *install),
+            SaCommand::SwitchOutbound { from, to } => self.switch(from, to),
+            SaCommand::Move { id, path, encapsulation } => self.relocate(id, path, encapsulation),
+            SaCommand::Remove { id, inbound, outbound } => self.remove(id, inbound, outbound),
+            _ => Err(CommandError::UnknownCommand),
+        }
+    }
+
+    /// Protects the IP packet in `packet` by the SA that carries such packets. `packet` becomes what is to be
+    /// sent: see [`crate::Framing`].
+    ///
+    /// # Errors
+    /// [`SealError`]; `packet` then is as it was, but for [`SealError::Cipher`], after which its octets are
+    /// unspecified.
+    pub fn seal(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Outgoing, SealError> {
+        let now = self.clock(now);
+        let header = IpHeader::parse(packet.as_slice()).map_err(|error| self.count_seal(error.into()))?;
+        let Some(child) = self.routes.find(&header) else { return Err(self.count_seal(SealError::NoSa)) };
+        let Some(entry) = self.outbound.get_mut(&child) else {
+            return Err(self.count_seal(SealError::NoSa));
+        };
+        let sealed = entry.sa.seal_parsed(now, packet, &header);
+        entry.settle(child, &mut self.timers, &mut self.reports);
+        let (path, encapsulation) = (*entry.sa.path(), entry.sa.encapsulation());
+        Ok(Outgoing { child, path, encapsulation, sealed: sealed? })
+    }
+
+    /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
+    /// [`classify`](ipsec_types::udp::classify) calls ESP, or of an IP packet of protocol 50. `packet`
+    /// becomes the inner packet.
+    ///
+    /// # Errors
+    /// [`OpenError`]. The packet's octets are unspecified then, and nothing of it may be used.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        packet: &mut PacketBuf<'_>,
+    ) -> Result<Incoming, OpenError> {
+        let now = self.clock(now);
+        let Some(header) = EspHeader::parse(packet.as_slice()) else {
+            let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
+            return Err(self.count_open(too_short.into()));
+        };
+        let found = EspSpi::new(header.spi).and_then(|spi| Some((spi, self.inbound.get_mut(&spi)?)));
+        let Some((spi, entry)) = found else {
+            let error = unknown_spi(header.spi);
+            if let OpenError::UnknownSpi(spi) = error {
+                self.reports.unknown_spi(now, spi, arrival.path);
+            }
+            return Err(self.count_open(error));
+        };
+        let child = entry.sa.child().id;
+        let authentic = entry.sa.authenticate(now, packet);
+        entry.settle(spi, &mut self.timers, &mut self.reports);
+        let authentic = authentic?;
+        entry.note_authentic(now, &authentic, arrival, &mut self.reports);
+        let opened = entry.sa.deliver(packet, &authentic, arrival.ecn)?;
+        Ok(Incoming { child, opened })
+    }
+
+    /// Opens a whole received IP packet, with or without UDP. What it reads of the outer header becomes the
+    /// arrival of [`Engine::open`].
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and [`OpenError::Outer`], [`OpenError::NotEsp`].
+    pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Incoming, OpenError> {
+        let outer = OuterPacket::parse(packet.as_slice()).map_err(|error| self.count_open(error.into()))?;
+        let payload = packet.as_slice().get(outer.payload.clone()).unwrap_or_default();
+        let arrival = match outer.ports {
+            Some(_) if !matches!(classify(payload), Datagram4500::Esp(_)) => {
+                return Err(self.count_open(OpenError::NotEsp));
+            }
+            Some((from, to)) => {
+                let local = SocketAddr::new(outer.destination, to);
+                Arrival::udp(Path::nat_t(local, SocketAddr::new(outer.source, from)))
+            }
+            None => Arrival::raw(outer.destination, outer.source),
+        };
+        let _within = packet.narrow(outer.payload);
+        self.open(now, arrival.with_ecn(outer.ecn), packet)
+    }
+
+    /// Tells the time. To be called when [`Engine::poll_timeout`] says so.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock(now);
+        while let Some(key) = self.timers.due(now) {
+            match key {
+                TimerKey::Inbound(spi) => {
+                    let Some(entry) = self.inbound.get_mut(&spi) else { return };
+                    entry.sa.handle_timeout(now);
+                    entry.settle(spi, &mut self.timers, &mut self.reports);
+                }
+                TimerKey::Outbound(child) => {
+                    let Some(entry) = self.outbound.get_mut(&child) else { return };
+                    entry.sa.handle_timeout(now);
+                    entry.settle(child, &mut self.timers, &mut self.reports);
+                }
+            }
+        }
+    }
+
+    /// When [`Engine::handle_timeout`] is to be called next; `None` where nothing is due. Any other call may
+    /// change it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next thing that IKE must know. Any other call may bring one about.
+    #[must_use]
+    pub fn poll_report(&mut self) -> Option<SaReport> {
+        self.reports.poll()
+    }
+
+    /// Everything counted since the engine was made, SAs that were removed included. Sums over all SAs.
+    #[must_use]
+    pub fn statistics(&self) -> EngineStatistics {
+        let mut sum = self.statistics.clone();
+        self.inbound.values().for_each(|entry| sum.inbound.add(entry.sa.statistics()));
+        self.outbound.values().for_each(|entry| sum.outbound.add(entry.sa.statistics()));
+        sum
+    }
+
+    /// Reports that were lost because the queue was full: see [`ReportConfig::queue`].
+    #[must_use]
+    pub const fn reports_lost(&self) -> u64 {
+        self.reports.lost()
+    }
+
+    /// Calls whose time was before that of an earlier call, and was taken for that one's.
+    #[must_use]
+    pub const fn clock_regressions(&self) -> u64 {
+        self.clock_regressions
+    }
+
+    /// The inbound SA of this SPI.
+    #[must_use]
+    pub fn inbound(&self, spi: EspSpi) -> Option<&InboundSa> {
+        self.inbound.get(&spi).map(|entry| &entry.sa)
+    }
+
+    /// The outbound SA of this pair.
+    #[must_use]
+    pub fn outbound(&self, id: ChildSaId) -> Option<&OutboundSa> {
+        self.outbound.get(&id).map(|entry| &entry.sa)
+    }
+
+    fn install_inbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
+        let (id, spi) = (install.child.id, install.spi);
+        self.check_room(self.inbound.len())?;
+        if self.inbound_of.contains_key(&id) {
+            return Err(CommandError::AlreadyInstalled { id, direction: Direction::Inbound });
+        }
+        if self.inbound.contains_key(&spi) {
+            return Err(CommandError::SpiInUse(spi));
+        }
+        let (path, encapsulation) = (install.child.path, install.child.encapsulation);
+        let sa = InboundSa::new(&self.provider, install, self.config.inbound, now)?;
+        let armed = sa.deadlines();
+        self.timers.arm(TimerKey::Inbound(spi), armed);
+        let entry = Inbound { sa, path, encapsulation, moved_to: None, told_at: None, armed };
+        self.inbound.insert(spi, Box::new(entry));
+        self.inbound_of.insert(id, spi);
+        self.reports.make_room(self.inbound.len() + self.outbound.len());
+        Ok(())
+    }
+
+    fn install_outbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
+        let id = install.child.id;
+        self.check_room(self.outbound.len())?;
+        if self.outbound.contains_key(&id) {
+            return Err(CommandError::AlreadyInstalled { id, direction: Direction::Outbound });
+        }
+        let sa = OutboundSa::new(&self.provider, install, self.config.outbound, now)?;
+        if sa.child().replaces.is_none() {
+            self.routes.add(sa.child());
+        }
+        let armed = sa.deadlines();
+        self.timers.arm(TimerKey::Outbound(id), armed);
+        self.outbound.insert(id, Box::new(Outbound { sa, armed }));
+        self.reports.make_room(self.inbound.len() + self.outbound.len());
+        Ok(())
+    }
+
+    const fn check_room(&self, installed: usize) -> Result<(), CommandError> {
+        let limit = self.config.max_sas;
+        if installed < limit { Ok(()) } else { Err(CommandError::TableFull { limit }) }
+    }
+
+    fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
+        let entry = self.outbound.get(&to).ok_or(CommandError::NotInstalled(to))?;
+        self.routes.switch(from, entry.sa.child());
+        Ok(())
+    }
+
+    fn relocate(
+        &mut self,
+        id: ChildSaId,
+        path: Path,
+        encapsulation: Encapsulation,
+    ) -> Result<(), CommandError> {
+        let inbound = self.inbound_of.get(&id).and_then(|spi| self.inbound.get_mut(spi));
+        let outbound = self.outbound.get_mut(&id);
+        if inbound.is_none() && outbound.is_none() {
+            return Err(CommandError::NotInstalled(id));
+        }
+        if let Some(entry) = outbound {
+            entry.sa.relocate(path, encapsulation)?;
+        }
+        if let Some(entry) = inbound {
+            (entry.path, entry.encapsulation, entry.moved_to) = (path, encapsulation, None);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: ChildSaId, inbound: bool, outbound: bool) -> Result<(), CommandError> {
+        let spi = self.inbound_of.get(&id).copied().filter(|_| inbound);
+        let has_outbound = outbound && self.outbound.contains_key(&id);
+        if spi.is_none() && !has_outbound {
+            return Err(CommandError::NotInstalled(id));
+        }
+        if let Some(spi) = spi
+            && let Some(mut entry) = self.inbound.remove(&spi)
+        {
+            self.inbound_of.remove(&id);
+            self.timers.settle(TimerKey::Inbound(spi), &mut entry.armed, [None; 2]);
+            self.reports.forget(id, Direction::Inbound);
+            self.statistics.inbound.add(entry.sa.statistics());
+        }
+        if has_outbound && let Some(mut entry) = self.outbound.remove(&id) {
+            self.routes.remove(id);
+            self.timers.settle(TimerKey::Outbound(id), &mut entry.armed, [None; 2]);
+            self.reports.forget(id, Direction::Outbound);
+            self.statistics.outbound.add(entry.sa.statistics());
+        }
+        Ok(())
+    }
+
+    /// The time of this call: never before that of an earlier one.
+    fn clock(&mut self, now: Instant) -> Instant {
+        if now < self.now {
+            self.clock_regressions = self.clock_regressions.saturating_add(1);
+        }
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn count_seal(&mut self, error: SealError) -> SealError {
+        self.statistics.outbound.count_drop(error.reason());
+        error
+    }
+
+    fn count_open(&mut self, error: OpenError) -> OpenError {
+        self.statistics.inbound.count_drop(error.reason());
+        error
+    }
+}
+
+impl Outbound {
+    /// Tells which limits were reached, and takes the timers away that no longer stand.
+    #[inline]
+    fn settle(&mut self, id: ChildSaId, timers: &mut Timers, reports: &mut Reports) {
+        while let Some(event) = self.sa.poll_event() {
+            reports.expired(id, Direction::Outbound, event);
+        }
+        timers.settle(TimerKey::Outbound(id), &mut self.armed, self.sa.deadlines());
+    }
+}
+
+impl Inbound {
+    /// As [`Outbound::settle`].
+    #[inline]
+    fn settle(&mut self, spi: EspSpi, timers: &mut Timers, reports: &mut Reports) {
+        while let Some(event) = self.sa.poll_event() {
+            reports.expired(self.sa.child().id, Direction::Inbound, event);
+        }
+        timers.settle(TimerKey::Inbound(spi), &mut self.armed, self.sa.deadlines());
+    }
+
+    /// What an authentic packet says of its peer: that it lives, and where it is.
+    fn note_authentic(
+        &mut self,
+        now: Instant,
+        authentic: &Authentic,
+        arrival: Arrival,
+        reports: &mut Reports,
+    ) {
+        let id = self.sa.child().id;
+        let due = |told: Instant| now.saturating_since(told) >= reports.last_inbound_interval();
+        if self.told_at.is_none_or(due) {
+            self.told_at = Some(now);
+            reports.last_inbound(id, now);
+        }
+        // An old straggler from the old address proves nothing about where the peer is now.
+        if authentic.newest {
+            self.note_place(id, arrival, reports);
+        }
+    }
+
+    fn note_place(&mut self, id: ChildSaId, arrival: Arrival, reports: &mut Reports) {
+        let both_udp =
+            arrival.encapsulation == Encapsulation::Udp && self.encapsulation == Encapsulation::Udp;
+        let (known, mut seen) = (self.path.remote, arrival.path.remote);
+        if !both_udp {
+            // The port is not the peer's, or none: the address alone tells.
+            seen.set_port(known.port());
+        }
+        if (seen.ip(), seen.port()) == (known.ip(), known.port()) {
+            self.moved_to = None;
+        } else if self.moved_to != Some(seen) {
+            self.moved_to = Some(seen);
+            let mut path = Path { remote: seen, kind: self.path.kind, ..arrival.path };
+            if !both_udp {
+                path.local.set_port(self.path.local.port());
+            }
+            reports.peer_moved(id, path);
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    /// The whole state without keys, statistics and reports: what compares equal is equal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("config", &self.config)
+            .field("inbound", &self.inbound)
+            .field("inbound_of", &self.inbound_of)
+            .field("outbound", &self.outbound)
+            .field("routes", &self.routes)
+            .field("timers", &self.timers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,192 @@
+//! What the engine tells upwards: bounded, without allocating on the data path, and at a bounded rate.
+
+use super::LifetimeEvent;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+use ipsec_types::sa::{ChildSaId, Direction};
+use ipsec_types::{EspSpi, Instant, Path, SaReport};
+
+/// Reports that one SA can have waiting and that are never lost: its soft and its hard expiry.
+const EXPIRIES_OF_AN_SA: usize = 2;
+
+/// Bounds of what is told upwards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReportConfig {
+    /// Reports that may wait; default 1,024, at most 64 octets each. When it is full, new ones are lost and
+    /// counted. Expiries have room of their own, two for each SA, and are never lost.
+    pub queue: usize,
+    /// The shortest time between two [`SaReport::LastInbound`] of one pair; default 5 s. The time that a report
+    /// names is therefore at most this much behind the truth.
+    pub last_inbound_interval: Duration,
+    /// The shortest average time between two [`SaReport::UnknownSpi`]; default 100 ms. Each may cost IKE a
+    /// message, and anybody can send such packets.
+    pub unknown_spi_interval: Duration,
+    /// How many [`SaReport::UnknownSpi`] may come at once after a quiet time; default 8.
+    pub unknown_spi_burst: u32,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self {
+            queue: 1_024,
+            last_inbound_interval: Duration::from_secs(5),
+            unknown_spi_interval: Duration::from_millis(100),
+            unknown_spi_burst: 8,
+        }
+    }
+}
+
+/// The reports that wait, and what limits them.
+#[derive(Debug)]
+pub(super) struct Reports {
+    config: ReportConfig,
+    queue: VecDeque<SaReport>,
+    /// Those in the queue that are no expiries.
+    ordinary: usize,
+    lost: u64,
+    unknown_spi: Limiter,
+}
+
+impl Reports {
+    pub(super) fn new(config: ReportConfig) -> Self {
+        Self {
+            config,
+            queue: VecDeque::with_capacity(config.queue),
+            ordinary: 0,
+            lost: 0,
+            unknown_spi: Limiter { allowance: config.unknown_spi_burst, since: Instant::ZERO },
+        }
+    }
+
+    /// Makes room for the expiries of so many SAs beside everything else.
+    pub(super) fn make_room(&mut self, sas: usize) {
+        let needed = self.config.queue.saturating_add(sas.saturating_mul(EXPIRIES_OF_AN_SA));
+        self.queue.reserve(needed.saturating_sub(self.queue.len()));
+    }
+
+    pub(super) fn poll(&mut self) -> Option<SaReport> {
+        let report = self.queue.pop_front()?;
+        self.ordinary -= usize::from(!is_expiry(&report));
+        Some(report)
+    }
+
+    pub(super) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    pub(super) const fn last_inbound_interval(&self) -> Duration {
+        self.config.last_inbound_interval
+    }
+
+    /// Forgets what waits to be told of an SA that was removed.
+    pub(super) fn forget(&mut self, id: ChildSaId, direction: Direction) {
+        self.queue.retain(|report| match report {
+            SaReport::SoftExpired { id: of, direction: d, .. }
+            | SaReport::HardExpired { id: of, direction: d, .. } => (*of, *d) != (id, direction),
+            SaReport::LastInbound { id: of, .. } | SaReport::PeerMoved { id: of, .. } => {
+                (*of, Direction::Inbound) != (id, direction)
+            }
+            _ => true,
+        });
+        self.ordinary = self.queue.iter().filter(|report| !is_expiry(report)).count();
+    }
+
+    pub(super) fn expired(&mut self, id: ChildSaId, direction: Direction, event: LifetimeEvent) {
+        self.queue.push_back(match event {
+            LifetimeEvent::Soft(reason) => SaReport::SoftExpired { id, direction, reason },
+            LifetimeEvent::Hard(reason) => SaReport::HardExpired { id, direction, reason },
+        });
+    }
+
+    pub(super) fn last_inbound(&mut self, id: ChildSaId, at: Instant) {
+        self.push(SaReport::LastInbound { id, at });
+    }
+
+    pub(super) fn peer_moved(&mut self, id: ChildSaId, path: Path) {
+        self.push(SaReport::PeerMoved { id, path });
+    }
+
+    pub(super) fn unknown_spi(&mut self, now: Instant, spi: EspSpi, path: Path) {
+        let ReportConfig { unknown_spi_interval, unknown_spi_burst, .. } = self.config;
+        if self.unknown_spi.admits(now, unknown_spi_interval, unknown_spi_burst) {
+            self.push(SaReport::UnknownSpi { spi, path });
+        }
+    }
+
+    fn push(&mut self, report: SaReport) {
+        if self.ordinary < self.config.queue {
+            self.ordinary += 1;
+            self.queue.push_back(report);
+        } else {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+}
+
+const fn is_expiry(report: &SaReport) -> bool {
+    matches!(report, SaReport::SoftExpired { .. } | SaReport::HardExpired { .. })
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Limiter {
+    allowance: u32,
+    /// The time up to which the allowance is counted.
+    since: Instant,
+}
+
+impl Limiter {
+    fn admits(&mut self, now: Instant, interval: Duration, burst: u32) -> bool {
+        let passed = now.saturating_since(self.since).as_nanos();
+        let earned = passed.checked_div(interval.as_nanos()).unwrap_or(u128::MAX);
+        if earned >= u128::from(burst.saturating_sub(self.allowance)) {
+            (self.allowance, self.since) = (burst, now);
+        } else if earned > 0 {
+            // Less than the burst was earned, so both fit; what is left over of an interval is kept.
+            self.allowance = self.allowance.saturating_add(earned as u32);
+            self.since += interval.saturating_mul(earned as u32);
+        }
+        let admitted = self.allowance > 0;
+        self.allowance = self.allowance.saturating_sub(1);
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limiter_admits_a_burst_and_then_the_rate() {
+        let interval = Duration::from_millis(100);
+        let mut limiter = Limiter { allowance: 3, since: Instant::ZERO };
+        let mut admitted =
+            |at: u64| (0..10).filter(|_| limiter.admits(Instant::from_millis(at), interval, 3)).count();
+        assert_eq!(admitted(0), 3);
+        assert_eq!(admitted(99), 0);
+        assert_eq!(admitted(150), 1);
+        assert_eq!(admitted(199), 0);
+        assert_eq!(admitted(200), 1);
+        assert_eq!(admitted(10_000), 3);
+    }
+
+    #[test]
+    fn a_full_queue_loses_new_reports_but_no_expiry() {
+        let config = ReportConfig { queue: 2, ..ReportConfig::default() };
+        let mut reports = Reports::new(config);
+        reports.make_room(1);
+        let capacity = reports.queue.capacity();
+        for at in 0..4 {
+            reports.last_inbound(ChildSaId(1), Instant::from_millis(at));
+        }
+        let reason = ipsec_types::sa::ExpiryReason::Time;
+        reports.expired(ChildSaId(1), Direction::Inbound, LifetimeEvent::Soft(reason));
+        reports.expired(ChildSaId(1), Direction::Inbound, LifetimeEvent::Hard(reason));
+        assert_eq!((reports.lost(), reports.queue.len(), reports.queue.capacity()), (2, 4, capacity));
+        assert!(matches!(reports.poll(), Some(SaReport::LastInbound { at: Instant::ZERO, .. })));
+        reports.last_inbound(ChildSaId(2), Instant::ZERO);
+        reports.forget(ChildSaId(1), Direction::Inbound);
+        assert!(matches!(reports.poll(), Some(SaReport::LastInbound { id: ChildSaId(2), .. })));
+        assert_eq!((reports.poll(), reports.ordinary), (None, 0));
+    }
+}

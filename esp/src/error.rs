@@ -1,0 +1,227 @@
+//! Why a packet was not carried, and why an SA was not installed.
+
+use crate::buffer::NoRoom;
+use crate::ecn::CongestionLost;
+use crate::ip::IpError;
+use crate::lifetime::Expired;
+use crate::outer::{FamiliesMixed, OuterError};
+use crate::packet::{LayoutError, TrailerError};
+use crate::replay::ReplayError;
+use crate::statistics::DropReason;
+use ipsec_crypto::CipherError;
+use ipsec_types::algorithm::CipherSuite;
+use ipsec_types::sa::{ChildSaId, Direction};
+use ipsec_types::{EspSpi, Mode, TrafficSelector};
+use thiserror::Error;
+
+/// Why a packet was not sealed. Nothing of it may be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// It is no sound IP packet.
+    #[error("the packet to protect is broken: {0}")]
+    Inner(#[from] IpError),
+    /// The IP header says that the packet is shorter than the octets given.
+    #[error("the IP packet states {stated} octets and {got} were given")]
+    InnerLength {
+        /// What the header states.
+        stated: usize,
+        /// Octets given.
+        got: usize,
+    },
+    /// No SA carries such packets.
+    #[error("no SA carries this packet")]
+    NoSa,
+    /// The SA has reached a hard limit.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+    /// All sequence numbers are used up (RFC 4303 §3.3.3).
+    #[error("the sequence numbers are used up")]
+    NumbersExhausted,
+    /// The outer packet would be longer than an IP length field can say.
+    #[error("the outer packet would have {0} octets")]
+    TooLarge(usize),
+    /// The buffer has too little room around the packet.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The cipher refused the packet.
+    #[error("the cipher refused the packet: {0}")]
+    Cipher(#[from] CipherError),
+}
+
+impl SealError {
+    /// The counter that it raises.
+    #[must_use]
+    pub const fn reason(&self) -> DropReason {
+        match self {
+            Self::Inner(_) | Self::InnerLength { .. } => DropReason::OutboundPacket,
+            Self::NoSa => DropReason::NoOutboundSa,
+            Self::Expired(_) => DropReason::OutboundExpired,
+            Self::NumbersExhausted => DropReason::NumbersExhausted,
+            Self::TooLarge(_) => DropReason::TooLarge,
+            Self::NoRoom(_) => DropReason::NoRoom,
+            Self::Cipher(_) => DropReason::OutboundCipher,
+        }
+    }
+}
+
+/// Why a received packet was dropped. What the buffer holds then is unspecified and must not be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The outer packet is broken, a fragment, or of another protocol.
+    #[error("the outer packet: {0}")]
+    Outer(#[from] OuterError),
+    /// The datagram is a NAT keepalive, an IKE message, or nothing known (RFC 3948 §2).
+    #[error("the datagram carries no ESP packet")]
+    NotEsp,
+    /// The packet can't be one of the SA's.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The SPI is 0 or reserved (RFC 4303 §2.1).
+    #[error("SPI {0} is reserved")]
+    ReservedSpi(u32),
+    /// The SPI is not one of ours.
+    #[error("SPI {0} is not ours")]
+    UnknownSpi(EspSpi),
+    /// The SA has reached a hard limit.
+    #[error(transparent)]
+    Expired(#[from] Expired),
+    /// The anti-replay check refused the sequence number.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The integrity check failed: forged, damaged, or another key.
+    #[error("the integrity check failed")]
+    Integrity,
+    /// The integrity check failed, and the low half of the sequence number lies below the window: more likely a
+    /// late packet, tried with the wrong high half, than a forgery.
+    #[error("the integrity check failed, and the packet seems to be older than the window")]
+    IntegrityOrLate,
+    /// The end of the decrypted text is wrong.
+    #[error(transparent)]
+    Trailer(#[from] TrailerError),
+    /// The text does not end on a 4-octet boundary (RFC 4303 §2.4).
+    #[error("the text does not end on a 4-octet boundary")]
+    Alignment,
+    /// The next header is none that the SA's mode carries.
+    #[error("next header {0} in tunnel mode")]
+    NextHeader(u8),
+    /// The inner packet's version is not the next header's.
+    #[error("next header {next_header} with IP version {version}")]
+    VersionMismatch {
+        /// The next header.
+        next_header: u8,
+        /// The first four bits of the inner packet.
+        version: u8,
+    },
+    /// The inner packet is broken.
+    #[error("the inner packet is broken: {0}")]
+    Inner(#[from] IpError),
+    /// The ECN fields of inner and outer header forbid delivery.
+    #[error(transparent)]
+    Ecn(#[from] CongestionLost),
+    /// The SA's selectors don't admit the inner packet (RFC 4301 §5.2).
+    #[error("the SA does not carry such packets")]
+    Selectors,
+}
+
+impl OpenError {
+    /// The counter that it raises.
+    #[must_use]
+    pub const fn reason(&self) -> DropReason {
+        match self {
+            Self::Outer(OuterError::Fragment) => DropReason::OuterFragment,
+            Self::Outer(_) => DropReason::OuterPacket,
+            Self::NotEsp => DropReason::NotEsp,
+            Self::Layout(LayoutError::TooShort { .. }) => DropReason::TooShort,
+            Self::Layout(LayoutError::PartialBlock { .. }) => DropReason::PartialBlock,
+            Self::ReservedSpi(_) => DropReason::ReservedSpi,
+            Self::UnknownSpi(_) => DropReason::UnknownSpi,
+            Self::Expired(_) => DropReason::InboundExpired,
+            Self::Replay(ReplayError::Zero) => DropReason::NumberZero,
+            Self::Replay(ReplayError::BelowWindow) => DropReason::BelowWindow,
+            Self::Replay(ReplayError::Replayed) => DropReason::Replayed,
+            Self::Replay(ReplayError::NoSuchNumber) => DropReason::NoSuchNumber,
+            Self::Integrity => DropReason::Integrity,
+            Self::IntegrityOrLate => DropReason::IntegrityOrLate,
+            Self::Trailer(TrailerError::PadLength { .. }) => DropReason::PadLength,
+            Self::Trailer(TrailerError::PaddingContent) => DropReason::PaddingContent,
+            Self::Alignment => DropReason::Alignment,
+            Self::NextHeader(_) => DropReason::NextHeader,
+            Self::VersionMismatch { .. } => DropReason::VersionMismatch,
+            Self::Inner(_) => DropReason::InnerPacket,
+            Self::Ecn(_) => DropReason::Ecn,
+            Self::Selectors => DropReason::Selectors,
+        }
+    }
+}
+
+/// Why an SA was not made.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// The provider lacks the algorithms.
+    #[error("the provider {provider} has no {suite}")]
+    UnsupportedSuite {
+        /// What was asked.
+        suite: CipherSuite,
+        /// The provider's name.
+        provider: &'static str,
+    },
+    /// The key material does not fit the algorithms.
+    #[error("the keys: {0}")]
+    Keys(#[from] CipherError),
+    /// Only tunnel mode is carried.
+    #[error("{0} mode is not carried")]
+    UnsupportedMode(Mode),
+    /// An SPI below 256 belongs to no SA (RFC 4303 §2.1).
+    #[error("SPI {0} is reserved")]
+    ReservedSpi(EspSpi),
+    /// Numbers that may repeat, with a cipher whose IV is the number (RFC 8750 §5).
+    #[error("{0} takes its IV from sequence numbers, which are not sequential here")]
+    ImplicitIvNeedsSequence(CipherSuite),
+    /// One side has no selector: nothing could ever match.
+    #[error("one side has no traffic selector")]
+    NoSelectors,
+    /// A selector for any protocol that names ports: protocols differ in what a port is (RFC 7296 §3.13.1).
+    #[error("the selector {0} names ports of any protocol")]
+    PortsOfAnyProtocol(TrafficSelector),
+    /// The two outer addresses are of two families.
+    #[error(transparent)]
+    FamiliesMixed(#[from] FamiliesMixed),
+    /// A whole outer packet is to be made and one of its addresses is not known.
+    #[error("an outer address is unspecified")]
+    UnspecifiedAddress,
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The SA can't be made.
+    #[error("the SA can't be installed: {0}")]
+    Install(#[from] InstallError),
+    /// Another inbound SA has the SPI.
+    #[error("SPI {0} is in use")]
+    SpiInUse(EspSpi),
+    /// The pair has an SA in this direction already.
+    #[error("{id:?} has an SA in the direction {direction:?} already")]
+    AlreadyInstalled {
+        /// The pair.
+        id: ChildSaId,
+        /// The direction.
+        direction: Direction,
+    },
+    /// The pair has no SA that the command could be meant for.
+    #[error("{0:?} is not installed")]
+    NotInstalled(ChildSaId),
+    /// The configured number of SAs is reached.
+    #[error("no room for another SA: {limit} are installed")]
+    TableFull {
+        /// The configured bound for one direction.
+        limit: usize,
+    },
+    /// A command of a later version of the interface.
+    #[error("a command that this engine does not know")]
+    UnknownCommand,
+}

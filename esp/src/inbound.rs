@@ -1,0 +1,288 @@
+//! Receiving: the steps of RFC 4303 §3.4 and RFC 4301 §5.2 over one SA, in tunnel mode.
+//!
+//! First the packet is authenticated (length, number, integrity, number again); that alone moves the window.
+//! Then its inside is judged (padding, next header, inner packet, ECN, selectors); what fails there is dropped
+//! and undoes nothing.
+
+use crate::buffer::PacketBuf;
+use crate::config::InboundConfig;
+use crate::ecn::{self, Ecn, EcnMark};
+use crate::error::{InstallError, OpenError};
+use crate::install;
+use crate::ip::{self, IpHeader};
+use crate::lifetime::{Bounds, Lifetime, LifetimeEvent};
+use crate::outbound::packet_number;
+use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
+use crate::replay::ReplayWindow;
+use crate::statistics::{DropReason, Statistics};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+use ipsec_crypto::{CryptoProvider, PacketCipher};
+use ipsec_types::sa::{ChildSa, Direction, SaInstall};
+use ipsec_types::{EspSpi, Instant};
+
+/// What was in an authentic packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opened {
+    /// An IP packet for delivery: its header, after the ECN field was settled.
+    Packet(IpHeader),
+    /// A dummy packet: nothing to deliver (RFC 4303 §2.6).
+    Dummy,
+}
+
+/// A packet whose integrity check was good.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Authentic {
+    /// Whether its number is the newest so far.
+    pub(crate) newest: bool,
+    /// Where the decrypted text lies in the packet.
+    text: Range<usize>,
+}
+
+/// One direction of a Child SA: what we receive by.
+pub struct InboundSa {
+    cipher: Box<dyn PacketCipher>,
+    layout: Layout,
+    spi: EspSpi,
+    window: ReplayWindow,
+    lifetime: Lifetime,
+    config: InboundConfig,
+    child: Arc<ChildSa>,
+    statistics: Statistics,
+}
+
+impl InboundSa {
+    /// Makes the SA; its life begins at `now`.
+    ///
+    /// # Errors
+    /// Each [`InstallError`].
+    pub fn new(
+        provider: &CryptoProvider,
+        install: SaInstall,
+        config: InboundConfig,
+        now: Instant,
+    ) -> Result<Self, InstallError> {
+        let cipher = install::make_cipher(provider, &install)?;
+        Self::with_cipher(cipher, install, config, now)
+    }
+
+    /// Makes the SA with an expanded key from elsewhere; the keys of `install` are not used.
+    ///
+    /// # Errors
+    /// Each [`InstallError`] but those of suite and keys.
+    pub fn with_cipher(
+        cipher: Box<dyn PacketCipher>,
+        install: SaInstall,
+        config: InboundConfig,
+        now: Instant,
+    ) -> Result<Self, InstallError> {
+        install::check(&install)?;
+        let SaInstall { child, spi, .. } = install;
+        Ok(Self {
+            layout: Layout::of(&*cipher),
+            lifetime: Lifetime::new(&child.lifetimes, cipher.limits(), Bounds::Inbound, config.early, now),
+            window: ReplayWindow::new(child.sequence_numbers, config.anti_replay),
+            cipher,
+            spi,
+            config,
+            child,
+            statistics: Statistics::ZERO,
+        })
+    }
+
+    /// Opens the ESP packet in `packet`, which becomes the inner packet; the payload stays where it is.
+    /// `outer_ecn` is the outer header's ECN field where it is known.
+    ///
+    /// # Errors
+    /// Each [`OpenError`] of an ESP packet. The packet's octets are unspecified then.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        outer_ecn: Option<Ecn>,
+    ) -> Result<Opened, OpenError> {
+        let authentic = self.authenticate(now, packet)?;
+        self.deliver(packet, &authentic, outer_ecn)
+    }
+
+    /// Steps 3 and 5 to 7 of receiving: what makes a packet authentic, and new.
+    pub(crate) fn authenticate(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+    ) -> Result<Authentic, OpenError> {
+        self.try_authenticate(now, packet).map_err(|error| self.count(error))
+    }
+
+    fn try_authenticate(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Authentic, OpenError> {
+        let text_len = self.layout.text_of(packet.len())?;
+        let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
+        let header = EspHeader::parse(packet.as_slice()).ok_or(too_short)?;
+        if header.spi != self.spi.get() {
+            return Err(unknown_spi(header.spi));
+        }
+        self.lifetime.check(now)?;
+        let candidate = self.window.check(header.sequence_number)?;
+        let number = packet_number(self.child.sequence_numbers, candidate.number());
+        if self.cipher.open(number, ESP_HEADER, packet.as_mut_slice()).is_err() {
+            let failed = self.statistics.dropped(DropReason::Integrity)
+                + self.statistics.dropped(DropReason::IntegrityOrLate);
+            self.lifetime.note_failed_opens(failed.saturating_add(1));
+            let late = candidate.is_probably_late();
+            return Err(if late { OpenError::IntegrityOrLate } else { OpenError::Integrity });
+        }
+        let newest = self.window.accept(candidate)?;
+        self.lifetime.charge(now, text_len as u64)?;
+        let start = self.layout.payload_offset();
+        Ok(Authentic { newest, text: start..start + text_len })
+    }
+
+    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery.
+    pub(crate) fn deliver(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        authentic: &Authentic,
+        outer_ecn: Option<Ecn>,
+    ) -> Result<Opened, OpenError> {
+        let delivered = self.try_deliver(packet, authentic.text.clone(), outer_ecn);
+        match &delivered {
+            Ok(Opened::Packet(header)) => self.statistics.count_packet(header.length),
+            Ok(Opened::Dummy) => self.statistics.dummies = self.statistics.dummies.saturating_add(1),
+            Err(error) => self.statistics.count_drop(error.reason()),
+        }
+        delivered
+    }
+
+    fn try_deliver(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        text: Range<usize>,
+        outer_ecn: Option<Ecn>,
+    ) -> Result<Opened, OpenError> {
+        let aligned = text.end.is_multiple_of(4);
+        if !aligned && self.config.strict_alignment {
+            return Err(OpenError::Alignment);
+        }
+        let start = text.start;
+        let text = packet.as_mut_slice().get_mut(text).unwrap_or_default();
+        let trailer = read_trailer(text, self.config.strict_padding)?;
+        let version = match trailer.next_header {
+            NEXT_HEADER_DUMMY => return Ok(Opened::Dummy),
+            4 => 4,
+            41 => 6,
+            other => return Err(OpenError::NextHeader(other)),
+        };
+        let payload = text.get_mut(..trailer.payload_len).unwrap_or_default();
+        if let Some(&first) = payload.first()
+            && first >> 4 != version
+        {
+            let next_header = trailer.next_header;
+            return Err(OpenError::VersionMismatch { next_header, version: first >> 4 });
+        }
+        let mut header = IpHeader::parse(payload)?;
+        let mark = match outer_ecn {
+            Some(outer) => settle_ecn(payload, &mut header, outer)?,
+            None => EcnMark::Usual,
+        };
+        if !crate::selectors::admits(&self.child, &header, Direction::Inbound) {
+            return Err(OpenError::Selectors);
+        }
+        let _within = packet.narrow(start..start + header.length);
+        self.statistics.misaligned = self.statistics.misaligned.saturating_add(u64::from(!aligned));
+        let unusual = u64::from(mark != EcnMark::Usual);
+        self.statistics.unusual_ecn = self.statistics.unusual_ecn.saturating_add(unusual);
+        Ok(Opened::Packet(header))
+    }
+
+    /// Goes on from `newest` as the newest number, the only one seen so far.
+    pub fn resume_at(&mut self, newest: u64) {
+        self.window.resume_at(newest);
+    }
+
+    /// What the lifetimes have to say of themselves at this time: see [`InboundSa::next_deadline`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let _told_by_its_event = self.lifetime.check(now);
+    }
+
+    /// When [`InboundSa::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.lifetime.next_deadline()
+    }
+
+    /// The soft and the hard deadline, as far as they still stand before the SA.
+    #[inline]
+    pub(crate) fn deadlines(&self) -> [Option<Instant>; 2] {
+        self.lifetime.deadlines()
+    }
+
+    /// The next limit that was reached: one soft and one hard in the SA's life.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<LifetimeEvent> {
+        self.lifetime.poll()
+    }
+
+    /// The SPI on the wire.
+    #[must_use]
+    pub const fn spi(&self) -> EspSpi {
+        self.spi
+    }
+
+    /// The highest authenticated number, 0 before the first packet.
+    #[must_use]
+    pub const fn newest_number(&self) -> u64 {
+        self.window.top()
+    }
+
+    /// What both directions of the pair share, as it was installed.
+    #[must_use]
+    pub const fn child(&self) -> &Arc<ChildSa> {
+        &self.child
+    }
+
+    /// What was received and dropped.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn count(&mut self, error: OpenError) -> OpenError {
+        self.statistics.count_drop(error.reason());
+        error
+    }
+}
+
+/// The error for an SPI that no SA of ours has.
+pub(crate) const fn unknown_spi(spi: u32) -> OpenError {
+    match EspSpi::new(spi) {
+        Some(spi) if !spi.is_reserved() => OpenError::UnknownSpi(spi),
+        _ => OpenError::ReservedSpi(spi),
+    }
+}
+
+/// Carries congestion over into the inner header (RFC 6040 §4.2).
+fn settle_ecn(payload: &mut [u8], header: &mut IpHeader, outer: Ecn) -> Result<EcnMark, OpenError> {
+    let inner = header.ecn();
+    let (settled, mark) = ecn::decapsulate(inner, outer)?;
+    if settled != inner {
+        ip::set_ecn(payload, settled);
+        header.ds_field = (header.ds_field & 0xFC) | settled.bits();
+    }
+    Ok(mark)
+}
+
+impl fmt::Debug for InboundSa {
+    /// The whole state without keys and statistics: what compares equal is equal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboundSa")
+            .field("spi", &self.spi)
+            .field("window", &self.window)
+            .field("lifetime", &self.lifetime)
+            .field("layout", &self.layout)
+            .field("config", &self.config)
+            .field("child", &self.child)
+            .finish_non_exhaustive()
+    }
+}

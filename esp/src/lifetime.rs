@@ -1,0 +1,359 @@
+//! The lifetimes of one SA (RFC 4301 §4.4.2.1): seconds, octets and packets, the cipher's own limits, and the
+//! end of the sequence numbers.
+//!
+//! The nearest limits are kept as plain thresholds, so that a packet costs a few comparisons. A soft limit is
+//! told once and a hard one once: the first that is reached names the reason.
+
+use core::time::Duration;
+use ipsec_crypto::cipher::UsageLimits;
+use ipsec_types::Instant;
+use ipsec_types::sa::{ExpiryReason, Lifetimes};
+use thiserror::Error;
+
+/// A limit of an SA was reached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LifetimeEvent {
+    /// Time to replace the SA.
+    Soft(ExpiryReason),
+    /// The SA carries nothing more.
+    Hard(ExpiryReason),
+}
+
+/// The SA has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("the SA has ended: {0:?}")]
+pub struct Expired(pub ExpiryReason);
+
+/// A part of a whole, in percent: when to ask for a replacement before something runs out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// Three quarters.
+    pub const THREE_QUARTERS: Self = Self(75);
+
+    /// A percentage from 1 to 100.
+    #[must_use]
+    pub const fn new(percent: u8) -> Option<Self> {
+        if percent == 0 || percent > 100 { None } else { Some(Self(percent)) }
+    }
+
+    /// The part of `whole`, rounded down.
+    #[must_use]
+    pub const fn of(self, whole: u64) -> u64 {
+        (whole as u128 * self.0 as u128 / 100) as u64
+    }
+}
+
+impl Default for Percent {
+    fn default() -> Self {
+        Self::THREE_QUARTERS
+    }
+}
+
+/// A threshold and what it means to reach it. `u64::MAX` is never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Threshold {
+    at: u64,
+    reason: ExpiryReason,
+}
+
+impl Threshold {
+    const fn new(limit: Option<u64>, reason: ExpiryReason) -> Self {
+        Self { at: if let Some(at) = limit { at } else { u64::MAX }, reason }
+    }
+
+    const fn or_earlier(self, at: u64, reason: ExpiryReason) -> Self {
+        if at < self.at { Self { at, reason } } else { self }
+    }
+}
+
+/// One row of limits, soft or hard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Limits {
+    packets: Threshold,
+    octets: Threshold,
+    /// Sequence numbers given out.
+    number: u64,
+    /// Packets whose integrity check failed.
+    failed_opens: u64,
+    deadline: Instant,
+}
+
+impl Limits {
+    /// The first limit that these counts have reached.
+    fn reached(&self, now: Instant, packets: u64, octets: u64) -> Option<ExpiryReason> {
+        if now >= self.deadline && self.deadline != Instant::MAX {
+            Some(ExpiryReason::Time)
+        } else if packets >= self.packets.at {
+            Some(self.packets.reason)
+        } else if octets >= self.octets.at {
+            Some(self.octets.reason)
+        } else {
+            None
+        }
+    }
+}
+
+/// What counts against the limits in one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bounds {
+    /// The last sequence number that there is.
+    Outbound { last_number: u64 },
+    /// Failed integrity checks.
+    Inbound,
+}
+
+/// What one SA has carried, and how much it may.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Lifetime {
+    packets: u64,
+    octets: u64,
+    soft: Limits,
+    hard: Limits,
+    soft_told: bool,
+    expired: Option<ExpiryReason>,
+    pending_soft: Option<ExpiryReason>,
+    pending_hard: Option<ExpiryReason>,
+}
+
+impl Lifetime {
+    /// The life of an SA that begins at `installed`. `early` says at which part of the cipher's limits and of
+    /// the sequence numbers the soft event comes.
+    pub(crate) fn new(
+        lifetimes: &Lifetimes,
+        cipher: UsageLimits,
+        bounds: Bounds,
+        early: Percent,
+        installed: Instant,
+    ) -> Self {
+        let deadline =
+            |seconds: Option<u64>| seconds.map_or(Instant::MAX, |s| installed + Duration::from_secs(s));
+        let (last_number, failed_opens) = match bounds {
+            Bounds::Outbound { last_number } => (last_number, u64::MAX),
+            Bounds::Inbound => (u64::MAX, cipher.failed_opens),
+        };
+        let part = |whole: u64| if whole == u64::MAX { whole } else { early.of(whole) };
+        let usage = ExpiryReason::CipherUsage;
+        let soft = Limits {
+            packets: Threshold::new(lifetimes.packets.soft, ExpiryReason::Packets)
+                .or_earlier(part(cipher.packets), usage),
+            octets: Threshold::new(lifetimes.octets.soft, ExpiryReason::Octets)
+                .or_earlier(part(cipher.octets), usage),
+            number: early.of(last_number),
+            failed_opens: part(failed_opens),
+            deadline: deadline(lifetimes.seconds.soft),
+        };
+        let hard = Limits {
+            packets: Threshold::new(lifetimes.packets.hard, ExpiryReason::Packets)
+                .or_earlier(cipher.packets, usage),
+            octets: Threshold::new(lifetimes.octets.hard, ExpiryReason::Octets)
+                .or_earlier(cipher.octets, usage),
+            number: last_number,
+            failed_opens,
+            deadline: deadline(lifetimes.seconds.hard),
+        };
+        Self {
+            packets: 0,
+            octets: 0,
+            soft,
+            hard,
+            soft_told: false,
+            expired: None,
+            pending_soft: None,
+            pending_hard: None,
+        }
+    }
+
+    /// Whether the SA lives at this time. Reaching a deadline raises its event.
+    #[inline]
+    pub(crate) fn check(&mut self, now: Instant) -> Result<(), Expired> {
+        if let Some(reason) = self.expired {
+            return Err(Expired(reason));
+        }
+        if now >= self.hard.deadline && self.hard.deadline != Instant::MAX {
+            return Err(self.expire(ExpiryReason::Time));
+        }
+        if !self.soft_told && now >= self.soft.deadline && self.soft.deadline != Instant::MAX {
+            self.warn(ExpiryReason::Time);
+        }
+        Ok(())
+    }
+
+    /// Counts one packet of `octets` octets of text, which is refused where it would pass a hard limit. A limit
+    /// that it reaches exactly ends the SA after this packet.
+    #[inline]
+    pub(crate) fn charge(&mut self, now: Instant, octets: u64) -> Result<(), Expired> {
+        let packets = self.packets.saturating_add(1);
+        let octets = self.octets.saturating_add(octets);
+        if packets > self.hard.packets.at {
+            return Err(self.expire(self.hard.packets.reason));
+        }
+        if octets > self.hard.octets.at {
+            return Err(self.expire(self.hard.octets.reason));
+        }
+        (self.packets, self.octets) = (packets, octets);
+        if !self.soft_told
+            && let Some(reason) = self.soft.reached(now, packets, octets)
+        {
+            self.warn(reason);
+        }
+        if let Some(reason) = self.hard.reached(now, packets, octets) {
+            self.expire(reason);
+        }
+        Ok(())
+    }
+
+    /// Notes the sequence number given last.
+    #[inline]
+    pub(crate) fn note_number(&mut self, number: u64) {
+        if number >= self.soft.number && !self.soft_told {
+            self.warn(ExpiryReason::SequenceNumbers);
+        }
+        if number >= self.hard.number {
+            self.expire(ExpiryReason::SequenceNumbers);
+        }
+    }
+
+    /// Notes how many integrity checks have failed in all.
+    pub(crate) fn note_failed_opens(&mut self, failed: u64) {
+        if failed >= self.soft.failed_opens && !self.soft_told {
+            self.warn(ExpiryReason::CipherUsage);
+        }
+        if failed >= self.hard.failed_opens {
+            self.expire(ExpiryReason::CipherUsage);
+        }
+    }
+
+    /// The next event to tell: the soft one first.
+    #[inline]
+    pub(crate) fn poll(&mut self) -> Option<LifetimeEvent> {
+        if let Some(reason) = self.pending_soft.take() {
+            return Some(LifetimeEvent::Soft(reason));
+        }
+        self.pending_hard.take().map(LifetimeEvent::Hard)
+    }
+
+    /// When [`Lifetime::check`] has something to say of itself: the soft deadline and the hard one, as far as
+    /// they still stand before us.
+    #[inline]
+    pub(crate) fn deadlines(&self) -> [Option<Instant>; 2] {
+        let alive = self.expired.is_none();
+        let stands =
+            |deadline: Instant, wanted: bool| Some(deadline).filter(|d| wanted && *d != Instant::MAX);
+        [stands(self.soft.deadline, alive && !self.soft_told), stands(self.hard.deadline, alive)]
+    }
+
+    /// The earlier of [`Lifetime::deadlines`].
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines().into_iter().flatten().min()
+    }
+
+    fn warn(&mut self, reason: ExpiryReason) {
+        self.soft_told = true;
+        self.pending_soft = Some(reason);
+    }
+
+    fn expire(&mut self, reason: ExpiryReason) -> Expired {
+        if self.expired.is_none() {
+            self.expired = Some(reason);
+            self.pending_hard = Some(reason);
+        }
+        Expired(self.expired.unwrap_or(reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use LifetimeEvent::{Hard, Soft};
+    use ipsec_types::sa::Limit;
+
+    const NO_LIMITS: UsageLimits =
+        UsageLimits { packets: u64::MAX, octets: u64::MAX, failed_opens: u64::MAX };
+
+    fn lifetime(lifetimes: Lifetimes, cipher: UsageLimits, bounds: Bounds) -> Lifetime {
+        Lifetime::new(&lifetimes, cipher, bounds, Percent::THREE_QUARTERS, Instant::ZERO)
+    }
+
+    fn limit(soft: u64, hard: u64) -> Limit {
+        Limit { soft: Some(soft), hard: Some(hard) }
+    }
+
+    #[test]
+    fn packets_soft_then_hard_once_each() {
+        let lifetimes = Lifetimes { packets: limit(2, 4), ..Lifetimes::default() };
+        let mut life = lifetime(lifetimes, NO_LIMITS, Bounds::Inbound);
+        let mut events = alloc::vec::Vec::new();
+        for _ in 0..4 {
+            life.check(Instant::ZERO).unwrap();
+            life.charge(Instant::ZERO, 10).unwrap();
+            events.push(life.poll());
+        }
+        assert_eq!(
+            events,
+            [None, Some(Soft(ExpiryReason::Packets)), None, Some(Hard(ExpiryReason::Packets))]
+        );
+        assert_eq!(life.check(Instant::ZERO), Err(Expired(ExpiryReason::Packets)));
+        assert_eq!(life.charge(Instant::ZERO, 1), Err(Expired(ExpiryReason::Packets)));
+        assert_eq!(life.poll(), None);
+    }
+
+    #[test]
+    fn octets_never_pass_the_hard_limit() {
+        let lifetimes = Lifetimes { octets: limit(50, 100), ..Lifetimes::default() };
+        let mut life = lifetime(lifetimes, NO_LIMITS, Bounds::Inbound);
+        life.charge(Instant::ZERO, 99).unwrap();
+        assert_eq!(life.poll(), Some(Soft(ExpiryReason::Octets)));
+        assert_eq!(life.charge(Instant::ZERO, 2), Err(Expired(ExpiryReason::Octets)));
+        assert_eq!((life.octets, life.packets), (99, 1));
+        assert_eq!(life.poll(), Some(Hard(ExpiryReason::Octets)));
+        // Once ended it stays so, even for a packet that would have fitted.
+        assert_eq!(life.check(Instant::ZERO), Err(Expired(ExpiryReason::Octets)));
+    }
+
+    #[test]
+    fn time_is_told_at_its_deadlines() {
+        let lifetimes = Lifetimes { seconds: limit(10, 20), ..Lifetimes::default() };
+        let mut life = lifetime(lifetimes, NO_LIMITS, Bounds::Inbound);
+        assert_eq!(life.next_deadline(), Some(Instant::from_millis(10_000)));
+        life.check(Instant::from_millis(9_999)).unwrap();
+        assert_eq!(life.poll(), None);
+        life.check(Instant::from_millis(10_000)).unwrap();
+        assert_eq!(life.poll(), Some(Soft(ExpiryReason::Time)));
+        assert_eq!(life.next_deadline(), Some(Instant::from_millis(20_000)));
+        assert!(life.check(Instant::from_millis(20_000)).is_err());
+        assert_eq!(life.poll(), Some(Hard(ExpiryReason::Time)));
+        assert_eq!(life.next_deadline(), None);
+    }
+
+    #[test]
+    fn cipher_limits_count_too() {
+        let cipher = UsageLimits { packets: 8, octets: u64::MAX, failed_opens: 4 };
+        let mut life = lifetime(Lifetimes::default(), cipher, Bounds::Inbound);
+        for _ in 0..6 {
+            life.charge(Instant::ZERO, 1).unwrap();
+        }
+        assert_eq!(life.poll(), Some(Soft(ExpiryReason::CipherUsage)));
+        life.note_failed_opens(4);
+        assert_eq!(life.poll(), Some(Hard(ExpiryReason::CipherUsage)));
+        // Failed opens are the receiver's.
+        let mut sender = lifetime(Lifetimes::default(), cipher, Bounds::Outbound { last_number: 100 });
+        sender.note_failed_opens(u64::MAX - 1);
+        assert_eq!(sender.poll(), None);
+    }
+
+    #[test]
+    fn sequence_numbers_are_told_early_and_at_their_end() {
+        let mut life =
+            lifetime(Lifetimes::default(), NO_LIMITS, Bounds::Outbound { last_number: u64::from(u32::MAX) });
+        life.note_number(0xBFFF_FFFE);
+        assert_eq!(life.poll(), None);
+        life.note_number(0xBFFF_FFFF);
+        assert_eq!(life.poll(), Some(Soft(ExpiryReason::SequenceNumbers)));
+        life.note_number(u64::from(u32::MAX));
+        assert_eq!(life.poll(), Some(Hard(ExpiryReason::SequenceNumbers)));
+        assert_eq!(Percent::new(0), None);
+        assert_eq!(Percent::THREE_QUARTERS.of(u64::MAX), 0xBFFF_FFFF_FFFF_FFFF);
+    }
+}

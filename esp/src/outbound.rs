@@ -1,0 +1,392 @@
+//! Sending: the steps of RFC 4303 §3.3 over one SA, in tunnel mode.
+
+use crate::buffer::PacketBuf;
+use crate::config::{Framing, OutboundConfig, TfcPadding};
+use crate::error::{InstallError, SealError};
+use crate::install;
+use crate::ip::IpHeader;
+use crate::lifetime::{Bounds, Expired, Lifetime, LifetimeEvent};
+use crate::outer::{OuterFields, OuterHeader, max_outer_packet, outer_header_len};
+use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, write_trailer};
+use crate::sequence::SequenceCounter;
+use crate::statistics::Statistics;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use ipsec_crypto::{CryptoProvider, PacketCipher, PacketNumber};
+use ipsec_types::sa::{ChildSa, Direction, ExpiryReason, SaInstall};
+use ipsec_types::{Encapsulation, EspSpi, Instant, Path, SequenceNumbers};
+
+/// A packet that was sealed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    /// Its sequence number, whole.
+    pub number: u64,
+    /// What stands in the outer header, or should where the operating system makes it.
+    pub outer: OuterFields,
+}
+
+/// One direction of a Child SA: what we send by.
+///
+/// It can't be cloned: a sequence number, and with it a nonce, is used once.
+pub struct OutboundSa {
+    cipher: Box<dyn PacketCipher>,
+    layout: Layout,
+    spi: EspSpi,
+    counter: SequenceCounter,
+    lifetime: Lifetime,
+    tfc: TfcPadding,
+    /// Where the whole outer packet is made.
+    outer: Option<OuterHeader>,
+    path: Path,
+    encapsulation: Encapsulation,
+    config: OutboundConfig,
+    child: Arc<ChildSa>,
+    statistics: Statistics,
+}
+
+impl OutboundSa {
+    /// Makes the SA; its life begins at `now`.
+    ///
+    /// # Errors
+    /// Each [`InstallError`].
+    pub fn new(
+        provider: &CryptoProvider,
+        install: SaInstall,
+        config: OutboundConfig,
+        now: Instant,
+    ) -> Result<Self, InstallError> {
+        let cipher = install::make_cipher(provider, &install)?;
+        Self::with_cipher(cipher, install, config, now)
+    }
+
+    /// Makes the SA with an expanded key from elsewhere; the keys of `install` are not used.
+    ///
+    /// # Errors
+    /// Each [`InstallError`] but those of suite and keys.
+    pub fn with_cipher(
+        cipher: Box<dyn PacketCipher>,
+        install: SaInstall,
+        config: OutboundConfig,
+        now: Instant,
+    ) -> Result<Self, InstallError> {
+        install::check(&install)?;
+        let SaInstall { child, spi, .. } = install;
+        let outer = outer_header(&config, &child.path, child.encapsulation)?;
+        let counter = SequenceCounter::new(child.sequence_numbers);
+        let bounds = Bounds::Outbound { last_number: counter.limit() };
+        Ok(Self {
+            layout: Layout::of(&*cipher),
+            lifetime: Lifetime::new(&child.lifetimes, cipher.limits(), bounds, config.early, now),
+            cipher,
+            spi,
+            counter,
+            tfc: if child.tfc_allowed { config.tfc } else { TfcPadding::Off },
+            outer,
+            path: child.path,
+            encapsulation: child.encapsulation,
+            config,
+            child,
+            statistics: Statistics::ZERO,
+        })
+    }
+
+    /// Protects the IP packet in `packet`, which becomes the ESP packet or the whole outer packet as
+    /// [`OutboundConfig::framing`] says. The payload stays where it is.
+    ///
+    /// Whether the SA's selectors admit the packet is the caller's to know; [`OutboundSa::admits`] tells.
+    ///
+    /// # Errors
+    /// Each [`SealError`] but [`SealError::NoSa`]; `packet` then is as it was, but for
+    /// [`SealError::Cipher`], after which its octets are unspecified.
+    pub fn seal(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
+        match IpHeader::parse(packet.as_slice()) {
+            Ok(header) => self.seal_parsed(now, packet, &header),
+            Err(error) => Err(self.count(error.into())),
+        }
+    }
+
+    /// [`OutboundSa::seal`] for a packet whose header was read already.
+    pub(crate) fn seal_parsed(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        header: &IpHeader,
+    ) -> Result<Sealed, SealError> {
+        let got = packet.len();
+        if header.length != got {
+            return Err(self.count(SealError::InnerLength { stated: header.length, got }));
+        }
+        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
+        let tfc = self.tfc.octets(got);
+        match self.try_seal(now, packet, tfc, header.version.next_header(), fields) {
+            Ok(sealed) => {
+                self.statistics.count_packet(got);
+                Ok(sealed)
+            }
+            Err(error) => Err(self.count(error)),
+        }
+    }
+
+    /// Makes a dummy packet (RFC 4303 §2.6), whose payload is whatever lies in `packet`; the receiver drops it
+    /// without a look.
+    ///
+    /// # Errors
+    /// As [`OutboundSa::seal`].
+    pub fn seal_dummy(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
+        let fields = self.outer_fields(0, true);
+        match self.try_seal(now, packet, 0, NEXT_HEADER_DUMMY, fields) {
+            Ok(sealed) => {
+                self.statistics.dummies = self.statistics.dummies.saturating_add(1);
+                Ok(sealed)
+            }
+            Err(error) => Err(self.count(error)),
+        }
+    }
+
+    fn try_seal(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        tfc: usize,
+        next_header: u8,
+        fields: OuterFields,
+    ) -> Result<Sealed, SealError> {
+        self.lifetime.check(now).map_err(ended)?;
+        let inner = packet.len();
+        let payload = inner + tfc;
+        let total = self.outer_len() + self.layout.packet_len(payload);
+        if total > max_outer_packet(self.path.remote.is_ipv4()) {
+            return Err(SealError::TooLarge(total));
+        }
+        let front = self.headroom();
+        packet.grow(front, tfc + self.layout.behind(payload))?;
+        let sealed = self.fill(now, packet.as_mut_slice(), inner, payload, next_header, fields);
+        if sealed.is_err() {
+            let _back_to_the_inner_packet = packet.narrow(front..front + inner);
+        }
+        sealed
+    }
+
+    /// Writes the packet: `datagram` is headroom, inner packet, tailroom.
+    fn fill(
+        &mut self,
+        now: Instant,
+        datagram: &mut [u8],
+        inner: usize,
+        payload: usize,
+        next_header: u8,
+        fields: OuterFields,
+    ) -> Result<Sealed, SealError> {
+        let octets = datagram.len();
+        let outer_len = self.outer.as_ref().map_or(0, OuterHeader::len);
+        let padding = self.layout.padding(payload);
+        let icv_at = octets - self.cipher.icv_len();
+        let trailer_at = outer_len + self.layout.payload_offset() + inner;
+        let text_len = self.layout.text_len(payload) as u64;
+        self.lifetime.charge(now, text_len).map_err(ended)?;
+        // From here on the number is used, whatever happens.
+        let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
+        self.lifetime.note_number(number);
+
+        if let Some(trailer) = datagram.get_mut(trailer_at..icv_at) {
+            write_trailer(trailer, padding as u8, next_header);
+        }
+        let header = EspHeader { spi: self.spi.get(), sequence_number: number as u32 };
+        if let Some(esp) = datagram.get_mut(outer_len..) {
+            if let Some(start) = esp.first_chunk_mut() {
+                *start = header.to_octets();
+            }
+            self.cipher.seal(packet_number(self.kind(), number), header.to_octets().len(), esp)?;
+        }
+        if let Some(outer) = &self.outer {
+            outer.write(datagram, fields, number as u16);
+        }
+        Ok(Sealed { number, outer: fields })
+    }
+
+    /// Whether the SA's selectors admit the packet.
+    #[must_use]
+    pub fn admits(&self, packet: &IpHeader) -> bool {
+        crate::selectors::admits(&self.child, packet, Direction::Outbound)
+    }
+
+    /// Octets of room that [`OutboundSa::seal`] needs in front of a packet.
+    #[must_use]
+    pub fn headroom(&self) -> usize {
+        self.outer.as_ref().map_or(0, OuterHeader::len) + self.layout.payload_offset()
+    }
+
+    /// Octets of room that are always enough behind a packet.
+    #[must_use]
+    pub const fn tailroom(&self) -> usize {
+        self.layout.max_behind() + self.tfc.max_octets()
+    }
+
+    /// The largest inner packet whose outer packet, IP and UDP header included, has at most `outer_mtu` octets.
+    /// `None` where nothing fits.
+    ///
+    /// It is exact for the cipher, the padding, TFC padding, the outer family and the encapsulation. IPv6 needs
+    /// an MTU of at least 1,280 inside; where this says less, the outer packet must be fragmented (RFC 8200 §5).
+    #[must_use]
+    pub fn max_inner(&self, outer_mtu: usize) -> Option<usize> {
+        let outer_mtu = outer_mtu.min(max_outer_packet(self.path.remote.is_ipv4()));
+        let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len())?)?;
+        match self.tfc {
+            TfcPadding::Off | TfcPadding::ToMultiple(0 | 1) => Some(payload),
+            TfcPadding::ToLength(to) => (payload >= usize::from(to)).then_some(payload),
+            TfcPadding::ToMultiple(of) => Some(payload / usize::from(of) * usize::from(of)),
+        }
+    }
+
+    /// Goes on under other outer addresses or another encapsulation; keys and sequence numbers stay.
+    ///
+    /// # Errors
+    /// [`InstallError::FamiliesMixed`], [`InstallError::UnspecifiedAddress`]; nothing has changed then.
+    pub fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
+        self.outer = outer_header(&self.config, &path, encapsulation)?;
+        self.path = path;
+        self.encapsulation = encapsulation;
+        Ok(())
+    }
+
+    /// Leaps ahead in the sequence numbers, so that the next one is `last + 1`. `false`, and no change, where
+    /// that would be a step back or past the end.
+    #[must_use]
+    pub fn leap_to(&mut self, last: u64) -> bool {
+        let leapt = self.counter.leap_to(last);
+        if leapt {
+            self.lifetime.note_number(last);
+        }
+        leapt
+    }
+
+    /// What the lifetimes have to say of themselves at this time: see [`OutboundSa::next_deadline`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let _told_by_its_event = self.lifetime.check(now);
+    }
+
+    /// When [`OutboundSa::handle_timeout`] is to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.lifetime.next_deadline()
+    }
+
+    /// The soft and the hard deadline, as far as they still stand before the SA.
+    #[inline]
+    pub(crate) fn deadlines(&self) -> [Option<Instant>; 2] {
+        self.lifetime.deadlines()
+    }
+
+    /// The next limit that was reached: one soft and one hard in the SA's life.
+    #[inline]
+    pub fn poll_event(&mut self) -> Option<LifetimeEvent> {
+        self.lifetime.poll()
+    }
+
+    /// The SPI on the wire.
+    #[must_use]
+    pub const fn spi(&self) -> EspSpi {
+        self.spi
+    }
+
+    /// The sequence number given last, 0 before the first packet.
+    #[must_use]
+    pub const fn last_number(&self) -> u64 {
+        self.counter.last()
+    }
+
+    /// The outer addresses.
+    #[must_use]
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Raw ESP or UDP.
+    #[must_use]
+    pub const fn encapsulation(&self) -> Encapsulation {
+        self.encapsulation
+    }
+
+    /// What both directions of the pair share, as it was installed.
+    #[must_use]
+    pub const fn child(&self) -> &Arc<ChildSa> {
+        &self.child
+    }
+
+    /// What was sent and dropped.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn kind(&self) -> SequenceNumbers {
+        self.child.sequence_numbers
+    }
+
+    const fn outer_fields(&self, ds_field: u8, dont_fragment: bool) -> OuterFields {
+        let OutboundConfig { dscp, ecn, dont_fragment: df, .. } = self.config;
+        OuterFields::of(ds_field, dont_fragment, dscp, ecn, df)
+    }
+
+    /// Octets of the outer header, whoever makes it.
+    fn outer_len(&self) -> usize {
+        outer_header_len(self.path.remote.is_ipv4(), self.encapsulation == Encapsulation::Udp)
+    }
+
+    fn count(&mut self, error: SealError) -> SealError {
+        self.statistics.count_drop(error.reason());
+        error
+    }
+}
+
+/// The number of a packet as the cipher takes it.
+pub(crate) const fn packet_number(kind: SequenceNumbers, number: u64) -> PacketNumber {
+    match kind {
+        SequenceNumbers::Sequential64 => PacketNumber::esn(number),
+        _ => PacketNumber::explicit(number),
+    }
+}
+
+/// The end of the sequence numbers has an error of its own.
+fn ended(expired: Expired) -> SealError {
+    match expired.0 {
+        ExpiryReason::SequenceNumbers => SealError::NumbersExhausted,
+        _ => expired.into(),
+    }
+}
+
+/// The outer header to write, where we write it.
+fn outer_header(
+    config: &OutboundConfig,
+    path: &Path,
+    encapsulation: Encapsulation,
+) -> Result<Option<OuterHeader>, InstallError> {
+    if config.framing == Framing::EspPacket {
+        return Ok(None);
+    }
+    let (source, destination) = (path.local_ip(), path.remote_ip());
+    if source.is_unspecified() || destination.is_unspecified() {
+        return Err(InstallError::UnspecifiedAddress);
+    }
+    let ports = (encapsulation == Encapsulation::Udp).then(|| (path.local.port(), path.remote.port()));
+    Ok(Some(OuterHeader::new(source, destination, ports, config.hop_limit)?))
+}
+
+impl fmt::Debug for OutboundSa {
+    /// The whole state without keys and statistics: what compares equal is equal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundSa")
+            .field("spi", &self.spi)
+            .field("counter", &self.counter)
+            .field("lifetime", &self.lifetime)
+            .field("layout", &self.layout)
+            .field("tfc", &self.tfc)
+            .field("outer", &self.outer)
+            .field("path", &self.path)
+            .field("encapsulation", &self.encapsulation)
+            .field("config", &self.config)
+            .field("child", &self.child)
+            .finish_non_exhaustive()
+    }
+}
