@@ -1,4 +1,8 @@
+//! To come.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-//! To come.
+
+extern crate alloc;
+
+pub mod negotiation;

@@ -1,0 +1,503 @@
+//! What we are willing to negotiate: proposals that are known to be well formed (RFC 7296 §3.3, §3.3.3, §3.3.5,
+//! RFC 5282 §8, RFC 8221 §4). A policy is a list of them, the one we like best first.
+
+use alloc::vec::Vec;
+use ikev2_wire::{EncrId, IntegId, KeMethod, PrfId, Proposal, ProtocolId, Transform, TransformType};
+use ipsec_types::{EspSpi, IkeSpi, SequenceNumbers};
+use thiserror::Error;
+
+/// The most transforms of one proposal: what its header can count (RFC 7296 §3.3.1).
+const MAX_TRANSFORMS: usize = 255;
+
+/// Why a proposal cannot be made.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum ProposalError {
+    /// A transform type without which there is no SA (RFC 7296 §3.3.3).
+    #[error("the proposal has no {0} transform")]
+    Missing(TransformType),
+    /// An integrity algorithm beside a cipher that protects integrity itself (RFC 5282 §8).
+    #[error("{encr} protects integrity itself and goes with no {integ}")]
+    CombinedWithInteg {
+        /// The cipher.
+        encr: EncrId,
+        /// The integrity algorithm.
+        integ: IntegId,
+    },
+    /// Ciphers that need an integrity algorithm beside ciphers that must not have one: two proposals
+    /// (RFC 7296 §3.3).
+    #[error(
+        "{combined} and {plain} cannot be in one proposal, since only one of them protects integrity itself"
+    )]
+    MixedCiphers {
+        /// The first cipher that protects integrity itself.
+        combined: EncrId,
+        /// The first cipher that does not.
+        plain: EncrId,
+    },
+    /// A cipher that does not protect integrity itself, with no integrity algorithm or an optional one: encryption
+    /// alone is a MUST NOT (RFC 8221 §4), and IKE has no such form (RFC 7296 §3.14).
+    #[error("{0} needs an integrity algorithm")]
+    IntegrityMissing(EncrId),
+    /// A cipher with keys of several lengths and no Key Length (RFC 7296 §3.3.5).
+    #[error("{0} needs a key length")]
+    KeyLengthMissing(EncrId),
+    /// A Key Length that the cipher does not have, or any for a cipher whose keys have one length.
+    #[error("{encr} has no keys of {bits} bits to be negotiated")]
+    KeyLength {
+        /// The cipher.
+        encr: EncrId,
+        /// The key length in bits.
+        bits: u16,
+    },
+    /// A transform that the protocol may not use.
+    #[error("{transform} is not for {protocol}")]
+    NotForProtocol {
+        /// The transform.
+        transform: Transform,
+        /// The protocol of the proposal.
+        protocol: ProtocolId,
+    },
+    /// More transforms than a proposal can count.
+    #[error("more than 255 transforms in one proposal")]
+    TooMany,
+}
+
+/// A proposal for an IKE SA: ENCR, PRF and KE, and INTEG with ciphers that need it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct IkeProposal {
+    transforms: Vec<Transform>,
+}
+
+impl IkeProposal {
+    /// Starts a proposal.
+    ///
+    /// ```
+    /// use ikev2_core::negotiation::IkeProposal;
+    /// use ikev2_wire::{EncrId, KeMethod, PrfId};
+    ///
+    /// let proposal = IkeProposal::builder()
+    ///     .encr(EncrId::AES_GCM_16, 256)
+    ///     .encr(EncrId::CHACHA20_POLY1305, None)
+    ///     .prf(PrfId::HMAC_SHA2_256)
+    ///     .ke(KeMethod::CURVE25519)
+    ///     .build()?;
+    /// assert_eq!(proposal.to_string(), "aes256gcm16-chacha20poly1305-prfsha256-x25519");
+    /// # Ok::<(), ikev2_core::negotiation::ProposalError>(())
+    /// ```
+    pub fn builder() -> IkeProposalBuilder {
+        IkeProposalBuilder { transforms: Vec::new() }
+    }
+
+    /// AES-GCM, then AES-CBC with HMAC-SHA2-256-128; 256 bits, then 128; with the PRFs of SHA2-256, -384 and
+    /// -512, Curve25519 and P-256.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        let mut common: Vec<Transform> =
+            [PrfId::HMAC_SHA2_256, PrfId::HMAC_SHA2_384, PrfId::HMAC_SHA2_512].map(Transform::prf).into();
+        common.extend(DEFAULT_KE.map(Transform::ke));
+        default_ciphers(&common).map(|transforms| Self { transforms }).into()
+    }
+
+    /// The transforms: by type, and in each type the preferred one first.
+    #[must_use]
+    pub fn transforms(&self) -> &[Transform] {
+        &self.transforms
+    }
+}
+
+/// A proposal for an ESP SA pair: ENCR and SN, INTEG with ciphers that need it, and KE where wanted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EspProposal {
+    transforms: Vec<Transform>,
+}
+
+impl EspProposal {
+    /// Starts a proposal.
+    ///
+    /// ```
+    /// use ikev2_core::negotiation::EspProposal;
+    /// use ikev2_wire::{EncrId, IntegId, KeMethod};
+    ///
+    /// let proposal = EspProposal::builder()
+    ///     .encr(EncrId::AES_CBC, 128)
+    ///     .integ(IntegId::HMAC_SHA2_256_128)
+    ///     .ke(KeMethod::ECP_256)
+    ///     .ke_optional()
+    ///     .build()?;
+    /// assert_eq!(proposal.to_string(), "aes128-sha256-ecp256-none-esn-noesn");
+    /// # Ok::<(), ikev2_core::negotiation::ProposalError>(())
+    /// ```
+    pub fn builder() -> EspProposalBuilder {
+        EspProposalBuilder { transforms: Vec::new() }
+    }
+
+    /// AES-GCM, then AES-CBC with HMAC-SHA2-256-128; 256 bits, then 128; a key exchange by Curve25519 or P-256
+    /// that is optional; 64-bit sequence numbers, then 32-bit ones.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        let mut common: Vec<Transform> = DEFAULT_KE.map(Transform::ke).into();
+        common.push(Transform::ke(KeMethod::NONE));
+        common.extend(DEFAULT_SN.map(Transform::sn));
+        default_ciphers(&common).map(|transforms| Self { transforms }).into()
+    }
+
+    /// The transforms: by type, and in each type the preferred one first.
+    #[must_use]
+    pub fn transforms(&self) -> &[Transform] {
+        &self.transforms
+    }
+}
+
+const DEFAULT_KE: [KeMethod; 2] = [KeMethod::CURVE25519, KeMethod::ECP_256];
+const DEFAULT_SN: [SequenceNumbers; 2] = [SequenceNumbers::Sequential64, SequenceNumbers::Sequential32];
+
+/// The two groups of default ciphers, each followed by what both have in common.
+fn default_ciphers(common: &[Transform]) -> [Vec<Transform>; 2] {
+    let ciphers = |encr| [256, 128].map(|bits| Transform::encr(encr, Some(bits))).to_vec();
+    let mut plain = ciphers(EncrId::AES_CBC);
+    plain.push(Transform::integ(IntegId::HMAC_SHA2_256_128));
+    [ciphers(EncrId::AES_GCM_16), plain].map(|mut transforms| {
+        transforms.extend_from_slice(common);
+        transforms.sort_by_key(|transform| transform.ty);
+        transforms
+    })
+}
+
+/// Collects the transforms of an [`IkeProposal`]; of each type the preferred one comes first.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct IkeProposalBuilder {
+    transforms: Vec<Transform>,
+}
+
+/// Collects the transforms of an [`EspProposal`]; of each type the preferred one comes first.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EspProposalBuilder {
+    transforms: Vec<Transform>,
+}
+
+/// What both builders can add.
+macro_rules! common_setters {
+    () => {
+        /// Adds a cipher, with its key length in bits, or `None` where its keys have one length.
+        pub fn encr(self, encr: EncrId, key_bits: impl Into<Option<u16>>) -> Self {
+            self.transform(Transform::encr(encr, key_bits.into()))
+        }
+
+        /// Adds an integrity algorithm.
+        pub fn integ(self, integ: IntegId) -> Self {
+            self.transform(Transform::integ(integ))
+        }
+
+        /// Adds a key exchange method.
+        pub fn ke(self, method: KeMethod) -> Self {
+            self.transform(Transform::ke(method))
+        }
+
+        /// Adds a transform of any type; one that is there already is not added again.
+        pub fn transform(mut self, transform: Transform) -> Self {
+            if !self.transforms.contains(&transform) {
+                self.transforms.push(transform);
+            }
+            self
+        }
+    };
+}
+
+impl IkeProposalBuilder {
+    common_setters!();
+
+    /// Adds a pseudorandom function.
+    pub fn prf(self, prf: PrfId) -> Self {
+        self.transform(Transform::prf(prf))
+    }
+
+    /// Finishes the proposal.
+    ///
+    /// # Errors
+    /// [`ProposalError`].
+    pub fn build(self) -> Result<IkeProposal, ProposalError> {
+        Ok(IkeProposal { transforms: checked(self.transforms, &IKE)? })
+    }
+}
+
+impl EspProposalBuilder {
+    common_setters!();
+
+    /// Makes the key exchange optional: without one is acceptable too (RFC 7296 §3.3.2, a transform with ID 0).
+    pub fn ke_optional(self) -> Self {
+        self.ke(KeMethod::NONE)
+    }
+
+    /// Adds a kind of sequence numbers. If none is added, they are 64-bit ones and then 32-bit ones.
+    pub fn sn(self, kind: SequenceNumbers) -> Self {
+        self.transform(Transform::sn(kind))
+    }
+
+    /// Finishes the proposal.
+    ///
+    /// # Errors
+    /// [`ProposalError`].
+    pub fn build(mut self) -> Result<EspProposal, ProposalError> {
+        if !self.transforms.iter().any(|transform| transform.ty == TransformType::SN) {
+            self.transforms.extend(DEFAULT_SN.map(Transform::sn));
+        }
+        // No key exchange but NONE is the same as none at all, and some peers know only the latter.
+        let none = Transform::ke(KeMethod::NONE);
+        if self.transforms.iter().all(|transform| transform.ty != TransformType::KE || *transform == none) {
+            self.transforms.retain(|transform| *transform != none);
+        }
+        Ok(EspProposal { transforms: checked(self.transforms, &ESP)? })
+    }
+}
+
+/// What a protocol's proposals consist of (RFC 7296 §3.3.3). INTEG depends on the cipher and is in neither list.
+#[derive(Debug)]
+pub(super) struct ProtocolRules {
+    pub(super) protocol: ProtocolId,
+    pub(super) mandatory: &'static [TransformType],
+    pub(super) optional: &'static [TransformType],
+    forbids: fn(&Transform) -> bool,
+}
+
+impl ProtocolRules {
+    /// Whether the protocol has transforms of this type.
+    pub(super) fn has(&self, ty: TransformType) -> bool {
+        ty == TransformType::INTEG || self.mandatory.contains(&ty) || self.optional.contains(&ty)
+    }
+}
+
+pub(super) const IKE: ProtocolRules = ProtocolRules {
+    protocol: ProtocolId::IKE,
+    mandatory: &[TransformType::ENCR, TransformType::PRF, TransformType::KE],
+    optional: &[],
+    forbids: forbidden_in_ike,
+};
+
+pub(super) const ESP: ProtocolRules = ProtocolRules {
+    protocol: ProtocolId::ESP,
+    mandatory: &[TransformType::ENCR, TransformType::SN],
+    optional: &[TransformType::KE],
+    forbids: forbidden_in_esp,
+};
+
+/// Sorts the transforms by type and checks that they make a proposal.
+fn checked(mut transforms: Vec<Transform>, rules: &ProtocolRules) -> Result<Vec<Transform>, ProposalError> {
+    transforms.sort_by_key(|transform| transform.ty);
+    let foreign = |t: &&Transform| !rules.has(t.ty) || !t.other_attributes.is_empty() || (rules.forbids)(t);
+    if let Some(transform) = transforms.iter().find(foreign) {
+        return Err(ProposalError::NotForProtocol { transform: transform.clone(), protocol: rules.protocol });
+    }
+    for ty in rules.mandatory {
+        if !transforms.iter().any(|transform| transform.ty == *ty) {
+            return Err(ProposalError::Missing(*ty));
+        }
+    }
+    for transform in &transforms {
+        check_key_length(transform, rules)?;
+    }
+    check_integrity(&mut transforms)?;
+    if transforms.len() > MAX_TRANSFORMS {
+        return Err(ProposalError::TooMany);
+    }
+    Ok(transforms)
+}
+
+fn check_key_length(transform: &Transform, rules: &ProtocolRules) -> Result<(), ProposalError> {
+    if transform.ty != TransformType::ENCR {
+        // No other transform has the attribute (RFC 7296 §3.3.5).
+        return match transform.key_bits {
+            None => Ok(()),
+            Some(_) => {
+                Err(ProposalError::NotForProtocol { transform: transform.clone(), protocol: rules.protocol })
+            }
+        };
+    }
+    let encr = EncrId(transform.id);
+    match (key_lengths(encr), transform.key_bits) {
+        (KeyLengths::Unknown, _) | (KeyLengths::Fixed, None) => Ok(()),
+        (KeyLengths::OneOf(_), None) => Err(ProposalError::KeyLengthMissing(encr)),
+        (KeyLengths::OneOf(lengths), Some(bits)) if lengths.contains(&bits) => Ok(()),
+        (_, Some(bits)) => Err(ProposalError::KeyLength { encr, bits }),
+    }
+}
+
+/// Checks that ciphers and integrity algorithms fit, and drops INTEG NONE, which is better left out (RFC 7296
+/// §3.3: "no integrity algorithm being the RECOMMENDED method").
+fn check_integrity(transforms: &mut Vec<Transform>) -> Result<(), ProposalError> {
+    let ciphers = || transforms.iter().filter(|t| t.ty == TransformType::ENCR).map(|t| EncrId(t.id));
+    let combined = ciphers().find(|encr| encr.is_combined());
+    let plain = ciphers().find(|encr| !encr.is_combined());
+    let none = Transform::integ(IntegId::NONE);
+    let integ =
+        transforms.iter().find(|t| t.ty == TransformType::INTEG && **t != none).map(|t| IntegId(t.id));
+    match (combined, plain, integ) {
+        (Some(combined), Some(plain), _) => Err(ProposalError::MixedCiphers { combined, plain }),
+        (Some(encr), None, Some(integ)) => Err(ProposalError::CombinedWithInteg { encr, integ }),
+        (None, Some(encr), None) => Err(ProposalError::IntegrityMissing(encr)),
+        (None, Some(encr), Some(_)) if transforms.contains(&none) => {
+            Err(ProposalError::IntegrityMissing(encr))
+        }
+        _ => {
+            transforms.retain(|transform| *transform != none);
+            Ok(())
+        }
+    }
+}
+
+/// The Key Length attributes that a cipher has.
+enum KeyLengths {
+    /// The attribute must be there, with one of these.
+    OneOf(&'static [u16]),
+    /// The attribute must not be there.
+    Fixed,
+    /// Nothing is known: a cipher of the future, for private use, or that was never specified.
+    Unknown,
+}
+
+/// RFC 7296 §3.3.5 and the documents of each cipher.
+const fn key_lengths(encr: EncrId) -> KeyLengths {
+    const AES: KeyLengths = KeyLengths::OneOf(&[128, 192, 256]);
+    match encr {
+        EncrId::AES_CBC | EncrId::AES_CTR | EncrId::NULL_AUTH_AES_GMAC => AES,
+        EncrId::AES_CCM_8 | EncrId::AES_CCM_12 | EncrId::AES_CCM_16 | EncrId::AES_CCM_8_IIV => AES,
+        EncrId::AES_GCM_8 | EncrId::AES_GCM_12 | EncrId::AES_GCM_16 | EncrId::AES_GCM_16_IIV => AES,
+        EncrId::CAMELLIA_CBC | EncrId::CAMELLIA_CTR => AES,
+        EncrId::CAMELLIA_CCM_8 | EncrId::CAMELLIA_CCM_12 | EncrId::CAMELLIA_CCM_16 => AES,
+        EncrId::DES | EncrId::TRIPLE_DES | EncrId::IDEA | EncrId::NULL => KeyLengths::Fixed,
+        EncrId::CHACHA20_POLY1305 | EncrId::CHACHA20_POLY1305_IIV => KeyLengths::Fixed,
+        EncrId::KUZNYECHIK_MGM_KTREE | EncrId::MAGMA_MGM_KTREE => KeyLengths::Fixed,
+        EncrId::KUZNYECHIK_MGM_MAC_KTREE | EncrId::MAGMA_MGM_MAC_KTREE => KeyLengths::Fixed,
+        _ => KeyLengths::Unknown,
+    }
+}
+
+/// The ciphers that IKE may not use by the registry, a key exchange of none (RFC 7296 §3.3.3), and what is for AH.
+fn forbidden_in_ike(transform: &Transform) -> bool {
+    match transform.ty {
+        TransformType::ENCR => matches!(
+            EncrId(transform.id),
+            EncrId::NULL
+                | EncrId::NULL_AUTH_AES_GMAC
+                | EncrId::CAMELLIA_CTR
+                | EncrId::CAMELLIA_CCM_8
+                | EncrId::CAMELLIA_CCM_12
+                | EncrId::CAMELLIA_CCM_16
+                | EncrId::AES_CCM_8_IIV
+                | EncrId::AES_GCM_16_IIV
+                | EncrId::CHACHA20_POLY1305_IIV
+                | EncrId::KUZNYECHIK_MGM_MAC_KTREE
+                | EncrId::MAGMA_MGM_MAC_KTREE
+        ),
+        TransformType::KE => transform.id == KeMethod::NONE.0,
+        _ => is_ah_integrity(transform),
+    }
+}
+
+/// Kinds of sequence numbers that nobody knows, and what is for AH.
+fn forbidden_in_esp(transform: &Transform) -> bool {
+    let unknown = SequenceNumbers::from_transform_id(transform.id).is_none();
+    transform.ty == TransformType::SN && unknown || is_ah_integrity(transform)
+}
+
+/// AES-GMAC as an integrity algorithm is for AH; ESP has it as a cipher (RFC 4543 §3).
+fn is_ah_integrity(transform: &Transform) -> bool {
+    transform.ty == TransformType::INTEG
+        && matches!(
+            IntegId(transform.id),
+            IntegId::AES_128_GMAC | IntegId::AES_192_GMAC | IntegId::AES_256_GMAC
+        )
+}
+
+/// Which SA of the peer's an IKE proposal is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IkeExchange {
+    /// The first one, in IKE_SA_INIT: SPIs are in the header, and proposals have none (RFC 7296 §3.3.1).
+    Initial,
+    /// One that replaces another, in CREATE_CHILD_SA: proposals have the sender's SPI of 8 octets.
+    Rekey,
+}
+
+/// In which exchange a Child SA is negotiated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ChildExchange {
+    /// With IKE_AUTH, where there is no key exchange: transforms of type KE are neither sent nor looked at
+    /// (RFC 7296 §1.2).
+    IkeAuth,
+    /// By CREATE_CHILD_SA, with the method of the request's KE payload if it has one.
+    CreateChildSa {
+        /// The method of KEi.
+        ke_sent: Option<KeMethod>,
+    },
+}
+
+impl ChildExchange {
+    pub(super) const fn ke_sent(self) -> Option<KeMethod> {
+        match self {
+            Self::IkeAuth => None,
+            Self::CreateChildSa { ke_sent } => ke_sent,
+        }
+    }
+
+    /// Whether transforms of this type count here.
+    pub(super) fn negotiates(self, ty: TransformType) -> bool {
+        self != Self::IkeAuth || ty != TransformType::KE
+    }
+}
+
+/// The proposals to send for an IKE SA, numbered from 1: the whole policy, also when an INVALID_KE_PAYLOAD is
+/// answered (RFC 7296 §3.3.6). `spi` is ours for the new SA when an IKE SA is rekeyed, else `None`.
+#[must_use]
+pub fn offer_ike(policy: &[IkeProposal], spi: Option<IkeSpi>) -> Vec<Proposal> {
+    match spi {
+        Some(spi) => ike_policy(policy, &spi.to_be_bytes()),
+        None => ike_policy(policy, &[]),
+    }
+}
+
+/// The proposals to send for a Child SA, numbered from 1. `spi` is ours.
+///
+/// With IKE_AUTH, proposals that differ in their key exchange only become one.
+#[must_use]
+pub fn offer_esp(policy: &[EspProposal], spi: EspSpi, exchange: ChildExchange) -> Vec<Proposal> {
+    esp_policy(policy, &spi.to_be_bytes(), exchange)
+}
+
+pub(super) fn ike_policy(policy: &[IkeProposal], spi: &[u8]) -> Vec<Proposal> {
+    numbered(ProtocolId::IKE, spi, policy.iter().map(|proposal| proposal.transforms.clone()).collect())
+}
+
+pub(super) fn esp_policy(policy: &[EspProposal], spi: &[u8], exchange: ChildExchange) -> Vec<Proposal> {
+    let mut distinct: Vec<Vec<Transform>> = Vec::new();
+    for proposal in policy {
+        let mut transforms = proposal.transforms.clone();
+        transforms.retain(|transform| exchange.negotiates(transform.ty));
+        if !distinct.contains(&transforms) {
+            distinct.push(transforms);
+        }
+    }
+    numbered(ProtocolId::ESP, spi, distinct)
+}
+
+fn numbered(protocol: ProtocolId, spi: &[u8], proposals: Vec<Vec<Transform>>) -> Vec<Proposal> {
+    (1..=u8::MAX)
+        .zip(proposals)
+        .map(|(number, transforms)| Proposal { number, protocol, spi: spi.to_vec(), transforms })
+        .collect()
+}
+
+/// The methods of all the proposals, each once, in order and without NONE. A request's KE payload should have the
+/// first (RFC 7296 §3.4), and an INVALID_KE_PAYLOAD that names none of them is not to be followed.
+#[must_use]
+pub fn offered_ke(proposals: &[Proposal]) -> Vec<KeMethod> {
+    let mut methods = Vec::new();
+    for transform in proposals.iter().flat_map(|proposal| proposal.of_type(TransformType::KE)) {
+        let method = KeMethod(transform.id);
+        if method != KeMethod::NONE && !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    methods
+}
