@@ -1,8 +1,118 @@
-//! To come.
+//! IKEv2 (RFC 7296) as a pure state machine: bytes, events and time in; bytes, events and timers out.
+//!
+//! # The contract
+//!
+//! An [`Endpoint`] has no socket, no clock, no thread and no source of randomness of its own. It is driven by
+//! five verbs:
+//!
+//! | verb | |
+//! |---|---|
+//! | [`Endpoint::handle_datagram`] | bytes in |
+//! | [`Endpoint::handle_timeout`] | time in |
+//! | [`Endpoint::poll_event`] | what the embedder must know or do; until `None` |
+//! | [`Endpoint::poll_transmit`] | bytes out; until `None` |
+//! | [`Endpoint::poll_timeout`] | when to call `handle_timeout` next |
+//!
+//! After **every** call that takes `&mut self`, poll events, then transmits, then the timeout, in this order:
+//! the data path must be ready to receive before the peer hears that it may send. Time is an argument, from
+//! any origin, and never goes back; if it does, the latest time counts. A rejected datagram changes nothing
+//! but [`Statistics`] and says why. No input panics, and none makes memory grow beyond a bound that a field of
+//! [`EndpointConfig`] names.
+//!
+//! # A run
+//!
+//! Two endpoints in one process; the loop in the middle is what an embedder writes around its sockets.
+//!
+//! ```
+//! use ikev2_core::{Authentication, ChildConfig, Connection, Endpoint, EndpointConfig, Event, IdentityPattern};
+//! use ipsec_crypto::rustcrypto::RUSTCRYPTO;
+//! use ipsec_types::{Instant, Path, SecretBytes, TrafficSelector, sa::PolicyId};
+//! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//! use std::sync::Arc;
+//!
+//! fn endpoint(us: &str, peer: &str, seed: u8) -> Endpoint {
+//!     let secret = Authentication::SharedKey(SecretBytes::copy_from(b"a long and random secret"));
+//!     let peer = IdentityPattern::Exactly(peer.parse().unwrap());
+//!     let mut connection = Connection::new("tunnel", us.parse().unwrap(), peer, secret);
+//!     let everything = || vec![TrafficSelector::ALL_V4];
+//!     connection.children.push(Arc::new(ChildConfig::tunnel(PolicyId(1), "net", everything(), everything())));
+//!     let mut config = EndpointConfig::new(&RUSTCRYPTO);
+//!     config.connections.push(Arc::new(connection));
+//!     Endpoint::new(Arc::new(config), Box::new(ChaCha20Rng::from_seed([seed; 32])))
+//! }
+//!
+//! let (mut a, mut b) = (endpoint("a.example", "b.example", 1), endpoint("b.example", "a.example", 2));
+//! let path = Path::ike("192.0.2.1:500".parse().unwrap(), "192.0.2.2:500".parse().unwrap());
+//! let now = Instant::ZERO;
+//! a.connect(now, "tunnel", path).unwrap();
+//!
+//! let mut children = 0;
+//! loop {
+//!     for endpoint in [&mut a, &mut b] {
+//!         while let Some(event) = endpoint.poll_event() {
+//!             // Event::DataPath goes to the ESP engine, the rest to whoever wants to know.
+//!             children += usize::from(matches!(event, Event::ChildSaUp { .. }));
+//!         }
+//!     }
+//!     // A real loop sends on a socket, and waits for a datagram or until `poll_timeout`.
+//!     if let Some(transmit) = a.poll_transmit() {
+//!         let seen = Path { local: transmit.path.remote, remote: transmit.path.local, ..transmit.path };
+//!         b.handle_datagram(now, seen, &transmit.datagram).unwrap();
+//!     } else if let Some(transmit) = b.poll_transmit() {
+//!         let seen = Path { local: transmit.path.remote, remote: transmit.path.local, ..transmit.path };
+//!         a.handle_datagram(now, seen, &transmit.datagram).unwrap();
+//!     } else {
+//!         break;
+//!     }
+//! }
+//! assert_eq!(children, 2);
+//! ```
+//!
+//! # Layers
+//!
+//! Each stands on those above it in this table and is public, so that another protocol with IKE's messages
+//! can stand on the first two.
+//!
+//! | layer | module |
+//! |---|---|
+//! | exchange: Message IDs, window, repeats, protection | [`exchange`] |
+//! | establishment: IKE_SA_INIT, authentication | [`establish`], [`keys`] |
+//! | the IKE SA: Child SAs, Delete, liveness | behind [`Endpoint`] |
+//! | the endpoint: many IKE SAs, admission, timers | [`Endpoint`] |
+//!
+//! What two sides agree on is decided by pure functions in [`negotiation`]; why they cannot agree is told by
+//! [`error::Failure`], with both sides' lists.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
+pub mod config;
+pub mod contents;
+mod endpoint;
+pub mod error;
+pub mod establish;
+pub mod event;
+pub mod exchange;
+pub mod identity;
+pub mod keylog;
+pub mod keys;
 pub mod negotiation;
+pub mod observe;
+mod sa;
+pub mod stats;
+
+pub use config::{Authentication, ChildConfig, Connection, CookiePolicy, EndpointConfig};
+pub use endpoint::Endpoint;
+pub use error::{CallError, Failure, Rejection};
+pub use event::{
+    ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, NatStatus, Role, Transmit,
+};
+pub use identity::{Identity, IdentityPattern};
+pub use keylog::KeyLog;
+pub use observe::{MessageDirection, MessageObserver};
+pub use stats::Statistics;

@@ -79,5 +79,5 @@ pub trait PendingKeyExchange: Send + Sync {
     ///
     /// # Errors
     /// [`KxError::Length`], [`KxError::InvalidPublicValue`], [`KxError::ZeroSecret`].
-    fn finish(self: Box<Self>, peer: &[u8]) -> Result<SecretBytes, KxError>;
+    fn finish(&self, peer: &[u8]) -> Result<SecretBytes, KxError>;
 }

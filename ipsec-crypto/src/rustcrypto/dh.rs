@@ -102,7 +102,7 @@ impl<G: Group> PendingKeyExchange for Pending<G> {
         &self.public
     }
 
-    fn finish(self: Box<Self>, peer: &[u8]) -> Result<SecretBytes, KxError> {
+    fn finish(&self, peer: &[u8]) -> Result<SecretBytes, KxError> {
         let peer = parse::<G>(peer)?;
         G::agree(&self.secret, &peer).ok_or(KxError::ZeroSecret)
     }

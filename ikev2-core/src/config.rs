@@ -1,0 +1,247 @@
+//! What an endpoint is told once, and what it is told of each peer. Every bound is a field here, with its
+//! default and its worst case.
+
+use crate::event::Hooks;
+use crate::exchange::retransmit::RetransmitPolicy;
+use crate::identity::{Identity, IdentityPattern};
+use crate::negotiation::{EspProposal, IkeProposal};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use ikev2_wire::codes::AuthMethod;
+use ipsec_crypto::CryptoProvider;
+use ipsec_types::sa::{Lifetimes, PolicyId};
+use ipsec_types::{Mode, Path, SecretBytes, TrafficSelector};
+
+/// When a cookie is asked of an initiator (RFC 7296 §2.6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CookiePolicy {
+    /// Never. Only for closed networks.
+    Never,
+    /// While at least so many IKE SAs are half open. The default, with 100.
+    WhenHalfOpen(usize),
+    /// Always.
+    Always,
+}
+
+/// What an endpoint is told once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointConfig {
+    /// The algorithms.
+    pub crypto: &'static CryptoProvider,
+    /// The peers, in order of preference where several fit.
+    pub connections: Vec<Arc<Connection>>,
+    /// The port of our NAT-T socket. Default: 4500.
+    pub local_nat_t_port: u16,
+    /// IKE SAs at most, half-open ones included. Default: 10,000. Worst case: about 8 KiB each, and one kept
+    /// answer.
+    pub max_ike_sas: usize,
+    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000.
+    pub max_half_open: usize,
+    /// How long a responder waits for IKE_AUTH. Default: 30 s.
+    pub half_open_timeout: Duration,
+    /// How long a closed IKE SA still answers repeats of its last requests. Default: 10 s.
+    pub closed_linger: Duration,
+    /// When a cookie is asked for. Default: from 100 half-open SAs on.
+    pub cookies: CookiePolicy,
+    /// How long a cookie secret is used; the one before it is accepted as long again. Default: 60 s.
+    pub cookie_lifetime: Duration,
+    /// Unprotected error answers a second at most (§2.21). Default: 100. Worst case: none of them holds state.
+    pub max_error_answers_per_second: u32,
+    /// The largest message taken, in octets. Default: 65,535, the largest UDP payload. Never below 1,280 (§2).
+    pub max_datagram: usize,
+    /// Events that wait at most. Default: 4,096. While it is reached, datagrams and calls that could make more
+    /// are refused; peers repeat. What ends SAs is never held back, so that each SA can add one for itself
+    /// and two for each of its Child SAs.
+    pub max_events: usize,
+    /// Requests of one IKE SA that wait for the window at most. Default: 64.
+    pub max_queued_requests: usize,
+    /// Child SAs of one IKE SA at most. Default: 64.
+    pub max_children: usize,
+    /// How often a peer may let us start IKE_SA_INIT or CREATE_CHILD_SA over, by COOKIE or INVALID_KE_PAYLOAD.
+    /// Default: 6.
+    pub max_init_retries: u32,
+    /// How many requests we take from a peer at once; above 1 it is told so (SET_WINDOW_SIZE, §2.3).
+    /// Default: 1. As many answers are kept.
+    pub window: u32,
+    /// Key log and message observer: off.
+    pub hooks: Hooks,
+}
+
+impl EndpointConfig {
+    /// The defaults, with these algorithms and no peer.
+    #[must_use]
+    pub fn new(crypto: &'static CryptoProvider) -> Self {
+        Self {
+            crypto,
+            connections: Vec::new(),
+            local_nat_t_port: 4500,
+            max_ike_sas: 10_000,
+            max_half_open: 1_000,
+            half_open_timeout: Duration::from_secs(30),
+            closed_linger: Duration::from_secs(10),
+            cookies: CookiePolicy::WhenHalfOpen(100),
+            cookie_lifetime: Duration::from_secs(60),
+            max_error_answers_per_second: 100,
+            max_datagram: 65_535,
+            max_events: 4_096,
+            max_queued_requests: 64,
+            max_children: 64,
+            max_init_retries: 6,
+            window: 1,
+            hooks: Hooks::default(),
+        }
+    }
+}
+
+/// How both sides of a connection prove who they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// A secret that both sides hold (RFC 7296 §2.15).
+    SharedKey(SecretBytes),
+}
+
+impl Authentication {
+    /// The method's code point.
+    #[must_use]
+    pub fn method(&self) -> AuthMethod {
+        match self {
+            Self::SharedKey(_) => AuthMethod::SHARED_KEY,
+        }
+    }
+}
+
+/// One peer, or one kind of peer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Connection {
+    /// What it is called in events.
+    pub name: String,
+    /// Our address; `None` for any.
+    pub local_address: Option<IpAddr>,
+    /// The peer's address; `None` for any, and then it can only respond.
+    pub remote_address: Option<IpAddr>,
+    /// The peer's port for the first message. Default: 500. With any other port the first message already
+    /// goes by the NAT-T path.
+    pub remote_port: u16,
+    /// The peer's NAT-T port. Default: 4500.
+    pub remote_nat_t_port: u16,
+    /// Who we are.
+    pub local_id: Identity,
+    /// Who the peer must be.
+    pub remote_id: IdentityPattern,
+    /// The proof, of both.
+    pub authentication: Authentication,
+    /// What we offer and accept for the IKE SA, in order of preference.
+    pub ike_proposals: Vec<IkeProposal>,
+    /// Its Child SAs. The first is made with the IKE SA.
+    pub children: Vec<Arc<ChildConfig>>,
+    /// Repeats of requests.
+    pub retransmit: RetransmitPolicy,
+    /// How long an unprotected error in answer to IKE_SA_INIT is doubted before it is believed (§2.21.1).
+    /// Default: 3 s.
+    pub init_error_patience: Duration,
+    /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
+    /// Default: 30 s.
+    pub liveness: Option<Duration>,
+    /// How often a NAT keepalive is sent while we are behind a NAT and send nothing else (RFC 3948 §4).
+    /// Default: 20 s.
+    pub nat_keepalive: Duration,
+    /// Pretend to be behind a NAT, so that ESP always goes in UDP. Default: off.
+    pub force_udp_encapsulation: bool,
+}
+
+impl Connection {
+    /// A connection with the default proposals and no children.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        local_id: Identity,
+        remote_id: IdentityPattern,
+        authentication: Authentication,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            local_address: None,
+            remote_address: None,
+            remote_port: 500,
+            remote_nat_t_port: 4500,
+            local_id,
+            remote_id,
+            authentication,
+            ike_proposals: IkeProposal::defaults(),
+            children: Vec::new(),
+            retransmit: RetransmitPolicy::default(),
+            init_error_patience: Duration::from_secs(3),
+            liveness: Some(Duration::from_secs(30)),
+            nat_keepalive: Duration::from_secs(20),
+            force_udp_encapsulation: false,
+        }
+    }
+
+    /// Whether a message on this path may belong to it.
+    #[must_use]
+    pub fn matches_path(&self, path: &Path) -> bool {
+        let fits = |wanted: Option<IpAddr>, got: IpAddr| wanted.is_none_or(|w| w == got);
+        fits(self.local_address, path.local_ip()) && fits(self.remote_address, path.remote_ip())
+    }
+
+    /// The path for the first message from this local address: by the socket of port 500, or by the NAT-T
+    /// socket where the peer is reached at another port (§2.23). `None` where the peer's address is not known
+    /// or is of another family.
+    #[must_use]
+    pub fn initial_path(&self, local: SocketAddr, config: &EndpointConfig) -> Option<Path> {
+        let remote = SocketAddr::new(self.remote_address?, self.remote_port);
+        let path = if self.remote_port == 500 {
+            Path::ike(local, remote)
+        } else {
+            Path::nat_t(SocketAddr::new(local.ip(), config.local_nat_t_port), remote)
+        };
+        path.is_consistent().then_some(path)
+    }
+}
+
+/// What a Child SA is to carry, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ChildConfig {
+    /// What the embedder calls it.
+    pub policy: PolicyId,
+    /// What it is called in texts.
+    pub name: String,
+    /// What we offer and accept, in order of preference.
+    pub proposals: Vec<EspProposal>,
+    /// What our side may send from and receive for.
+    pub local: Vec<TrafficSelector>,
+    /// What the peer's side may.
+    pub remote: Vec<TrafficSelector>,
+    /// Tunnel mode is the only one so far.
+    pub mode: Mode,
+    /// When the SAs end.
+    pub lifetimes: Lifetimes,
+}
+
+impl ChildConfig {
+    /// A tunnel for this traffic with the default proposals and no lifetimes.
+    #[must_use]
+    pub fn tunnel(
+        policy: PolicyId,
+        name: impl Into<String>,
+        local: Vec<TrafficSelector>,
+        remote: Vec<TrafficSelector>,
+    ) -> Self {
+        Self {
+            policy,
+            name: name.into(),
+            proposals: EspProposal::defaults(),
+            local,
+            remote,
+            mode: Mode::Tunnel,
+            lifetimes: Lifetimes::default(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What an embedder asks of an endpoint.
+
+use super::Endpoint;
+use crate::config::{ChildConfig, Connection};
+use crate::error::{Bound, CallError};
+use crate::event::{DownReason, Event, IkeSaHandle};
+use crate::sa::context::Context;
+use crate::sa::{IkeSa, Task};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use ipsec_crypto::RandomError;
+use ipsec_types::sa::{ChildSaId, PolicyId};
+use ipsec_types::{IkeSpi, Instant, Path, SaReport};
+
+impl Endpoint {
+    /// Begins an IKE SA with the peer of a connection, and with it the connection's first Child SA.
+    ///
+    /// `path` says from where to where, and by which of our two sockets;
+    /// [`Connection::initial_path`](crate::Connection::initial_path) makes the right one.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchConnection`], [`CallError::BadPath`], [`CallError::Limit`], and
+    /// [`CallError::Failed`] where the connection cannot begin.
+    pub fn connect(&mut self, now: Instant, connection: &str, path: Path) -> Result<IkeSaHandle, CallError> {
+        self.advance(now);
+        let connection = self.connection(connection)?;
+        if !path.is_consistent() {
+            return Err(CallError::BadPath);
+        }
+        self.check_room()?;
+        let spi = self.new_spi().map_err(|error| CallError::from(crate::error::Failure::from(error)))?;
+        let (mut context, kept) = self.lend();
+        let handle = kept.sas.next_handle();
+        let sa = IkeSa::initiate(&mut context, handle, connection, spi, path)?;
+        kept.sas.insert(spi, sa);
+        self.with_sa(handle, |_, _| {});
+        Ok(handle)
+    }
+
+    fn connection(&self, name: &str) -> Result<Arc<Connection>, CallError> {
+        let found = self.config.connections.iter().find(|c| c.name == name);
+        found.cloned().ok_or(CallError::NoSuchConnection)
+    }
+
+    fn check_room(&self) -> Result<(), CallError> {
+        if self.state.sas.len() >= self.config.max_ike_sas {
+            return Err(CallError::Limit(Bound::IkeSas));
+        }
+        self.check_events()
+    }
+
+    fn check_events(&self) -> Result<(), CallError> {
+        if self.state.out.is_full(&self.config) {
+            return Err(CallError::Limit(Bound::Events));
+        }
+        Ok(())
+    }
+
+    /// An SPI that none of our IKE SAs has.
+    pub(super) fn new_spi(&mut self) -> Result<IkeSpi, RandomError> {
+        // 64 random bits meet by accident once in ages; a generator that repeats itself has failed.
+        const TRIES: usize = 8;
+        for _ in 0..TRIES {
+            let mut octets = [0; 8];
+            self.random.fill(&mut octets)?;
+            if let Some(spi) = IkeSpi::new(u64::from_be_bytes(octets)).filter(|s| !self.state.sas.has_spi(*s))
+            {
+                return Ok(spi);
+            }
+        }
+        Err(RandomError)
+    }
+
+    fn with_live_sa<T>(
+        &mut self,
+        now: Instant,
+        handle: IkeSaHandle,
+        act: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        self.advance(now);
+        self.check_events()?;
+        self.with_sa(handle, act).unwrap_or(Err(CallError::NoSuchSa))
+    }
+
+    /// Asks for another Child SA, by the name of one of the connection's children.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NoSuchChild`], [`CallError::NotEstablished`],
+    /// [`CallError::Limit`]. What the peer answers is an event.
+    pub fn create_child(&mut self, now: Instant, handle: IkeSaHandle, child: &str) -> Result<(), CallError> {
+        self.with_live_sa(now, handle, |sa, context| {
+            let found = sa.connection.children.iter().find(|c| c.name == child);
+            let config = found.cloned().ok_or(CallError::NoSuchChild)?;
+            create(sa, context, config)
+        })
+    }
+
+    /// Deletes a Child SA; [`Event::ChildSaDown`] tells when the peer has answered.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NoSuchChild`], [`CallError::NotEstablished`],
+    /// [`CallError::Limit`].
+    pub fn delete_child(
+        &mut self,
+        now: Instant,
+        handle: IkeSaHandle,
+        child: ChildSaId,
+    ) -> Result<(), CallError> {
+        self.with_live_sa(now, handle, |sa, context| sa.delete_child(context, child, DownReason::Requested))
+    }
+
+    /// Deletes an IKE SA with its Child SAs; [`Event::IkeSaDown`] tells when the peer has answered or was given
+    /// up. One that is not established yet ends at once.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`] where it is being closed already.
+    pub fn delete_ike_sa(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
+        self.advance(now);
+        self.with_sa(handle, IkeSa::delete).unwrap_or(Err(CallError::NoSuchSa))
+    }
+
+    /// Asks the peer whether it is there (RFC 7296 §2.4); [`Event::PeerAlive`] or [`Event::IkeSaDown`] tells.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`], [`CallError::Limit`].
+    pub fn check_liveness(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
+        self.with_live_sa(now, handle, |sa, context| sa.request(context, Task::Liveness))
+    }
+
+    /// What the data path reports.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchChild`] where the Child SA is gone, [`CallError::NoSuchPolicy`] where no established
+    /// IKE SA serves the policy of an acquire, [`CallError::Limit`].
+    pub fn handle_report(&mut self, now: Instant, report: &SaReport) -> Result<(), CallError> {
+        match *report {
+            SaReport::SoftExpired { id, reason, .. } => self.with_child(now, id, |sa, context| {
+                let sa = sa.handle;
+                context.out.event(Event::ChildSaExpiring { sa, id, reason });
+                Ok(())
+            }),
+            SaReport::HardExpired { id, reason, .. } => self
+                .with_child(now, id, |sa, context| sa.delete_child(context, id, DownReason::Expired(reason))),
+            SaReport::LastInbound { id, at } => self.with_child(now, id, |sa, context| {
+                sa.heard_at = sa.heard_at.max(at.min(context.now));
+                Ok(())
+            }),
+            SaReport::PeerMoved { id, path } => self.with_child(now, id, |sa, context| {
+                sa.heard(context, path);
+                Ok(())
+            }),
+            SaReport::Acquire { policy, .. } => self.acquire(now, policy),
+            // Nothing to do for IKE: a hint that anyone can send (RFC 7296 §1.5).
+            _ => Ok(()),
+        }
+    }
+
+    fn with_child(
+        &mut self,
+        now: Instant,
+        id: ChildSaId,
+        act: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
+        let owner = self.state.names.owner(id).ok_or(CallError::NoSuchChild)?;
+        self.with_live_sa(now, owner, act)
+    }
+
+    /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection.
+    fn acquire(&mut self, now: Instant, policy: PolicyId) -> Result<(), CallError> {
+        let serves = |config: &Arc<ChildConfig>| config.policy == policy;
+        let found = self.state.sas.iter().filter(|(_, sa)| sa.is_established()).find_map(|(handle, sa)| {
+            Some((handle, sa.connection.children.iter().find(|c| serves(c))?.clone()))
+        });
+        let (handle, config) = found.ok_or(CallError::NoSuchPolicy)?;
+        self.with_live_sa(now, handle, |sa, context| create(sa, context, config))
+    }
+
+    /// Begins to delete every IKE SA, for an orderly end. Those that are not established end at once.
+    pub fn shut_down(&mut self, now: Instant) {
+        let now = self.advance(now);
+        let handles: Vec<_> = self.state.sas.iter().map(|(handle, _)| handle).collect();
+        for handle in handles {
+            // What is closing already needs nothing.
+            let _ = self.delete_ike_sa(now, handle);
+        }
+    }
+}
+
+fn create(sa: &mut IkeSa, context: &mut Context<'_>, config: Arc<ChildConfig>) -> Result<(), CallError> {
+    if sa.children.len() >= context.config.max_children {
+        return Err(CallError::Limit(Bound::Children));
+    }
+    sa.request(context, Task::CreateChild(config))
+}

@@ -1,0 +1,177 @@
+//! Layer 3: the endpoint. Many IKE SAs behind the five verbs: demultiplexing by SPI, admission, timers.
+
+mod admission;
+mod calls;
+mod incoming;
+mod table;
+
+use crate::config::EndpointConfig;
+use crate::establish::cookie::CookieJar;
+use crate::event::{Event, IkeSaHandle, IkeSaInfo, Transmit};
+use crate::exchange::responses::RequestDigest;
+use crate::sa::IkeSa;
+use crate::sa::context::{ChildNames, Context, Outbox};
+use crate::stats::Statistics;
+use admission::ErrorBudget;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use ipsec_crypto::SecureRandom;
+use ipsec_types::Instant;
+use table::Table;
+
+/// One end of any number of IKE SAs, as a pure state machine. The contract is on the [crate's first
+/// page](crate).
+pub struct Endpoint {
+    config: Arc<EndpointConfig>,
+    random: Box<dyn SecureRandom>,
+    state: State,
+    statistics: Statistics,
+    scratch: Vec<u8>,
+}
+
+/// Everything that a rejected datagram must leave as it was.
+#[derive(Debug)]
+struct State {
+    now: Instant,
+    sas: Table<IkeSa>,
+    /// Half-open IKE SAs by the request that made each. Its length is the number of them.
+    half_open: BTreeMap<RequestDigest, IkeSaHandle>,
+    cookies: CookieJar,
+    names: ChildNames,
+    out: Outbox,
+    errors: ErrorBudget,
+}
+
+/// The part of the state that no IKE SA sees.
+struct Kept<'a> {
+    sas: &'a mut Table<IkeSa>,
+    half_open: &'a mut BTreeMap<RequestDigest, IkeSaHandle>,
+    cookies: &'a mut CookieJar,
+}
+
+impl fmt::Debug for Endpoint {
+    /// The whole state apart from statistics and the octets of secrets: equal texts mean that nothing changed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.state, f)
+    }
+}
+
+impl Endpoint {
+    /// An endpoint without any IKE SA.
+    ///
+    /// `random` is the only source of nonces, SPIs, keys and cookies: one that is seeded makes a run repeat to
+    /// the octet.
+    #[must_use]
+    pub fn new(config: Arc<EndpointConfig>, random: Box<dyn SecureRandom>) -> Self {
+        let state = State {
+            now: Instant::ZERO,
+            sas: Table::default(),
+            half_open: BTreeMap::new(),
+            cookies: CookieJar::new(config.cookie_lifetime),
+            names: ChildNames::default(),
+            out: Outbox::default(),
+            errors: ErrorBudget::default(),
+        };
+        Self { config, random, state, statistics: Statistics::default(), scratch: Vec::new() }
+    }
+
+    /// The next datagram to send. Poll it until it gives `None` after every other call, and after
+    /// [`Endpoint::poll_event`]: the data path must be ready before the peer hears of it.
+    #[must_use = "a datagram that is not sent is lost until it is repeated"]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.state.out.transmits.pop_front()
+    }
+
+    /// The next event. Poll it until it gives `None` after every other call.
+    #[must_use = "events carry the commands for the data path"]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.state.out.events.pop_front()
+    }
+
+    /// When [`Endpoint::handle_timeout`] must be called next, if nothing else happens before. Any other call
+    /// may change it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.state.sas.next_deadline()
+    }
+
+    /// Time has passed. Afterwards [`Endpoint::poll_timeout`] gives a later moment than `now`, or none.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        while let Some(handle) = self.state.sas.first_due(now) {
+            self.with_sa(handle, |sa, context| sa.on_timeout(context));
+        }
+    }
+
+    /// The statistics so far.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The IKE SAs that have not ended, half-open ones included.
+    pub fn ike_sas(&self) -> impl Iterator<Item = (IkeSaHandle, IkeSaInfo)> {
+        let live = self.state.sas.iter().filter(|(_, sa)| !sa.has_ended());
+        live.map(|(handle, sa)| (handle, sa.info()))
+    }
+
+    /// One IKE SA, if it has not ended.
+    #[must_use]
+    pub fn ike_sa(&self, handle: IkeSaHandle) -> Option<IkeSaInfo> {
+        self.state.sas.get(handle).filter(|sa| !sa.has_ended()).map(IkeSa::info)
+    }
+
+    /// How many IKE SAs wait for IKE_AUTH.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.state.half_open.len()
+    }
+
+    /// A clock that goes back is an error of the embedder's, and does no harm: the latest time counts.
+    fn advance(&mut self, now: Instant) -> Instant {
+        if now < self.state.now {
+            self.statistics.clock_went_back = self.statistics.clock_went_back.saturating_add(1);
+        }
+        self.state.now = self.state.now.max(now);
+        self.state.now
+    }
+
+    /// Lets an IKE SA do something, and keeps the table true to what became of it.
+    fn with_sa<T>(
+        &mut self,
+        handle: IkeSaHandle,
+        act: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let (mut context, kept) = self.lend();
+        let sa = kept.sas.get_mut(handle)?;
+        let was_half_open = sa.init_digest();
+        let result = act(sa, &mut context);
+        if let Some(digest) = was_half_open.filter(|_| sa.init_digest().is_none()) {
+            kept.half_open.remove(&digest);
+        }
+        let (spi, over, deadline) = (sa.local_spi, sa.is_over(context.now), sa.deadline());
+        if over {
+            kept.sas.remove(handle, spi);
+        } else {
+            kept.sas.set_deadline(handle, deadline);
+        }
+        Some(result)
+    }
+
+    /// What an IKE SA may touch, and the rest of the state beside it.
+    fn lend(&mut self) -> (Context<'_>, Kept<'_>) {
+        let State { now, sas, half_open, cookies, names, out, .. } = &mut self.state;
+        let context = Context {
+            now: *now,
+            config: &self.config,
+            random: &mut *self.random,
+            out,
+            statistics: &mut self.statistics,
+            names,
+        };
+        (context, Kept { sas, half_open, cookies })
+    }
+}

@@ -1,0 +1,177 @@
+//! Where the IKE SAs are kept: generational slots, found by handle or by the SPI that we chose, with one timer
+//! each. Nothing here looks at an SA that is not due.
+
+use crate::event::IkeSaHandle;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use ipsec_types::{IkeSpi, Instant};
+
+#[derive(Debug)]
+struct Slot<S> {
+    generation: u32,
+    content: Option<Box<S>>,
+    /// The deadline that stands in `timers`.
+    deadline: Option<Instant>,
+}
+
+/// A table of `S`.
+#[derive(Debug)]
+pub(crate) struct Table<S> {
+    slots: Vec<Slot<S>>,
+    free: Vec<u32>,
+    by_spi: BTreeMap<IkeSpi, u32>,
+    timers: BTreeSet<(Instant, u32)>,
+}
+
+impl<S> Default for Table<S> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), by_spi: BTreeMap::new(), timers: BTreeSet::new() }
+    }
+}
+
+impl<S> Table<S> {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len().saturating_sub(self.free.len())
+    }
+
+    /// The handle that the next insertion will have.
+    pub(crate) fn next_handle(&self) -> IkeSaHandle {
+        let slot = self.free.last().copied().unwrap_or(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+        let generation = self.slot(slot).map_or(0, |slot| slot.generation);
+        IkeSaHandle { slot, generation }
+    }
+
+    /// Whether an SPI is in use.
+    pub(crate) fn has_spi(&self, spi: IkeSpi) -> bool {
+        self.by_spi.contains_key(&spi)
+    }
+
+    /// Puts one under [`Table::next_handle`] and its SPI.
+    pub(crate) fn insert(&mut self, spi: IkeSpi, content: S) -> IkeSaHandle {
+        let handle = self.next_handle();
+        let content = Some(Box::new(content));
+        if self.free.pop().is_some() {
+            if let Some(slot) = self.slots.get_mut(handle.slot as usize) {
+                slot.content = content;
+            }
+        } else {
+            self.slots.push(Slot { generation: handle.generation, content, deadline: None });
+        }
+        self.by_spi.insert(spi, handle.slot);
+        handle
+    }
+
+    /// Removes one; its handle is never given out again.
+    pub(crate) fn remove(&mut self, handle: IkeSaHandle, spi: IkeSpi) {
+        self.set_deadline(handle, None);
+        let Some(slot) = self.slots.get_mut(handle.slot as usize) else { return };
+        if slot.generation == handle.generation && slot.content.take().is_some() {
+            self.by_spi.remove(&spi);
+            // A slot whose generations are used up is left empty for good.
+            if let Some(next) = slot.generation.checked_add(1) {
+                slot.generation = next;
+                self.free.push(handle.slot);
+            }
+        }
+    }
+
+    fn slot(&self, slot: u32) -> Option<&Slot<S>> {
+        self.slots.get(slot as usize)
+    }
+
+    /// The one with this handle.
+    pub(crate) fn get(&self, handle: IkeSaHandle) -> Option<&S> {
+        let slot = self.slot(handle.slot).filter(|slot| slot.generation == handle.generation)?;
+        slot.content.as_deref()
+    }
+
+    /// The same, to change.
+    pub(crate) fn get_mut(&mut self, handle: IkeSaHandle) -> Option<&mut S> {
+        let slot = self.slots.get_mut(handle.slot as usize)?;
+        if slot.generation == handle.generation { slot.content.as_deref_mut() } else { None }
+    }
+
+    /// The handle behind one of our SPIs.
+    pub(crate) fn find(&self, spi: IkeSpi) -> Option<IkeSaHandle> {
+        let slot = *self.by_spi.get(&spi)?;
+        Some(IkeSaHandle { slot, generation: self.slot(slot)?.generation })
+    }
+
+    /// All of them, in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (IkeSaHandle, &S)> {
+        (0u32..).zip(&self.slots).filter_map(|(number, slot)| {
+            let handle = IkeSaHandle { slot: number, generation: slot.generation };
+            Some((handle, slot.content.as_deref()?))
+        })
+    }
+
+    /// Sets the one timer of an entry.
+    pub(crate) fn set_deadline(&mut self, handle: IkeSaHandle, deadline: Option<Instant>) {
+        let Some(slot) = self.slots.get_mut(handle.slot as usize) else { return };
+        if slot.generation != handle.generation || slot.deadline == deadline {
+            return;
+        }
+        if let Some(old) = core::mem::replace(&mut slot.deadline, deadline) {
+            self.timers.remove(&(old, handle.slot));
+        }
+        if let Some(new) = deadline {
+            self.timers.insert((new, handle.slot));
+        }
+    }
+
+    /// The first deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The first entry whose deadline has come.
+    pub(crate) fn first_due(&self, now: Instant) -> Option<IkeSaHandle> {
+        let (_, slot) = self.timers.first().filter(|(at, _)| *at <= now)?;
+        Some(IkeSaHandle { slot: *slot, generation: self.slot(*slot)?.generation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spi(value: u64) -> IkeSpi {
+        IkeSpi::new(value).unwrap()
+    }
+
+    #[test]
+    fn a_handle_never_names_another_one() {
+        let mut table = Table::default();
+        let first = table.insert(spi(1), "first");
+        assert_eq!(table.get(first), Some(&"first"));
+        table.remove(first, spi(1));
+        let second = table.insert(spi(2), "second");
+        assert_eq!(second.slot, first.slot);
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.find(spi(1)), None);
+        assert_eq!(table.find(spi(2)), Some(second));
+        table.remove(first, spi(1));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_due_is_found_and_in_order() {
+        let mut table = Table::default();
+        let handles: Vec<_> = (1..=3).map(|n| table.insert(spi(n), n)).collect();
+        let at = Instant::from_millis;
+        table.set_deadline(handles[0], Some(at(30)));
+        table.set_deadline(handles[1], Some(at(10)));
+        table.set_deadline(handles[2], Some(at(20)));
+        table.set_deadline(handles[2], Some(at(40)));
+        assert_eq!(table.next_deadline(), Some(at(10)));
+        assert_eq!(table.first_due(at(9)), None);
+        assert_eq!(table.first_due(at(35)), Some(handles[1]));
+        table.set_deadline(handles[1], None);
+        assert_eq!(table.first_due(at(35)), Some(handles[0]));
+        table.remove(handles[0], spi(1));
+        assert_eq!(table.first_due(at(35)), None);
+        assert_eq!(table.next_deadline(), Some(at(40)));
+    }
+}

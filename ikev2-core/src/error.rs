@@ -1,0 +1,555 @@
+//! One taxonomy of what goes wrong: who is at fault, how far it reaches, and what the peer is told.
+//!
+//! | type | scope | who gets it |
+//! |---|---|---|
+//! | [`Rejection`] | one datagram | the caller of `handle_datagram`, at once; nothing else changed |
+//! | [`Failure`] | an exchange, a Child SA or an IKE SA | an event |
+//! | [`CallError`] | a call | its caller |
+//!
+//! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
+
+use crate::identity::{Identity, IdentityPattern};
+use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use ikev2_wire::codes::{AuthMethod, ExchangeType, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::{EncodeError, ParseError};
+use ipsec_crypto::{KxError, RandomError};
+use ipsec_types::IkeSpi;
+use thiserror::Error;
+
+/// Who has to change something for it to work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    /// The peer broke a rule of the protocol, or somebody pretends to be it.
+    PeerMisbehaved,
+    /// Both sides keep the rules and their configurations do not fit.
+    PeerIncompatible,
+    /// The embedder, or its configuration.
+    Caller,
+    /// The network, the clock, the random generator.
+    Environment,
+    /// A bound of ours.
+    Limit,
+}
+
+/// How far a failure reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    /// One exchange; the SAs live on.
+    Exchange,
+    /// One Child SA.
+    ChildSa,
+    /// The IKE SA and all its Child SAs.
+    IkeSa,
+}
+
+/// A datagram that was dropped, or answered with an error outside any SA. Nothing changed but statistics.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// It is no IKE message: ESP, or shorter than anything, on the NAT-T path.
+    #[error("not an IKE message")]
+    NotIke,
+    /// It breaks the format of RFC 7296 §3.
+    #[error("malformed: {0}")]
+    Malformed(#[from] ParseError),
+    /// Its major version is not 2 (§2.5).
+    #[error("major version {0}")]
+    Version(u8),
+    /// It names an IKE SA that does not exist.
+    #[error("no IKE SA has the SPI {0}")]
+    UnknownSpi(IkeSpi),
+    /// Its SPIs and flags contradict each other or the SA: a reflected message, or one from nobody.
+    #[error("its flags contradict its SPIs")]
+    Contradictory,
+    /// Its exchange type has no place in the state that the SA is in.
+    #[error("{0} is not expected now")]
+    UnexpectedExchange(ExchangeType),
+    /// Its Message ID was answered, and the answer is no longer kept (§2.3).
+    #[error("Message ID {0} lies before the window")]
+    OldMessageId(u32),
+    /// Its Message ID lies beyond the window (§2.3).
+    #[error("Message ID {0} lies beyond the window")]
+    MessageIdAhead(u32),
+    /// Its Message ID was answered for other octets.
+    #[error("Message ID {0} came before with other octets")]
+    AlteredRepeat(u32),
+    /// It answers a request that is not waiting.
+    #[error("no request {0} waits for an answer")]
+    Unsolicited(u32),
+    /// It must be protected by an SK payload and is not.
+    #[error("not protected")]
+    Unprotected,
+    /// Its integrity check failed.
+    #[error("the integrity check failed")]
+    IntegrityCheck,
+    /// It lacks a payload that its exchange demands.
+    #[error("the {0} payload is missing")]
+    MissingPayload(PayloadType),
+    /// It has a payload more than once that may stand there once.
+    #[error("the {0} payload is there twice")]
+    DuplicatePayload(PayloadType),
+    /// It holds a payload that we do not know and must not skip (§2.5).
+    #[error("the critical payload {0} is unknown")]
+    CriticalPayload(PayloadType),
+    /// It is an IKE_SA_INIT answer that the peer's real answer can still follow (§2.21.1).
+    #[error("the IKE_SA_INIT answer is of no use: {0}")]
+    UselessAnswer(Box<Failure>),
+    /// It asks for an IKE SA that no connection offers.
+    #[error("no connection serves these addresses")]
+    NoConnection,
+    /// It offers no proposal that a connection accepts.
+    #[error("no proposal chosen: {0}")]
+    NoProposalChosen(Box<Mismatch>),
+    /// Its key exchange method is not the one that we would choose; the peer was told which.
+    #[error("KE with {got} where {wanted} is wanted")]
+    KeMethod {
+        /// What the KE payload names.
+        got: KeMethod,
+        /// What INVALID_KE_PAYLOAD named.
+        wanted: KeMethod,
+    },
+    /// Its key exchange data is not what the method's is.
+    #[error("key exchange: {0}")]
+    KeyExchange(#[from] KxError),
+    /// It must be repeated with a cookie first (§2.6).
+    #[error("a cookie is asked for")]
+    CookieRequired,
+    /// A bound of the configuration is reached.
+    #[error("the limit {0} is reached")]
+    Limit(Bound),
+    /// The provider lacks an algorithm that the configuration names.
+    #[error("the crypto provider has no {0}")]
+    Algorithm(String),
+    /// Our own answer cannot be encoded.
+    #[error("our own answer cannot be encoded: {0}")]
+    Encode(EncodeError),
+    /// The random generator failed.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
+
+/// The kinds of [`Rejection`], to count them by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(usize)]
+#[allow(missing_docs, reason = "each is the variant of `Rejection` with its name")]
+pub enum RejectionKind {
+    NotIke,
+    Malformed,
+    Version,
+    UnknownSpi,
+    Contradictory,
+    UnexpectedExchange,
+    OldMessageId,
+    MessageIdAhead,
+    AlteredRepeat,
+    Unsolicited,
+    Unprotected,
+    IntegrityCheck,
+    MissingPayload,
+    DuplicatePayload,
+    CriticalPayload,
+    UselessAnswer,
+    NoConnection,
+    NoProposalChosen,
+    KeMethod,
+    KeyExchange,
+    CookieRequired,
+    Limit,
+    Algorithm,
+    Encode,
+    Random,
+}
+
+impl RejectionKind {
+    /// All kinds.
+    pub const ALL: [Self; 25] = [
+        Self::NotIke,
+        Self::Malformed,
+        Self::Version,
+        Self::UnknownSpi,
+        Self::Contradictory,
+        Self::UnexpectedExchange,
+        Self::OldMessageId,
+        Self::MessageIdAhead,
+        Self::AlteredRepeat,
+        Self::Unsolicited,
+        Self::Unprotected,
+        Self::IntegrityCheck,
+        Self::MissingPayload,
+        Self::DuplicatePayload,
+        Self::CriticalPayload,
+        Self::UselessAnswer,
+        Self::NoConnection,
+        Self::NoProposalChosen,
+        Self::KeMethod,
+        Self::KeyExchange,
+        Self::CookieRequired,
+        Self::Limit,
+        Self::Algorithm,
+        Self::Encode,
+        Self::Random,
+    ];
+}
+
+impl Rejection {
+    /// Which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        match self {
+            Self::NotIke => RejectionKind::NotIke,
+            Self::Malformed(_) => RejectionKind::Malformed,
+            Self::Version(_) => RejectionKind::Version,
+            Self::UnknownSpi(_) => RejectionKind::UnknownSpi,
+            Self::Contradictory => RejectionKind::Contradictory,
+            Self::UnexpectedExchange(_) => RejectionKind::UnexpectedExchange,
+            Self::OldMessageId(_) => RejectionKind::OldMessageId,
+            Self::MessageIdAhead(_) => RejectionKind::MessageIdAhead,
+            Self::AlteredRepeat(_) => RejectionKind::AlteredRepeat,
+            Self::Unsolicited(_) => RejectionKind::Unsolicited,
+            Self::Unprotected => RejectionKind::Unprotected,
+            Self::IntegrityCheck => RejectionKind::IntegrityCheck,
+            Self::MissingPayload(_) => RejectionKind::MissingPayload,
+            Self::DuplicatePayload(_) => RejectionKind::DuplicatePayload,
+            Self::CriticalPayload(_) => RejectionKind::CriticalPayload,
+            Self::UselessAnswer(_) => RejectionKind::UselessAnswer,
+            Self::NoConnection => RejectionKind::NoConnection,
+            Self::NoProposalChosen(_) => RejectionKind::NoProposalChosen,
+            Self::KeMethod { .. } => RejectionKind::KeMethod,
+            Self::KeyExchange(_) => RejectionKind::KeyExchange,
+            Self::CookieRequired => RejectionKind::CookieRequired,
+            Self::Limit(_) => RejectionKind::Limit,
+            Self::Algorithm(_) => RejectionKind::Algorithm,
+            Self::Encode(_) => RejectionKind::Encode,
+            Self::Random(_) => RejectionKind::Random,
+        }
+    }
+}
+
+/// A bound of the configuration, by the name of its field.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum Bound {
+    /// [`EndpointConfig::max_ike_sas`](crate::EndpointConfig::max_ike_sas).
+    #[error("max_ike_sas")]
+    IkeSas,
+    /// [`EndpointConfig::max_half_open`](crate::EndpointConfig::max_half_open).
+    #[error("max_half_open")]
+    HalfOpen,
+    /// [`EndpointConfig::max_events`](crate::EndpointConfig::max_events).
+    #[error("max_events")]
+    Events,
+    /// [`EndpointConfig::max_queued_requests`](crate::EndpointConfig::max_queued_requests).
+    #[error("max_queued_requests")]
+    QueuedRequests,
+    /// [`EndpointConfig::max_init_retries`](crate::EndpointConfig::max_init_retries).
+    #[error("max_init_retries")]
+    InitRetries,
+    /// [`EndpointConfig::max_children`](crate::EndpointConfig::max_children).
+    #[error("max_children")]
+    Children,
+    /// [`EndpointConfig::max_datagram`](crate::EndpointConfig::max_datagram).
+    #[error("max_datagram")]
+    Datagram,
+    /// The Message IDs of an IKE SA (RFC 7296 §2.2).
+    #[error("the Message IDs of the IKE SA")]
+    MessageIds,
+}
+
+/// Why an exchange, a Child SA or an IKE SA failed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The peer offers nothing that our policy accepts.
+    #[error("no proposal chosen: {0}")]
+    NoProposalChosen(Box<Mismatch>),
+    /// The peer's answer to our proposals is not one of them.
+    #[error("the peer's choice is none of our proposals: {0}")]
+    ProposalAnswer(ResponseFault),
+    /// The peer asks for traffic that our policy does not allow.
+    #[error("traffic selectors unacceptable: {0}")]
+    TsUnacceptable(Box<TsMismatch>),
+    /// The peer's answer holds selectors that we did not ask for.
+    #[error("the peer's traffic selectors are not a part of ours: {0}")]
+    TsAnswer(Box<TsMismatch>),
+    /// The key exchange gave no secret.
+    #[error("key exchange by {method}: {error}")]
+    KeyExchange {
+        /// The method.
+        method: KeMethod,
+        /// What was wrong.
+        error: KxError,
+    },
+    /// The KE payload is of another method than the chosen one.
+    #[error("KE with {got} where {wanted} is wanted")]
+    KeMethod {
+        /// What the KE payload names; `None` where there was none.
+        got: KeMethod,
+        /// What was chosen.
+        wanted: KeMethod,
+    },
+    /// The peer wants a key exchange method that we did not offer.
+    #[error("the peer wants {wanted}, we offer {offered:?}")]
+    KeMethodWanted {
+        /// What INVALID_KE_PAYLOAD named.
+        wanted: KeMethod,
+        /// What we offered.
+        offered: Vec<KeMethod>,
+    },
+    /// The peer did not prove who it is.
+    #[error("authentication failed: {0}")]
+    Authentication(AuthFailure),
+    /// A protected message is malformed.
+    #[error("malformed: {0}")]
+    Malformed(#[from] ParseError),
+    /// A protected message says that it has more padding than text.
+    #[error("the padding is longer than the text")]
+    Padding,
+    /// A protected message lacks a payload.
+    #[error("the {0} payload is missing")]
+    MissingPayload(PayloadType),
+    /// A protected message has a payload more than once that may stand there once.
+    #[error("the {0} payload is there twice")]
+    DuplicatePayload(PayloadType),
+    /// A protected message holds a payload that we do not know and must not skip.
+    #[error("the critical payload {0} is unknown")]
+    CriticalPayload(PayloadType),
+    /// The peer refused with an error notify.
+    #[error("the peer answered {notify}{}", hint(*.notify))]
+    Refused {
+        /// The notify.
+        notify: NotifyType,
+    },
+    /// The peer's answer says neither yes nor no.
+    #[error("the peer's answer holds neither an SA nor an error")]
+    NoAnswer,
+    /// No answer came, however often the request was repeated.
+    #[error("no answer to {exchange}")]
+    Timeout {
+        /// The exchange.
+        exchange: ExchangeType,
+        /// The last unprotected error that came meanwhile: a hint, which anyone can send.
+        hint: Option<NotifyType>,
+    },
+    /// The peer began and did not go on in time.
+    #[error("the peer did not go on after IKE_SA_INIT")]
+    HalfOpenExpired,
+    /// The peer keeps asking for a cookie or another method.
+    #[error("the peer let us start over {0} times")]
+    TooManyRetries(u32),
+    /// The peer asks for something that we do not do.
+    #[error("{0} is not supported")]
+    Unsupported(Unsupported),
+    /// A bound of ours is reached.
+    #[error("the limit {0} is reached")]
+    Limit(Bound),
+    /// The random generator failed.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// Our own message cannot be encoded: the configuration makes it too large.
+    #[error("our own message cannot be encoded: {0}")]
+    Encode(#[from] EncodeError),
+    /// The provider lacks an algorithm that the configuration names.
+    #[error("the crypto provider has no {0}")]
+    Algorithm(String),
+}
+
+/// What a peer may ask for and we refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// CREATE_CHILD_SA that rekeys the IKE SA.
+    #[error("rekeying of the IKE SA")]
+    IkeRekey,
+    /// CREATE_CHILD_SA that rekeys a Child SA.
+    #[error("rekeying of a Child SA")]
+    ChildRekey,
+    /// CREATE_CHILD_SA on an IKE SA that we are deleting (§2.25.2).
+    #[error("a new Child SA on an IKE SA that is being deleted")]
+    WhileClosing,
+    /// EAP: an IKE_AUTH request without AUTH.
+    #[error("EAP authentication")]
+    Eap,
+}
+
+/// Why a peer is not who it says it is, or may not be.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum AuthFailure {
+    /// The AUTH value does not fit: most often the two sides hold different secrets.
+    #[error(
+        "the AUTH of {peer} does not fit the shared secret of connection `{connection}`; are both sides' secrets the same?"
+    )]
+    WrongSecret {
+        /// Who the peer says it is.
+        peer: Identity,
+        /// The connection whose secret was tried.
+        connection: String,
+    },
+    /// No connection takes this pair of identities.
+    #[error("no connection for {peer} asking for {us}; known: {known}", us = UsDisplay(.us), known = ListDisplay(.known))]
+    UnknownIdentity {
+        /// IDi or IDr of the peer.
+        peer: Identity,
+        /// Whom the peer asked for, if it said so.
+        us: Option<Identity>,
+        /// What the connections of these addresses take, ours first.
+        known: Vec<(Identity, IdentityPattern)>,
+    },
+    /// The peer is not the one that the connection names.
+    #[error("the peer is {got}, connection `{connection}` wants {wanted}")]
+    WrongIdentity {
+        /// IDr of the answer.
+        got: Identity,
+        /// What the connection takes.
+        wanted: IdentityPattern,
+        /// The connection.
+        connection: String,
+    },
+    /// The peer authenticates by a method that the connection does not take.
+    #[error("the peer authenticates by {got}, connection `{connection}` wants {wanted}")]
+    Method {
+        /// What AUTH names.
+        got: AuthMethod,
+        /// What the connection takes.
+        wanted: AuthMethod,
+        /// The connection.
+        connection: String,
+    },
+}
+
+struct UsDisplay<'a>(&'a Option<Identity>);
+
+impl core::fmt::Display for UsDisplay<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(identity) => write!(f, "{identity}"),
+            None => f.write_str("anyone"),
+        }
+    }
+}
+
+struct ListDisplay<'a>(&'a [(Identity, IdentityPattern)]);
+
+impl core::fmt::Display for ListDisplay<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (at, (ours, theirs)) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(f, "{separator}{ours} with {theirs}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a person can do about a refusal.
+fn hint(notify: NotifyType) -> &'static str {
+    match notify {
+        NotifyType::AUTHENTICATION_FAILED => {
+            ": it does not accept our identity or our proof of it; are both sides' secrets and identities the same?"
+        }
+        NotifyType::NO_PROPOSAL_CHOSEN => ": none of our proposals is in its policy",
+        NotifyType::TS_UNACCEPTABLE => ": our traffic selectors are not in its policy",
+        NotifyType::NO_ADDITIONAL_SAS => ": it takes no further Child SA on this IKE SA",
+        NotifyType::TEMPORARY_FAILURE => ": it is busy with another exchange on this SA",
+        _ => "",
+    }
+}
+
+impl Failure {
+    /// Who has to change something.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoProposalChosen(_)
+            | Self::TsUnacceptable(_)
+            | Self::KeMethod { .. }
+            | Self::KeMethodWanted { .. }
+            | Self::Authentication(_)
+            | Self::Refused { .. }
+            | Self::Unsupported(_) => Fault::PeerIncompatible,
+            Self::ProposalAnswer(_)
+            | Self::TsAnswer(_)
+            | Self::Malformed(_)
+            | Self::Padding
+            | Self::MissingPayload(_)
+            | Self::DuplicatePayload(_)
+            | Self::CriticalPayload(_)
+            | Self::NoAnswer
+            | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
+            Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
+            Self::KeyExchange { .. } => Fault::PeerMisbehaved,
+            Self::Timeout { .. } | Self::HalfOpenExpired | Self::Random(_) => Fault::Environment,
+            Self::Limit(_) => Fault::Limit,
+            Self::Encode(_) | Self::Algorithm(_) => Fault::Caller,
+        }
+    }
+
+    /// What the peer is told when it is its request that failed: the one table for it.
+    #[must_use]
+    pub fn notify(&self) -> NotifyType {
+        match self {
+            Self::NoProposalChosen(_) | Self::Algorithm(_) => NotifyType::NO_PROPOSAL_CHOSEN,
+            Self::TsUnacceptable(_) => NotifyType::TS_UNACCEPTABLE,
+            Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
+            Self::Authentication(_) | Self::Unsupported(Unsupported::Eap) => {
+                NotifyType::AUTHENTICATION_FAILED
+            }
+            Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
+            Self::Unsupported(Unsupported::WhileClosing)
+            | Self::Random(_)
+            | Self::KeyExchange { error: KxError::Random(_), .. }
+            | Self::Encode(_) => NotifyType::TEMPORARY_FAILURE,
+            Self::Limit(_) | Self::Unsupported(_) => NotifyType::NO_ADDITIONAL_SAS,
+            // Of the rest only a malformed request is ever answered; the others are answers themselves.
+            _ => NotifyType::INVALID_SYNTAX,
+        }
+    }
+
+    /// The data of that notify (§3.10.1).
+    #[must_use]
+    pub fn notify_data(&self) -> Vec<u8> {
+        match self {
+            Self::KeMethod { wanted, .. } => wanted.0.to_be_bytes().to_vec(),
+            Self::CriticalPayload(ty) => Vec::from([ty.0]),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A call that cannot be done.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The handle names no SA, or one that is gone.
+    #[error("there is no such IKE SA")]
+    NoSuchSa,
+    /// The identifier names no Child SA, or one that is gone.
+    #[error("there is no such Child SA")]
+    NoSuchChild,
+    /// The name or number is of no connection.
+    #[error("there is no such connection")]
+    NoSuchConnection,
+    /// No connection has a child of this policy.
+    #[error("no connection serves this policy")]
+    NoSuchPolicy,
+    /// The IKE SA is not established, or is being closed.
+    #[error("the IKE SA is not established")]
+    NotEstablished,
+    /// The path's two ends are of different families, or the remote one is not known.
+    #[error("the path names no peer")]
+    BadPath,
+    /// A bound of the configuration is reached.
+    #[error("the limit {0} is reached")]
+    Limit(Bound),
+    /// The connection cannot begin: its own fault.
+    #[error(transparent)]
+    Failed(Box<Failure>),
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(Box::new(failure))
+    }
+}

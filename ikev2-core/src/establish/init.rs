@@ -1,0 +1,69 @@
+//! What the IKE_SA_INIT messages hold (RFC 7296 §1.2, Appendix C.1).
+
+use super::nat::Claim;
+use crate::exchange::datagram::Datagram;
+use crate::exchange::protect::MessageHead;
+use alloc::vec::Vec;
+use ikev2_wire::codes::{KeMethod, NotifyType};
+use ikev2_wire::{EncodeError, Payload};
+use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload};
+
+/// Octets of our nonces: at least half the key of any PRF that we know, at least 16 (§2.10).
+pub const NONCE_LEN: usize = 32;
+
+/// What both IKE_SA_INIT messages are made of.
+#[derive(Clone, Debug)]
+pub struct InitMessage<'a> {
+    /// The cookie to return, first of all (§2.6). Requests only.
+    pub cookie: Option<&'a [u8]>,
+    /// What is offered, or the one proposal chosen.
+    pub sa: SaPayload<'a>,
+    /// The method of our key exchange data.
+    pub method: KeMethod,
+    /// The data.
+    pub public: &'a [u8],
+    /// The nonce.
+    pub nonce: &'a [u8],
+    /// What we say of the path; `None` where the peer does no NAT traversal.
+    pub nat: Option<Claim>,
+}
+
+impl<'a> InitMessage<'a> {
+    /// The payloads, in the order of Appendix C.1.
+    ///
+    /// # Errors
+    /// [`EncodeError`] where the nonce has no length that §3.9 allows.
+    pub fn payloads(&'a self) -> Result<Vec<Payload<'a>>, EncodeError> {
+        let mut payloads = Vec::with_capacity(6);
+        if let Some(cookie) = self.cookie {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::COOKIE, cookie)));
+        }
+        payloads.push(Payload::Sa(self.sa.clone()));
+        payloads.push(Payload::Ke(KePayload { method: self.method, data: self.public }));
+        payloads.push(Payload::Nonce(NoncePayload::new(self.nonce)?));
+        if let Some(nat) = &self.nat {
+            let notify = |ty, hash| Payload::Notify(NotifyPayload::new(ty, hash));
+            payloads.push(notify(NotifyType::NAT_DETECTION_SOURCE_IP, &nat.source));
+            payloads.push(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, &nat.destination));
+        }
+        Ok(payloads)
+    }
+}
+
+/// A message without protection.
+///
+/// # Errors
+/// [`EncodeError`] where something is larger than its length field can say.
+pub fn plain(head: &MessageHead, payloads: &[Payload<'_>]) -> Result<Datagram, EncodeError> {
+    let mut buffer = Datagram::buffer(512);
+    ikev2_wire::encode_message(&head.header(), payloads, &mut buffer)?;
+    Ok(Datagram::finish(buffer))
+}
+
+/// An unprotected message with one notify: COOKIE, or an error outside any SA (§2.21).
+///
+/// # Errors
+/// [`EncodeError`] where the data is larger than its length field can say.
+pub fn notify(head: &MessageHead, ty: NotifyType, data: &[u8]) -> Result<Datagram, EncodeError> {
+    plain(head, &[Payload::Notify(NotifyPayload::new(ty, data))])
+}

@@ -1,0 +1,15 @@
+//! Layer 2: establishment. IKE_SA_INIT, and authentication as a layer of its own with no Child SA in it.
+//!
+//! | module | what it does | sections |
+//! |---|---|---|
+//! | [`init`] | what the IKE_SA_INIT messages hold, built and read | RFC 7296 §1.2 |
+//! | [`cookie`] | stateless cookies | §2.6 |
+//! | [`nat`] | NAT detection | §2.23 |
+//! | [`secrets`] | from both halves of the key exchange to the keys of the IKE SA | §2.14 |
+//! | [`auth`] | the octets under AUTH, and the proof by a shared key | §2.15 |
+
+pub mod auth;
+pub mod cookie;
+pub mod init;
+pub mod nat;
+pub mod secrets;

@@ -1,0 +1,137 @@
+//! From both halves of the key exchange to the keys of the IKE SA (RFC 7296 §2.14).
+
+use crate::event::Role;
+use crate::exchange::datagram::Datagram;
+use crate::exchange::protect::Protection;
+use crate::keys::{self, IkeKeys, Nonces};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use ikev2_wire::codes::{KeMethod, PrfId};
+use ipsec_crypto::{CipherAlgorithm, CryptoProvider, KxError, PendingKeyExchange, PrfAlgorithm};
+use ipsec_types::algorithm::CipherSuite;
+use ipsec_types::{IkeSpi, SecretBytes};
+
+/// The algorithms of an IKE SA, found in the provider.
+#[derive(Clone, Copy, Debug)]
+pub struct IkeAlgorithms {
+    /// What protects messages.
+    pub cipher: &'static dyn CipherAlgorithm,
+    /// What derives keys.
+    pub prf: &'static dyn PrfAlgorithm,
+    /// The key exchange method that was used.
+    pub ke: KeMethod,
+}
+
+impl IkeAlgorithms {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// The name of the one that the provider lacks.
+    pub fn find(
+        provider: &'static CryptoProvider,
+        suite: CipherSuite,
+        prf: PrfId,
+        ke: KeMethod,
+    ) -> Result<Self, String> {
+        let cipher = provider.cipher(suite).filter(|c| c.for_ike()).ok_or_else(|| suite.to_string())?;
+        let prf = provider.prf(prf).ok_or_else(|| prf.to_string())?;
+        Ok(Self { cipher, prf, ke })
+    }
+}
+
+/// What IKE_SA_INIT agreed, and what IKE_AUTH has to prove.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// The algorithms.
+    pub algorithms: IkeAlgorithms,
+    /// Which end we are.
+    pub role: Role,
+    /// The initiator's SPI.
+    pub initiator_spi: IkeSpi,
+    /// The responder's SPI.
+    pub responder_spi: IkeSpi,
+    /// Ni.
+    pub initiator_nonce: Vec<u8>,
+    /// Nr.
+    pub responder_nonce: Vec<u8>,
+    /// RealMessage1: the request as it was finally sent.
+    pub request: Datagram,
+    /// RealMessage2: the answer.
+    pub answer: Datagram,
+}
+
+impl Agreement {
+    /// Both nonces.
+    #[must_use]
+    pub fn nonces(&self) -> Nonces<'_> {
+        Nonces { initiator: &self.initiator_nonce, responder: &self.responder_nonce }
+    }
+
+    /// The keys from the shared secret, and the message protection of our role.
+    ///
+    /// # Errors
+    /// `None` where provider and algorithm disagree about lengths, which a sound provider does not.
+    #[must_use]
+    pub fn keys(&self, shared: &SecretBytes) -> Option<(IkeKeys, Protection)> {
+        let IkeAlgorithms { cipher, prf, .. } = self.algorithms;
+        let seed = keys::skeyseed(prf, self.nonces(), shared);
+        let keys =
+            IkeKeys::derive(prf, cipher, &seed, self.nonces(), self.initiator_spi, self.responder_spi)?;
+        let protection = protection(cipher, &keys, self.role)?;
+        Some((keys, protection))
+    }
+}
+
+/// The message protection of one end.
+#[must_use]
+pub fn protection(cipher: &dyn CipherAlgorithm, keys: &IkeKeys, role: Role) -> Option<Protection> {
+    let (i2r, r2i) = (keys.initiator_to_responder(), keys.responder_to_initiator());
+    match role {
+        Role::Initiator => Protection::new(cipher, &i2r, &r2i).ok(),
+        Role::Responder => Protection::new(cipher, &r2i, &i2r).ok(),
+    }
+}
+
+/// A responder's shared secret. With Diffie-Hellman it is computed only when IKE_AUTH shows that the
+/// initiator got our answer; with a KEM the answer holds it already.
+pub enum ResponderSecret {
+    /// Known.
+    Ready(SecretBytes),
+    /// Our half and the peer's data.
+    Postponed {
+        /// Our half.
+        exchange: Box<dyn PendingKeyExchange>,
+        /// KEi's data.
+        peer: Vec<u8>,
+    },
+}
+
+impl ResponderSecret {
+    /// Whether the work is still to be done.
+    #[must_use]
+    pub fn is_postponed(&self) -> bool {
+        matches!(self, Self::Postponed { .. })
+    }
+
+    /// The secret, computed if it was not.
+    ///
+    /// # Errors
+    /// [`KxError`] where the peer's data is no valid public value.
+    pub fn compute(self) -> Result<SecretBytes, KxError> {
+        match self {
+            Self::Ready(secret) => Ok(secret),
+            Self::Postponed { exchange, peer } => exchange.finish(&peer),
+        }
+    }
+}
+
+impl fmt::Debug for ResponderSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::Postponed { .. } => "Postponed",
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! What comes out of an endpoint besides time: datagrams and events.
+
+use crate::error::Failure;
+use crate::identity::Identity;
+use crate::keylog::KeyLog;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+use core::time::Duration;
+use ikev2_wire::codes::{KeMethod, NotifyType, PrfId};
+use ipsec_types::algorithm::CipherSuite;
+use ipsec_types::sa::{ChildSa, ChildSaId, ExpiryReason, PolicyId};
+use ipsec_types::{EspSpi, IkeSpi, Path, SaCommand};
+
+/// Names an IKE SA of an endpoint. A handle of an SA that is gone never names another one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IkeSaHandle {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl fmt::Debug for IkeSaHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IkeSa({}.{})", self.slot, self.generation)
+    }
+}
+
+impl fmt::Display for IkeSaHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// A datagram to send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// From where to where, and by which of the two sockets.
+    pub path: Path,
+    /// The UDP payload, the non-ESP marker included where the path demands it.
+    pub datagram: Bytes,
+}
+
+/// Which end of the IKE SA began it. The role never changes while the SA lives (RFC 7296 §2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// We sent the first IKE_SA_INIT request.
+    Initiator,
+    /// The peer did.
+    Responder,
+}
+
+/// What NAT detection found (RFC 7296 §2.23).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct NatStatus {
+    /// We are behind a NAT: we send keepalives.
+    pub local: bool,
+    /// The peer is behind a NAT: its address and port may change.
+    pub remote: bool,
+}
+
+impl NatStatus {
+    /// Whether there is any NAT, so that ESP goes in UDP.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.local || self.remote
+    }
+}
+
+/// An established IKE SA, for whoever wants to show it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IkeSaInfo {
+    /// The connection's name.
+    pub connection: String,
+    /// Which end began.
+    pub role: Role,
+    /// The original initiator's SPI.
+    pub initiator_spi: IkeSpi,
+    /// The original responder's SPI; `None` before its first answer.
+    pub responder_spi: Option<IkeSpi>,
+    /// The path in use.
+    pub path: Path,
+    /// What NAT detection found.
+    pub nat: NatStatus,
+    /// Who we are.
+    pub local_id: Identity,
+    /// Who the peer is; `None` before it proved it.
+    pub remote_id: Option<Identity>,
+    /// What protects the messages; `None` before IKE_SA_INIT is over.
+    pub suite: Option<CipherSuite>,
+    /// The PRF.
+    pub prf: Option<PrfId>,
+    /// The key exchange method.
+    pub ke: Option<KeMethod>,
+    /// The Child SAs.
+    pub children: Vec<ChildSaId>,
+}
+
+/// An installed Child SA.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChildSaInfo {
+    /// What both directions share.
+    pub child: Arc<ChildSa>,
+    /// The SPI that we receive by.
+    pub inbound: EspSpi,
+    /// The SPI that we send by.
+    pub outbound: EspSpi,
+    /// The key exchange method of its own keys; `None` where they come from the IKE SA's alone.
+    pub ke: Option<KeMethod>,
+    /// Whether the peer agreed to less traffic than was asked for.
+    pub narrowed: bool,
+}
+
+/// Why an SA ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// We were asked to delete it.
+    Requested,
+    /// The peer deleted it.
+    DeletedByPeer,
+    /// A hard lifetime was reached.
+    Expired(ExpiryReason),
+    /// Its IKE SA ended.
+    IkeSaEnded,
+    /// It failed.
+    Failed(Box<Failure>),
+}
+
+impl fmt::Display for DownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("deleted by us"),
+            Self::DeletedByPeer => f.write_str("deleted by the peer"),
+            Self::Expired(reason) => write!(f, "expired ({reason:?})"),
+            Self::IkeSaEnded => f.write_str("its IKE SA ended"),
+            Self::Failed(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+/// Something that the embedder must know or do.
+///
+/// Every Child SA appears in one chain: [`Event::ChildSaUp`], then [`Event::ChildSaDown`]; every IKE SA ends
+/// with one [`Event::IkeSaDown`], after those of its Child SAs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// For the data path, in this order.
+    DataPath(SaCommand),
+    /// The peer is authenticated; addresses and NAT state are final.
+    IkeSaUp {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What was agreed.
+        info: Box<IkeSaInfo>,
+    },
+    /// Somebody answered IKE_SA_INIT with an error. It may be forged, so the attempt goes on for
+    /// [`Connection::init_error_patience`](crate::Connection::init_error_patience).
+    InitErrorSeen {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The error.
+        notify: NotifyType,
+    },
+    /// A Child SA is agreed; its commands for the data path came before.
+    ChildSaUp {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What was agreed.
+        info: Box<ChildSaInfo>,
+    },
+    /// A Child SA came to nothing. The IKE SA lives on.
+    ChildSaFailed {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The policy that it was for; `None` where the peer's request fits none of ours.
+        policy: Option<PolicyId>,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// A soft lifetime of a Child SA was reached.
+    ChildSaExpiring {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The Child SA.
+        id: ChildSaId,
+        /// Which lifetime.
+        reason: ExpiryReason,
+    },
+    /// A Child SA is gone; the data path was told before.
+    ChildSaDown {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The Child SA.
+        id: ChildSaId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A liveness check was answered.
+    PeerAlive {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// From the first transmission to the answer.
+        round_trip: Duration,
+    },
+    /// The peer's address or port changed; the IKE SA and all these Child SAs moved (RFC 7296 §2.23).
+    PeerMoved {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The new path.
+        path: Path,
+        /// The Child SAs that moved with it.
+        children: Vec<ChildSaId>,
+    },
+    /// The IKE SA is gone, or never came to be.
+    IkeSaDown {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The connection's name.
+        connection: String,
+        /// Why.
+        reason: DownReason,
+    },
+}
+
+/// What a handled datagram was.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Handled {
+    /// A message that took the state forward.
+    Processed,
+    /// A repeat of a request: its answer was sent again, nothing else happened.
+    RepeatAnswered,
+    /// A NAT keepalive.
+    Keepalive,
+}
+
+/// The hooks that are off unless an embedder sets them.
+#[derive(Clone, Debug, Default)]
+pub struct Hooks {
+    /// Receives keys, for packet analysers.
+    pub key_log: Option<Arc<dyn KeyLog>>,
+    /// Sees messages in the clear.
+    pub observer: Option<Arc<dyn crate::observe::MessageObserver>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events wait in a queue; what is large in them is boxed.
+    #[test]
+    fn events_stay_small_and_can_change_threads() {
+        fn assert_send_sync<T: Send + Sync>() {}
+        assert_send_sync::<Event>();
+        assert_send_sync::<Transmit>();
+        assert!(size_of::<Event>() <= 128, "{}", size_of::<Event>());
+    }
+}

@@ -1,0 +1,214 @@
+//! Our requests: their Message IDs, how many the peer takes at once, and their repeats until an answer comes
+//! (RFC 7296 §2.1 to §2.4).
+
+use super::datagram::Datagram;
+use super::retransmit::RetransmitPolicy;
+use alloc::vec::Vec;
+use ipsec_types::Instant;
+
+/// A request that waits for its answer. `T` is what the answer will be needed for.
+#[derive(Debug)]
+struct InFlight<T> {
+    message_id: u32,
+    datagram: Datagram,
+    purpose: T,
+    transmissions: u32,
+    sent_first: Instant,
+    repeat_at: Instant,
+}
+
+/// What became of a request whose time had come.
+#[derive(Debug)]
+pub enum Due<T> {
+    /// Send it once more, octet for octet the same (§2.1).
+    Repeat(Datagram),
+    /// It was repeated as often as the policy allows: the exchange has failed.
+    Exhausted(T),
+}
+
+/// The requester's side of an IKE SA.
+#[derive(Debug)]
+pub struct RequestWindow<T> {
+    next_id: u32,
+    size: u32,
+    in_flight: Vec<InFlight<T>>,
+}
+
+impl<T> Default for RequestWindow<T> {
+    fn default() -> Self {
+        Self { next_id: 0, size: 1, in_flight: Vec::new() }
+    }
+}
+
+impl<T> RequestWindow<T> {
+    /// The Message ID that the next request gets.
+    #[must_use]
+    pub fn next_id(&self) -> u32 {
+        self.next_id
+    }
+
+    /// Whether every Message ID was used: they never wrap, the SA must be closed or rekeyed before (§2.2).
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.next_id == u32::MAX
+    }
+
+    /// Whether the peer takes another request now. IDs outside `[oldest unanswered, oldest + size)` must not
+    /// be sent (§2.3).
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        let oldest = self.in_flight.iter().map(|r| r.message_id).min().unwrap_or(self.next_id);
+        !self.is_exhausted() && self.next_id.wrapping_sub(oldest) < self.size
+    }
+
+    /// Whether any request waits for an answer.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// The peer said how many requests it takes at once (SET_WINDOW_SIZE, §2.3). It may only grow.
+    pub fn set_size(&mut self, size: u32) {
+        self.size = self.size.max(size);
+    }
+
+    /// Records a request as sent under [`RequestWindow::next_id`].
+    pub fn sent(&mut self, now: Instant, datagram: Datagram, purpose: T, policy: &RetransmitPolicy) {
+        self.in_flight.push(InFlight {
+            message_id: self.next_id,
+            datagram,
+            purpose,
+            transmissions: 1,
+            sent_first: now,
+            repeat_at: now + policy.pause(0),
+        });
+        self.next_id = self.next_id.saturating_add(1);
+    }
+
+    /// Records other octets under an ID that is in flight: IKE_SA_INIT starts over with a cookie or another
+    /// key exchange method under Message ID 0 (§2.6, §1.2).
+    pub fn replace(&mut self, now: Instant, message_id: u32, datagram: Datagram, policy: &RetransmitPolicy) {
+        if let Some(request) = self.in_flight.iter_mut().find(|r| r.message_id == message_id) {
+            request.datagram = datagram;
+            request.transmissions = 1;
+            request.repeat_at = now + policy.pause(0);
+        }
+    }
+
+    /// What the request with this ID is for, if it waits for an answer.
+    #[must_use]
+    pub fn get(&self, message_id: u32) -> Option<&T> {
+        self.in_flight.iter().find(|r| r.message_id == message_id).map(|r| &r.purpose)
+    }
+
+    /// The same, to change.
+    #[must_use]
+    pub fn get_mut(&mut self, message_id: u32) -> Option<&mut T> {
+        self.in_flight.iter_mut().find(|r| r.message_id == message_id).map(|r| &mut r.purpose)
+    }
+
+    /// The answer came: the request is over. Gives what it was for and when it was first sent.
+    pub fn answered(&mut self, message_id: u32) -> Option<(T, Instant)> {
+        let at = self.in_flight.iter().position(|r| r.message_id == message_id)?;
+        let request = self.in_flight.swap_remove(at);
+        Some((request.purpose, request.sent_first))
+    }
+
+    /// Forgets every request: the SA ends.
+    pub fn clear(&mut self) -> impl Iterator<Item = T> {
+        core::mem::take(&mut self.in_flight).into_iter().map(|r| r.purpose)
+    }
+
+    /// What waits for an answer, in no order.
+    pub fn purposes(&self) -> impl Iterator<Item = &T> {
+        self.in_flight.iter().map(|r| &r.purpose)
+    }
+
+    /// When the next repeat is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.in_flight.iter().map(|r| r.repeat_at).min()
+    }
+
+    /// Takes one request whose time has come; call it until it gives `None`.
+    pub fn due(&mut self, now: Instant, policy: &RetransmitPolicy) -> Option<Due<T>> {
+        let at = self.in_flight.iter().position(|r| r.repeat_at <= now)?;
+        let request = self.in_flight.get_mut(at)?;
+        if request.transmissions > policy.repeats {
+            return Some(Due::Exhausted(self.in_flight.swap_remove(at).purpose));
+        }
+        request.repeat_at = now + policy.pause(request.transmissions);
+        request.transmissions = request.transmissions.saturating_add(1);
+        Some(Due::Repeat(request.datagram.clone()))
+    }
+
+    /// Everything in flight is to be sent again at once, as after a move to another path.
+    pub fn datagrams(&self) -> impl Iterator<Item = &Datagram> {
+        self.in_flight.iter().map(|r| &r.datagram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::time::Duration;
+
+    fn datagram() -> Datagram {
+        Datagram::finish(Datagram::buffer(0))
+    }
+
+    #[test]
+    fn a_window_of_one_waits_for_the_answer() {
+        let (mut window, policy) = (RequestWindow::default(), RetransmitPolicy::default());
+        assert!(window.can_send());
+        window.sent(Instant::ZERO, datagram(), "first", &policy);
+        assert!(!window.can_send());
+        assert_eq!(window.answered(1), None);
+        assert_eq!(window.answered(0), Some(("first", Instant::ZERO)));
+        assert!(window.can_send() && window.next_id() == 1);
+    }
+
+    /// The window is measured from the oldest unanswered request, whatever was answered after it.
+    #[test]
+    fn a_gap_holds_the_window_back() {
+        let (mut window, policy) = (RequestWindow::default(), RetransmitPolicy::default());
+        window.set_size(3);
+        for purpose in 0..3 {
+            assert!(window.can_send());
+            window.sent(Instant::ZERO, datagram(), purpose, &policy);
+        }
+        assert!(!window.can_send());
+        assert!(window.answered(1).is_some() && window.answered(2).is_some());
+        assert!(!window.can_send());
+        assert!(window.answered(0).is_some() && window.can_send());
+    }
+
+    #[test]
+    fn a_request_is_repeated_and_then_given_up() {
+        let policy = RetransmitPolicy { repeats: 2, ..RetransmitPolicy::default() };
+        let mut window = RequestWindow::default();
+        window.sent(Instant::ZERO, datagram(), (), &policy);
+        assert!(window.due(Instant::ZERO, &policy).is_none());
+        let mut now = Instant::ZERO;
+        for _ in 0..2 {
+            let next = window.deadline().unwrap();
+            assert!(next > now);
+            now = next;
+            assert!(matches!(window.due(now, &policy), Some(Due::Repeat(_))));
+            assert!(window.due(now, &policy).is_none());
+        }
+        now = window.deadline().unwrap() + Duration::ZERO;
+        assert!(matches!(window.due(now, &policy), Some(Due::Exhausted(()))));
+        assert_eq!(window.deadline(), None);
+    }
+
+    #[test]
+    fn message_ids_never_wrap() {
+        let (mut window, policy) = (RequestWindow::default(), RetransmitPolicy::default());
+        window.next_id = u32::MAX - 1;
+        assert!(window.can_send());
+        window.sent(Instant::ZERO, datagram(), (), &policy);
+        window.answered(u32::MAX - 1);
+        assert!(window.is_exhausted() && !window.can_send());
+    }
+}

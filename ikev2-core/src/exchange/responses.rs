@@ -1,0 +1,147 @@
+//! The peer's requests: which Message IDs we take, and the answers that we keep for repeats (RFC 7296 §2.1 to
+//! §2.3).
+//!
+//! A repeat is recognised by its octets before anything is decrypted: its keys may be gone by then, and work
+//! for a repeat is work that anyone can cause.
+
+use super::datagram::Datagram;
+use alloc::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+
+/// What identifies the octets of a request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct RequestDigest([u8; 32]);
+
+impl RequestDigest {
+    /// Of the message without the non-ESP marker, which may differ between repeats.
+    #[must_use]
+    pub fn of(message: &[u8]) -> Self {
+        Self(Sha256::digest(message).into())
+    }
+}
+
+/// What a request's Message ID says about it, before it was opened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Not seen yet and inside the window.
+    New,
+    /// The same octets were answered: send the answer again.
+    Repeat(Datagram),
+    /// The ID was answered, but for other octets: forged, damaged, or the peer is broken.
+    Altered,
+    /// Before the window: its answer is no longer kept.
+    Old,
+    /// Beyond the window.
+    Ahead,
+}
+
+/// An answer kept for repeats of its request.
+#[derive(Debug)]
+struct Answered {
+    request: RequestDigest,
+    answer: Datagram,
+}
+
+/// The responder's side of an IKE SA.
+#[derive(Debug)]
+pub struct ResponseWindow {
+    /// The lowest ID that was not answered yet.
+    expected: u32,
+    size: u32,
+    answered: BTreeMap<u32, Answered>,
+}
+
+impl ResponseWindow {
+    /// We take up to `size` requests at once, from Message ID 0 on. As many answers are kept.
+    #[must_use]
+    pub fn new(size: u32) -> Self {
+        Self { expected: 0, size: size.max(1), answered: BTreeMap::new() }
+    }
+
+    /// The lowest Message ID not answered yet.
+    #[must_use]
+    pub fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// Judges a request by its ID and its octets.
+    #[must_use]
+    pub fn judge(&self, message_id: u32, request: &RequestDigest) -> Standing {
+        if let Some(answered) = self.answered.get(&message_id) {
+            return if answered.request == *request {
+                Standing::Repeat(answered.answer.clone())
+            } else {
+                Standing::Altered
+            };
+        }
+        if message_id < self.expected {
+            Standing::Old
+        } else if message_id - self.expected < self.size {
+            Standing::New
+        } else {
+            Standing::Ahead
+        }
+    }
+
+    /// Keeps the answer to a request, and forgets the answers that the peer can no longer ask for.
+    pub fn answer(&mut self, message_id: u32, request: RequestDigest, answer: Datagram) {
+        self.answered.insert(message_id, Answered { request, answer });
+        while self.answered.contains_key(&self.expected) {
+            self.expected = self.expected.saturating_add(1);
+        }
+        // A peer that sends ID n has the answers up to n - size (§2.3).
+        let oldest = self.expected.saturating_sub(self.size);
+        self.answered.retain(|id, _| *id >= oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &[u8]) -> Datagram {
+        let mut buffer = Datagram::buffer(text.len());
+        buffer.extend_from_slice(text);
+        Datagram::finish(buffer)
+    }
+
+    fn digest(text: &[u8]) -> RequestDigest {
+        RequestDigest::of(text)
+    }
+
+    #[test]
+    fn only_the_same_octets_are_a_repeat() {
+        let mut window = ResponseWindow::new(1);
+        assert_eq!(window.judge(0, &digest(b"a")), Standing::New);
+        window.answer(0, digest(b"a"), answer(b"A"));
+        assert_eq!(window.judge(0, &digest(b"a")), Standing::Repeat(answer(b"A")));
+        assert_eq!(window.judge(0, &digest(b"b")), Standing::Altered);
+        assert_eq!(window.judge(1, &digest(b"b")), Standing::New);
+        assert_eq!(window.judge(2, &digest(b"b")), Standing::Ahead);
+        window.answer(1, digest(b"b"), answer(b"B"));
+        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+    }
+
+    #[test]
+    fn a_wider_window_takes_requests_in_any_order_and_keeps_as_many_answers() {
+        let mut window = ResponseWindow::new(3);
+        window.answer(2, digest(b"c"), answer(b"C"));
+        assert_eq!(window.expected(), 0);
+        assert_eq!(window.judge(3, &digest(b"d")), Standing::Ahead);
+        window.answer(0, digest(b"a"), answer(b"A"));
+        window.answer(1, digest(b"b"), answer(b"B"));
+        assert_eq!(window.expected(), 3);
+        assert_eq!(window.answered.len(), 3);
+        window.answer(3, digest(b"d"), answer(b"D"));
+        assert_eq!(window.answered.len(), 3);
+        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+    }
+
+    #[test]
+    fn the_last_message_id_is_taken_once() {
+        let mut window = ResponseWindow::new(1);
+        window.expected = u32::MAX;
+        assert_eq!(window.judge(u32::MAX, &digest(b"a")), Standing::New);
+        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+    }
+}

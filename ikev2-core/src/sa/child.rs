@@ -1,0 +1,462 @@
+//! A Child SA, whichever exchange agrees it (RFC 7296 §1.2, §1.3, §2.9, §2.17).
+//!
+//! | from the initiator's side | from the responder's side |
+//! |---|---|
+//! | [`ChildAttempt`]: what was asked for | [`AgreedChild`]: what is granted |
+//! | [`IkeSa::finish_child`]: check the answer, install | [`IkeSa::agree_child`], then [`IkeSa::install`] |
+
+use super::context::Context;
+use super::initiate::start_exchange;
+use super::{IkeSa, Stage, Task};
+use crate::config::ChildConfig;
+use crate::contents::Contents;
+use crate::error::{Bound, Failure};
+use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
+use crate::keys::{self, ChildKeys, Nonces};
+use crate::negotiation::{self, ChildExchange, EspChoice, Selection, SelectorLists, SelectorPair};
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType};
+use ikev2_wire::{KePayload, NoncePayload, SaPayload, TsPayload};
+use ikev2_wire::{Payload, Proposal};
+use ipsec_crypto::{CipherAlgorithm, PendingKeyExchange};
+use ipsec_types::sa::{ChildSa, ChildSaId, SaInstall, SaKeys};
+use ipsec_types::{Encapsulation, EspSpi, Mode, SaCommand, SecretBytes, TrafficSelector};
+
+/// An installed Child SA.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub sa: Arc<ChildSa>,
+    pub inbound: EspSpi,
+    pub outbound: EspSpi,
+    /// Our Delete for it is out or waits for the window.
+    pub deleting: Option<DownReason>,
+}
+
+impl Child {
+    /// Takes it from the data path and tells the embedder.
+    pub(crate) fn remove(self, context: &mut Context<'_>, sa: IkeSaHandle, reason: DownReason) {
+        let id = self.sa.id;
+        context.release_spi(self.inbound);
+        context.names.disown(id);
+        context.out.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound: true }));
+        // Whoever began to delete it knows why it ends.
+        let reason = self.deleting.unwrap_or(reason);
+        context.out.event(Event::ChildSaDown { sa, id, reason });
+    }
+}
+
+/// A key exchange of a Child SA's own.
+pub(crate) struct ChildExchangeHalf {
+    pub method: KeMethod,
+    pub pending: Box<dyn PendingKeyExchange>,
+}
+
+impl fmt::Debug for ChildExchangeHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.method)
+    }
+}
+
+/// A Child SA that we asked for.
+#[derive(Debug)]
+pub(crate) struct ChildAttempt {
+    pub config: Arc<ChildConfig>,
+    pub id: ChildSaId,
+    pub inbound: EspSpi,
+    pub exchange: ChildExchange,
+    pub ke: Option<ChildExchangeHalf>,
+    /// Ni of CREATE_CHILD_SA; in IKE_AUTH that of IKE_SA_INIT serves.
+    pub nonce: Vec<u8>,
+    /// How often the peer let us start over with another method.
+    pub retries: u32,
+    offered: Vec<Proposal>,
+    selectors: SelectorLists,
+}
+
+impl ChildAttempt {
+    /// For the IKE_AUTH request: no key exchange and no nonce of its own.
+    pub(crate) fn in_auth(context: &mut Context<'_>, config: &Arc<ChildConfig>) -> Result<Self, Failure> {
+        Self::new(context, config, ChildExchange::IkeAuth)
+    }
+
+    /// For CREATE_CHILD_SA: with a key exchange if the proposals have one.
+    pub(crate) fn in_create_child(
+        context: &mut Context<'_>,
+        config: &Arc<ChildConfig>,
+    ) -> Result<Self, Failure> {
+        let provider = context.config.crypto;
+        let mut attempt = Self::new(context, config, ChildExchange::CreateChildSa { ke_sent: None })?;
+        let prepared = context.nonce().map_err(Failure::from).and_then(|nonce| {
+            let method = negotiation::offered_ke(&attempt.offered)
+                .into_iter()
+                .find(|m| provider.key_exchange(*m).is_some());
+            let ke = method.map(|method| ChildExchangeHalf::start(context, method)).transpose()?;
+            Ok((nonce, ke))
+        });
+        match prepared {
+            Ok((nonce, ke)) => {
+                attempt.nonce = nonce;
+                attempt.use_exchange(ke);
+                Ok(attempt)
+            }
+            Err(failure) => {
+                context.release_spi(attempt.inbound);
+                Err(failure)
+            }
+        }
+    }
+
+    fn new(
+        context: &mut Context<'_>,
+        config: &Arc<ChildConfig>,
+        exchange: ChildExchange,
+    ) -> Result<Self, Failure> {
+        let (id, inbound) = context.names.allocate(context.random)?;
+        let policy = SelectorPair { local: &config.local, remote: &config.remote };
+        let selectors = negotiation::propose(policy, None);
+        Ok(Self {
+            config: Arc::clone(config),
+            id,
+            inbound,
+            exchange,
+            ke: None,
+            nonce: Vec::new(),
+            retries: 0,
+            offered: negotiation::offer_esp(&config.proposals, inbound, exchange),
+            selectors,
+        })
+    }
+
+    /// The methods that were offered.
+    pub(crate) fn methods(&self) -> Vec<KeMethod> {
+        negotiation::offered_ke(&self.offered)
+    }
+
+    /// Uses this half, or none.
+    pub(crate) fn use_exchange(&mut self, ke: Option<ChildExchangeHalf>) {
+        self.exchange = ChildExchange::CreateChildSa { ke_sent: ke.as_ref().map(|half| half.method) };
+        self.ke = ke;
+    }
+
+    /// SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr (Appendix C.2, C.4).
+    pub(crate) fn push_request<'a>(
+        &'a self,
+        payloads: &mut Vec<Payload<'a>>,
+        nonce: Option<&'a [u8]>,
+    ) -> Result<(), Failure> {
+        payloads.push(Payload::Sa(SaPayload::build(&self.offered)?));
+        if let Some(nonce) = nonce {
+            payloads.push(Payload::Nonce(NoncePayload::new(nonce)?));
+        }
+        if let Some(half) = &self.ke {
+            payloads.push(Payload::Ke(KePayload { method: half.method, data: half.pending.public() }));
+        }
+        payloads.push(Payload::TsI(TsPayload::build(&self.selectors.local)?));
+        payloads.push(Payload::TsR(TsPayload::build(&self.selectors.remote)?));
+        Ok(())
+    }
+}
+
+impl ChildExchangeHalf {
+    pub(crate) fn start(context: &mut Context<'_>, method: KeMethod) -> Result<Self, Failure> {
+        Ok(Self { method, pending: start_exchange(context, method)? })
+    }
+}
+
+/// A Child SA that both sides agreed on, not yet installed.
+pub(crate) struct AgreedChild {
+    config: Arc<ChildConfig>,
+    choice: EspChoice,
+    id: ChildSaId,
+    inbound: EspSpi,
+    local: Vec<TrafficSelector>,
+    remote: Vec<TrafficSelector>,
+    narrowed: bool,
+    keys: DirectedKeys,
+    /// As responder: our half of the key exchange, where there is one.
+    ke: Option<AnsweredExchange>,
+}
+
+/// A responder's half of a key exchange, done.
+struct AnsweredExchange {
+    method: KeMethod,
+    public: Vec<u8>,
+    secret: SecretBytes,
+}
+
+/// The keys of both directions as we use them.
+pub(crate) struct DirectedKeys {
+    inbound: SaKeys,
+    outbound: SaKeys,
+}
+
+impl DirectedKeys {
+    /// Of the side that began the exchange, or of the one that answered.
+    fn of(keys: ChildKeys, we_began: bool) -> Self {
+        let ChildKeys { initiator_to_responder: i2r, responder_to_initiator: r2i } = keys;
+        if we_began { Self { inbound: r2i, outbound: i2r } } else { Self { inbound: i2r, outbound: r2i } }
+    }
+}
+
+impl AgreedChild {
+    /// SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr: the same as in the request.
+    pub(crate) fn push_answer<'a>(
+        &'a self,
+        payloads: &mut Vec<Payload<'a>>,
+        nonce: Option<&'a [u8]>,
+    ) -> Result<(), Failure> {
+        payloads.push(Payload::Sa(SaPayload::build(&[self.choice.reply(self.inbound)])?));
+        if let Some(nonce) = nonce {
+            payloads.push(Payload::Nonce(NoncePayload::new(nonce)?));
+        }
+        if let Some(ke) = &self.ke {
+            payloads.push(Payload::Ke(KePayload { method: ke.method, data: &ke.public }));
+        }
+        // The peer began: TSi is its side, TSr ours.
+        payloads.push(Payload::TsI(TsPayload::build(&self.remote)?));
+        payloads.push(Payload::TsR(TsPayload::build(&self.local)?));
+        Ok(())
+    }
+
+    pub(crate) fn inbound(&self) -> EspSpi {
+        self.inbound
+    }
+}
+
+fn find_cipher(context: &Context<'_>, choice: &EspChoice) -> Result<&'static dyn CipherAlgorithm, Failure> {
+    let suite = choice.cipher;
+    context.config.crypto.cipher(suite).ok_or_else(|| Failure::Algorithm(suite.to_string()))
+}
+
+impl IkeSa {
+    fn child_keys(
+        &self,
+        cipher: &dyn CipherAlgorithm,
+        shared: Option<&SecretBytes>,
+        nonces: Nonces<'_>,
+        we_began: bool,
+    ) -> Result<DirectedKeys, Failure> {
+        let Stage::Established(established) = &self.stage else { return Err(Failure::NoAnswer) };
+        keys::child_keys(established.algorithms.prf, cipher, &established.sk_d, shared, nonces)
+            .map(|keys| DirectedKeys::of(keys, we_began))
+            .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
+    }
+
+    /// As responder: what the peer asks for, against all our children, without installing anything.
+    ///
+    /// `ke` is set in CREATE_CHILD_SA only.
+    pub(crate) fn agree_child(
+        &self,
+        context: &mut Context<'_>,
+        contents: &Contents<'_>,
+        nonces: Nonces<'_>,
+        exchange: ChildExchange,
+    ) -> Result<AgreedChild, Failure> {
+        if self.children.len() >= context.config.max_children {
+            return Err(Failure::Limit(Bound::Children));
+        }
+        let missing = |ty| Failure::MissingPayload(ty);
+        let sa = contents.sa.as_ref().ok_or(missing(PayloadType::SA))?;
+        let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
+        let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
+        let proposed = SelectorLists::known(ts_r, ts_i);
+        let (config, narrowed, choice) = self.match_child(sa, proposed.pair(), exchange)?;
+        let cipher = find_cipher(context, &choice)?;
+        let ke = answer_exchange(context, &choice, contents)?;
+        let shared = ke.as_ref().map(|ke| &ke.secret);
+        let keys = self.child_keys(cipher, shared, nonces, false)?;
+        let (id, inbound) = context.names.allocate(context.random)?;
+        Ok(AgreedChild {
+            config,
+            choice,
+            id,
+            inbound,
+            local: narrowed.local,
+            remote: narrowed.remote,
+            narrowed: narrowed.narrowed,
+            keys,
+            ke,
+        })
+    }
+
+    /// The first of our children whose traffic and proposals fit. What does not fit is told of the one that
+    /// came nearest: its selectors fit and its proposals did not.
+    fn match_child(
+        &self,
+        sa: &SaPayload<'_>,
+        proposed: SelectorPair<'_>,
+        exchange: ChildExchange,
+    ) -> Result<(Arc<ChildConfig>, negotiation::Narrowed, EspChoice), Failure> {
+        let mut failure = None;
+        for config in &self.connection.children {
+            let policy = SelectorPair { local: &config.local, remote: &config.remote };
+            let narrowed = match negotiation::narrow(policy, proposed) {
+                Ok(narrowed) => narrowed,
+                Err(mismatch) => {
+                    failure.get_or_insert(Failure::TsUnacceptable(mismatch));
+                    continue;
+                }
+            };
+            match negotiation::choose_esp(&config.proposals, sa, exchange) {
+                Ok(Selection::Chosen(choice)) => return Ok((Arc::clone(config), narrowed, choice)),
+                Ok(Selection::InvalidKe(wanted)) => {
+                    let got = match exchange {
+                        ChildExchange::CreateChildSa { ke_sent } => ke_sent.unwrap_or(KeMethod::NONE),
+                        ChildExchange::IkeAuth => KeMethod::NONE,
+                    };
+                    failure = Some(Failure::KeMethod { got, wanted });
+                }
+                Err(mismatch) => failure = Some(Failure::NoProposalChosen(mismatch)),
+            }
+        }
+        Err(failure.unwrap_or(Failure::Limit(Bound::Children)))
+    }
+
+    /// As initiator: the answer to what we asked for. Installs the Child SA, or tells why there is none.
+    pub(crate) fn finish_child(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: ChildAttempt,
+        contents: &Contents<'_>,
+        nonces: Nonces<'_>,
+    ) {
+        let policy = attempt.config.policy;
+        let inbound = attempt.inbound;
+        match self.check_child(context, attempt, contents, nonces) {
+            Ok(agreed) => self.install(context, agreed),
+            Err(failure) => {
+                context.release_spi(inbound);
+                self.fail_child(context, policy, failure, contents.sa.is_some().then_some(inbound));
+            }
+        }
+    }
+
+    /// Tells of a Child SA that came to nothing; one that the peer has set up is deleted there (§2.21.3).
+    pub(crate) fn fail_child(
+        &mut self,
+        context: &mut Context<'_>,
+        policy: ipsec_types::sa::PolicyId,
+        failure: Failure,
+        at_peer: Option<EspSpi>,
+    ) {
+        let (sa, policy, failure) = (self.handle, Some(policy), Box::new(failure));
+        context.out.event(Event::ChildSaFailed { sa, policy, failure });
+        if let Some(spi) = at_peer {
+            self.queue.push_back(Task::DeleteUnused(spi));
+        }
+    }
+
+    fn check_child(
+        &self,
+        context: &mut Context<'_>,
+        attempt: ChildAttempt,
+        contents: &Contents<'_>,
+        nonces: Nonces<'_>,
+    ) -> Result<AgreedChild, Failure> {
+        let Some(sa) = &contents.sa else {
+            return Err(match contents.error() {
+                Some(error) => Failure::Refused { notify: error.ty },
+                None => Failure::NoAnswer,
+            });
+        };
+        let missing = |ty| Failure::MissingPayload(ty);
+        let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
+        let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
+        let requested = attempt.selectors.pair();
+        let answered = negotiation::verify_answer(requested, ts_i, ts_r).map_err(Failure::TsAnswer)?;
+        let choice = negotiation::accept_esp(&attempt.offered, sa, attempt.exchange)
+            .map_err(Failure::ProposalAnswer)?;
+        let cipher = find_cipher(context, &choice)?;
+        let shared = finish_exchange(context, attempt.ke, choice.ke, contents)?;
+        let keys = self.child_keys(cipher, shared.as_ref(), nonces, true)?;
+        let narrowed = negotiation::narrow(answered.pair(), requested).is_ok_and(|n| n.narrowed);
+        Ok(AgreedChild {
+            config: attempt.config,
+            choice,
+            id: attempt.id,
+            inbound: attempt.inbound,
+            local: answered.local,
+            remote: answered.remote,
+            narrowed,
+            keys,
+            ke: None,
+        })
+    }
+
+    /// Hands an agreed Child SA to the data path and tells the embedder.
+    pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) {
+        let AgreedChild { config, choice, id, inbound, local, remote, narrowed, keys, .. } = agreed;
+        let outbound = choice.peer_spi;
+        let sa = Arc::new(ChildSa {
+            id,
+            policy: config.policy,
+            suite: choice.cipher,
+            mode: Mode::Tunnel,
+            sequence_numbers: choice.sequence_numbers,
+            encapsulation: if self.nat.any() { Encapsulation::Udp } else { Encapsulation::None },
+            path: self.path,
+            local,
+            remote,
+            lifetimes: config.lifetimes,
+            tfc_allowed: true,
+            replaces: None,
+        });
+        context.log_esp_keys(&sa, (inbound, &keys.inbound), (outbound, &keys.outbound));
+        let install = |spi, keys| Box::new(SaInstall { child: Arc::clone(&sa), spi, keys });
+        let out = &mut context.out;
+        out.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
+        out.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
+        let info = ChildSaInfo { child: Arc::clone(&sa), inbound, outbound, ke: choice.ke, narrowed };
+        out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(info) });
+        let installed = &mut context.statistics.child_sas_installed;
+        *installed = installed.saturating_add(1);
+        context.names.own(id, self.handle);
+        self.children.push(Child { sa, inbound, outbound, deleting: None });
+    }
+}
+
+/// As responder of CREATE_CHILD_SA: our half of the key exchange, if one was chosen. KEi of a method that was
+/// not chosen is ignored where NONE was (§1.3.1).
+fn answer_exchange(
+    context: &mut Context<'_>,
+    choice: &EspChoice,
+    contents: &Contents<'_>,
+) -> Result<Option<AnsweredExchange>, Failure> {
+    let Some(method) = choice.ke else { return Ok(None) };
+    let got = contents.ke.as_ref().map_or(KeMethod::NONE, |ke| ke.method);
+    let Some(ke) = contents.ke.as_ref().filter(|ke| ke.method == method) else {
+        return Err(Failure::KeMethod { got, wanted: method });
+    };
+    let algorithm =
+        context.config.crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
+    context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+    let response =
+        algorithm.respond(context.random, ke.data).map_err(|error| Failure::KeyExchange { method, error })?;
+    Ok(Some(AnsweredExchange { method, public: response.public, secret: response.secret }))
+}
+
+/// As initiator of CREATE_CHILD_SA: the shared secret, if the peer chose a key exchange.
+fn finish_exchange(
+    context: &mut Context<'_>,
+    half: Option<ChildExchangeHalf>,
+    chosen: Option<KeMethod>,
+    contents: &Contents<'_>,
+) -> Result<Option<SecretBytes>, Failure> {
+    let Some(wanted) = chosen else { return Ok(None) };
+    let ke = contents.ke.as_ref().ok_or(Failure::MissingPayload(PayloadType::KE))?;
+    let half = half.filter(|half| half.method == wanted && ke.method == wanted);
+    let Some(half) = half else { return Err(Failure::KeMethod { got: ke.method, wanted }) };
+    context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+    let secret =
+        half.pending.finish(ke.data).map_err(|error| Failure::KeyExchange { method: wanted, error })?;
+    Ok(Some(secret))
+}
+
+/// Whether a failed request for a Child SA must end the IKE SA too (§2.21.3).
+pub(crate) fn is_fatal(failure: &Failure) -> bool {
+    failure.notify() == NotifyType::INVALID_SYNTAX
+}

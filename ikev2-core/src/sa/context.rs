@@ -1,0 +1,162 @@
+//! What an IKE SA may touch beyond itself, lent for the length of one call.
+
+use crate::config::EndpointConfig;
+use crate::establish::secrets::Agreement;
+use crate::event::{Event, IkeSaHandle, Transmit};
+use crate::exchange::datagram::Datagram;
+use crate::keylog;
+use crate::keys::IkeKeys;
+use crate::observe::MessageDirection;
+use crate::stats::Statistics;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Display;
+use ikev2_wire::print::Tree;
+use ikev2_wire::{Header, Payload, Payloads};
+use ipsec_crypto::{RandomError, SecureRandom};
+use ipsec_types::sa::{ChildSa, ChildSaId, SaKeys};
+use ipsec_types::{EspSpi, Instant, Path};
+
+/// What waits to be polled.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub transmits: VecDeque<Transmit>,
+    pub events: VecDeque<Event>,
+}
+
+impl Outbox {
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Whether as much waits as the configuration allows.
+    pub(crate) fn is_full(&self, config: &EndpointConfig) -> bool {
+        self.events.len() >= config.max_events || self.transmits.len() >= config.max_events
+    }
+}
+
+/// The names of Child SAs and the SPIs that we receive by.
+#[derive(Debug, Default)]
+pub(crate) struct ChildNames {
+    next_id: u64,
+    inbound: BTreeSet<EspSpi>,
+    owners: BTreeMap<ChildSaId, IkeSaHandle>,
+}
+
+impl ChildNames {
+    /// The IKE SA that an installed Child SA belongs to.
+    pub(crate) fn owner(&self, id: ChildSaId) -> Option<IkeSaHandle> {
+        self.owners.get(&id).copied()
+    }
+
+    pub(crate) fn own(&mut self, id: ChildSaId, sa: IkeSaHandle) {
+        self.owners.insert(id, sa);
+    }
+
+    pub(crate) fn disown(&mut self, id: ChildSaId) {
+        self.owners.remove(&id);
+    }
+
+    /// A name that was never used, and an SPI that is not in use, drawn at random.
+    pub(crate) fn allocate(
+        &mut self,
+        random: &mut dyn SecureRandom,
+    ) -> Result<(ChildSaId, EspSpi), RandomError> {
+        // A generator that gives nothing usable in so many tries has failed, whatever it says.
+        const TRIES: usize = 64;
+        let mut spi = None;
+        for _ in 0..TRIES {
+            let mut octets = [0; 4];
+            random.fill(&mut octets)?;
+            spi = EspSpi::new(u32::from_be_bytes(octets))
+                .filter(|spi| !spi.is_reserved() && !self.inbound.contains(spi));
+            if spi.is_some() {
+                break;
+            }
+        }
+        let spi = spi.ok_or(RandomError)?;
+        self.inbound.insert(spi);
+        self.next_id = self.next_id.saturating_add(1);
+        Ok((ChildSaId(self.next_id), spi))
+    }
+}
+
+/// Lent to an IKE SA for one call.
+pub(crate) struct Context<'a> {
+    pub now: Instant,
+    pub config: &'a EndpointConfig,
+    pub random: &'a mut dyn SecureRandom,
+    pub out: &'a mut Outbox,
+    pub statistics: &'a mut Statistics,
+    pub names: &'a mut ChildNames,
+}
+
+impl Context<'_> {
+    pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {
+        self.statistics.datagrams_sent = self.statistics.datagrams_sent.saturating_add(1);
+        self.out.transmits.push_back(Transmit { path, datagram: datagram.for_path(path.kind) });
+    }
+
+    pub(crate) fn transmit_again(&mut self, path: Path, datagram: &Datagram) {
+        self.statistics.repeats_sent = self.statistics.repeats_sent.saturating_add(1);
+        self.observe(MessageDirection::Repeated, &path, datagram.message(), &"");
+        self.transmit(path, datagram);
+    }
+
+    pub(crate) fn release_spi(&mut self, spi: EspSpi) {
+        self.names.inbound.remove(&spi);
+    }
+
+    pub(crate) fn nonce(&mut self) -> Result<Vec<u8>, RandomError> {
+        let mut nonce = vec![0; crate::establish::init::NONCE_LEN];
+        self.random.fill(&mut nonce)?;
+        Ok(nonce)
+    }
+
+    pub(crate) fn observe_sent(&self, path: &Path, datagram: &Datagram, payloads: &[Payload<'_>]) {
+        if self.config.hooks.observer.is_none() {
+            return;
+        }
+        let mut octets = Vec::new();
+        // What was sent a moment ago encodes and parses; an observer is shown nothing else.
+        if let Ok(first) = ikev2_wire::encode_chain(payloads, &mut octets)
+            && let Ok(payloads) = Payloads::parse(first, &octets, 0)
+        {
+            self.observe(MessageDirection::Sent, path, datagram.message(), &Tree::new(payloads));
+        }
+    }
+
+    /// Shows the keys of an IKE SA to the key log, if there is one.
+    pub(crate) fn log_ike_keys(&self, agreement: &Agreement, keys: &IkeKeys) {
+        if let Some(log) = &self.config.hooks.key_log {
+            let suite = agreement.algorithms.cipher.suite();
+            log.ike(&keylog::ike_line(agreement.initiator_spi, agreement.responder_spi, suite, keys));
+        }
+    }
+
+    /// Shows the keys of a Child SA to the key log, if there is one.
+    pub(crate) fn log_esp_keys(&self, sa: &ChildSa, inbound: (EspSpi, &SaKeys), outbound: (EspSpi, &SaKeys)) {
+        if let Some(log) = &self.config.hooks.key_log {
+            let (local, remote) = (sa.path.local_ip(), sa.path.remote_ip());
+            for (source, destination, (spi, keys)) in [(remote, local, inbound), (local, remote, outbound)] {
+                log.esp(&keylog::esp_line(source, destination, spi, sa.suite, keys, sa.sequence_numbers));
+            }
+        }
+    }
+
+    /// Shows a message to the observer, if there is one.
+    pub(crate) fn observe(
+        &self,
+        direction: MessageDirection,
+        path: &Path,
+        message: &[u8],
+        payloads: &dyn Display,
+    ) {
+        if let Some(observer) = &self.config.hooks.observer
+            && let Ok(header) = Header::parse(message)
+        {
+            observer.message(direction, path, &header, message.len(), payloads);
+        }
+    }
+}

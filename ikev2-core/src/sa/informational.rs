@@ -1,0 +1,165 @@
+//! INFORMATIONAL (RFC 7296 §1.4): Delete either way round, liveness checks (§2.4), and errors that end the SA
+//! (§2.21).
+
+use super::context::Context;
+use super::receive::Request;
+use super::{IkeSa, Purpose, Stage, Task};
+use crate::contents::Contents;
+use crate::error::{CallError, Failure};
+use crate::event::{DownReason, Event};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use ikev2_wire::Payload;
+use ikev2_wire::codes::{ExchangeType, NotifyType, ProtocolId};
+use ikev2_wire::{DeletePayload, NotifyPayload};
+use ipsec_types::sa::ChildSaId;
+use ipsec_types::{EspSpi, Instant, SaCommand};
+
+impl IkeSa {
+    /// Begins to delete a Child SA.
+    pub(crate) fn delete_child(
+        &mut self,
+        context: &mut Context<'_>,
+        id: ChildSaId,
+        reason: DownReason,
+    ) -> Result<(), CallError> {
+        let child = self.children.iter_mut().find(|c| c.sa.id == id).ok_or(CallError::NoSuchChild)?;
+        if child.deleting.is_some() {
+            return Ok(());
+        }
+        child.deleting = Some(reason);
+        self.request(context, Task::DeleteChildren(Vec::from([id])))
+    }
+
+    /// Sends the Delete of Child SAs: the SPIs that we receive by (§1.4.1). What is gone by now is left out.
+    pub(crate) fn begin_delete_children(&mut self, context: &mut Context<'_>, ids: &[ChildSaId]) {
+        let spis: Vec<EspSpi> =
+            self.children.iter().filter(|c| ids.contains(&c.sa.id)).map(|c| c.inbound).collect();
+        if !spis.is_empty() {
+            self.send_delete(context, &spis, Purpose::DeleteChildren(ids.to_vec()));
+        }
+    }
+
+    /// Deletes at the peer what it set up and we did not.
+    pub(crate) fn begin_delete_unused(&mut self, context: &mut Context<'_>, spi: EspSpi) {
+        self.send_delete(context, &[spi], Purpose::DeleteChildren(Vec::new()));
+    }
+
+    /// Sends the Delete of the IKE SA; its Child SAs go with it.
+    pub(crate) fn begin_delete_ike(&mut self, context: &mut Context<'_>) {
+        self.send_informational(context, &[Payload::Delete(DeletePayload::ike())], Purpose::DeleteIke);
+    }
+
+    fn send_delete(&mut self, context: &mut Context<'_>, spis: &[EspSpi], purpose: Purpose) {
+        match DeletePayload::esp(spis) {
+            Ok(delete) => self.send_informational(context, &[Payload::Delete(delete)], purpose),
+            Err(error) => self.close(context, DownReason::Failed(Box::new(error.into()))),
+        }
+    }
+
+    /// Tells the peer that its proof was refused (§2.21.2). It ends the SA there, and so needs no Delete.
+    pub(crate) fn begin_refuse_authentication(&mut self, context: &mut Context<'_>) {
+        let notify = NotifyPayload::new(NotifyType::AUTHENTICATION_FAILED, &[]);
+        self.send_informational(context, &[Payload::Notify(notify)], Purpose::DeleteIke);
+    }
+
+    /// An empty request: whoever answers is alive (§2.4).
+    pub(crate) fn begin_liveness(&mut self, context: &mut Context<'_>) {
+        self.send_informational(context, &[], Purpose::Liveness);
+    }
+
+    fn send_informational(&mut self, context: &mut Context<'_>, payloads: &[Payload<'_>], purpose: Purpose) {
+        if let Err(failure) = self.send_request(context, ExchangeType::INFORMATIONAL, payloads, purpose) {
+            self.close(context, DownReason::Failed(Box::new(failure)));
+        }
+    }
+
+    /// Our Delete of Child SAs was answered: both halves go now (§1.4.1).
+    pub(crate) fn on_children_deleted(&mut self, context: &mut Context<'_>, ids: &[ChildSaId]) {
+        while let Some(at) = self.children.iter().position(|c| ids.contains(&c.sa.id)) {
+            let child = self.children.swap_remove(at);
+            child.remove(context, self.handle, DownReason::Requested);
+        }
+    }
+
+    /// A liveness check was answered.
+    pub(crate) fn on_alive(&mut self, context: &mut Context<'_>, sent: Instant) {
+        let round_trip = context.now.saturating_since(sent);
+        context.out.event(Event::PeerAlive { sa: self.handle, round_trip });
+    }
+
+    /// The peer's INFORMATIONAL request. Every one is answered, an empty one too.
+    pub(crate) fn on_informational_request(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        contents: &Contents<'_>,
+    ) {
+        let fatal = contents.notifies.iter().map(|notify| notify.ty).find(|ty| is_fatal(*ty));
+        let deletes_ike = contents.deletes.iter().any(|d| d.protocol() == ProtocolId::IKE);
+        let spis = if deletes_ike || fatal.is_some() {
+            Vec::new()
+        } else {
+            self.delete_at_peers_wish(context, contents)
+        };
+        let answered = if spis.is_empty() {
+            self.send_answer(context, request, &[])
+        } else {
+            DeletePayload::esp(&spis)
+                .map_err(Failure::from)
+                .and_then(|delete| self.send_answer(context, request, &[Payload::Delete(delete)]))
+        };
+        if let Err(failure) = answered {
+            return self.close(context, DownReason::Failed(Box::new(failure)));
+        }
+        if let Some(notify) = fatal {
+            self.close(context, DownReason::Failed(Box::new(Failure::Refused { notify })));
+        } else if deletes_ike {
+            self.close(context, DownReason::DeletedByPeer);
+        }
+    }
+
+    /// Removes the Child SAs whose outbound SPIs the peer names, and gives the inbound SPIs to name in return.
+    ///
+    /// Where our own Delete of the same pair is on its way, only the outbound half goes now, and nothing is
+    /// named in return: the answer to ours takes the rest (§1.4.1).
+    fn delete_at_peers_wish(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) -> Vec<EspSpi> {
+        let mut answer = Vec::new();
+        let deletes = contents.deletes.iter().filter(|d| d.protocol() == ProtocolId::ESP);
+        for spi in deletes.flat_map(|delete| delete.esp_spis()) {
+            let Some(at) = self.children.iter().position(|c| c.outbound == spi) else { continue };
+            let in_flight = self.is_delete_in_flight(at);
+            if in_flight {
+                let Some(child) = self.children.get(at) else { continue };
+                let id = child.sa.id;
+                let remove = SaCommand::Remove { id, inbound: false, outbound: true };
+                context.out.event(Event::DataPath(remove));
+            } else {
+                let child = self.children.swap_remove(at);
+                answer.push(child.inbound);
+                child.remove(context, self.handle, DownReason::DeletedByPeer);
+            }
+        }
+        answer
+    }
+
+    fn is_delete_in_flight(&self, at: usize) -> bool {
+        let Some(child) = self.children.get(at) else { return false };
+        self.requests.purposes().any(|purpose| match purpose {
+            Purpose::DeleteChildren(ids) => ids.contains(&child.sa.id),
+            _ => false,
+        })
+    }
+
+    /// The answer to the Delete of the IKE SA.
+    pub(crate) fn on_ike_deleted(&mut self, context: &mut Context<'_>) {
+        if matches!(self.stage, Stage::Closing(_)) {
+            self.close(context, DownReason::Requested);
+        }
+    }
+}
+
+/// The errors that end an IKE SA without a Delete (§2.21.2, §2.21.3).
+fn is_fatal(notify: NotifyType) -> bool {
+    matches!(notify, NotifyType::AUTHENTICATION_FAILED | NotifyType::INVALID_SYNTAX)
+}

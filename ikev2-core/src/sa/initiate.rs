@@ -1,0 +1,321 @@
+//! IKE_SA_INIT as initiator (RFC 7296 §1.2): the request, its repeats with a cookie (§2.6) or another key
+//! exchange method (§2.7), and the answer.
+//!
+//! Nothing in an answer is authentic yet. What is of no use is dropped and the attempt goes on, so that a
+//! forged answer costs the genuine one nothing (§2.21.1).
+
+use super::context::Context;
+use super::{IkeSa, Purpose, Stage};
+use crate::config::Connection;
+use crate::contents::Contents;
+use crate::error::{Failure, Rejection};
+use crate::establish::init::{self, InitMessage};
+use crate::establish::nat::{self, Claim, NatHash};
+use crate::establish::secrets::{Agreement, IkeAlgorithms};
+use crate::event::{DownReason, Event, IkeSaHandle, NatStatus, Role};
+use crate::exchange::datagram::Datagram;
+use crate::negotiation::{self, IkeExchange};
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use ikev2_wire::SaPayload;
+use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::{Message, Proposal};
+use ipsec_crypto::PendingKeyExchange;
+use ipsec_types::{IkeSpi, Instant, Path, PathKind};
+
+/// An IKE_SA_INIT request that waits for its answer.
+pub(crate) struct InitAttempt {
+    offered: Vec<Proposal>,
+    exchange: Box<dyn PendingKeyExchange>,
+    method: KeMethod,
+    nonce: Vec<u8>,
+    cookie: Option<Vec<u8>>,
+    /// How often the peer let us start over.
+    retries: u32,
+    /// An arbitrary source hash, where one is claimed.
+    forced_nat: Option<NatHash>,
+    request: Datagram,
+    /// The last unprotected error, and when it will be believed.
+    pub hint: Option<(NotifyType, Instant)>,
+}
+
+impl fmt::Debug for InitAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitAttempt")
+            .field("method", &self.method)
+            .field("nonce", &self.nonce)
+            .field("cookie", &self.cookie)
+            .field("retries", &self.retries)
+            .field("request", &self.request)
+            .field("hint", &self.hint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts our half of a key exchange.
+pub(crate) fn start_exchange(
+    context: &mut Context<'_>,
+    method: KeMethod,
+) -> Result<Box<dyn PendingKeyExchange>, Failure> {
+    let algorithm =
+        context.config.crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
+    algorithm.start(context.random).map_err(|error| Failure::KeyExchange { method, error })
+}
+
+impl IkeSa {
+    /// Makes an IKE SA and sends its first message.
+    pub(crate) fn initiate(
+        context: &mut Context<'_>,
+        handle: IkeSaHandle,
+        connection: Arc<Connection>,
+        local_spi: IkeSpi,
+        path: Path,
+    ) -> Result<Self, Failure> {
+        let offered = negotiation::offer_ike(&connection.ike_proposals, None);
+        let method = negotiation::offered_ke(&offered)
+            .into_iter()
+            .find(|m| context.config.crypto.key_exchange(*m).is_some())
+            .ok_or_else(|| Failure::Algorithm("any key exchange method of the proposals".to_string()))?;
+        let attempt = InitAttempt {
+            exchange: start_exchange(context, method)?,
+            offered,
+            method,
+            nonce: context.nonce()?,
+            cookie: None,
+            retries: 0,
+            forced_nat: None,
+            request: Datagram::finish(Datagram::buffer(0)),
+            hint: None,
+        };
+        let stage = Stage::Initiating(Box::new(attempt));
+        let mut sa = Self::new(context, handle, connection, Role::Initiator, local_spi, path, stage);
+        let datagram = sa.init_request(context)?;
+        sa.requests.sent(context.now, datagram, Purpose::Init, &sa.connection.retransmit);
+        Ok(sa)
+    }
+
+    /// Builds the request of the current attempt, remembers and sends it.
+    fn init_request(&mut self, context: &mut Context<'_>) -> Result<Datagram, Failure> {
+        let head = self.head(ExchangeType::IKE_SA_INIT, 0, false);
+        let Stage::Initiating(attempt) = &mut self.stage else { return Err(Failure::NoAnswer) };
+        let nat = Claim::new(
+            self.local_spi,
+            None,
+            &self.path,
+            self.connection.force_udp_encapsulation,
+            &mut attempt.forced_nat,
+            context.random,
+        )?;
+        let message = InitMessage {
+            cookie: attempt.cookie.as_deref(),
+            sa: SaPayload::build(&attempt.offered)?,
+            method: attempt.method,
+            public: attempt.exchange.public(),
+            nonce: &attempt.nonce,
+            nat: Some(nat),
+        };
+        let payloads = message.payloads()?;
+        let datagram = init::plain(&head, &payloads)?;
+        attempt.request = datagram.clone();
+        context.observe_sent(&self.path, &datagram, &payloads);
+        context.transmit(self.path, &datagram);
+        self.sent_at = context.now;
+        Ok(datagram)
+    }
+
+    /// An answer to our IKE_SA_INIT request.
+    pub(crate) fn on_init_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        message: &Message<'_>,
+    ) -> Result<(), Rejection> {
+        let contents = Contents::read(message.payloads())?;
+        if contents.sa.is_some() {
+            return self.on_init_agreed(context, path, message, &contents);
+        }
+        if let Some(cookie) = contents.notify(NotifyType::COOKIE) {
+            let cookie = cookie.data.to_vec();
+            return self.start_over(context, |_, attempt| {
+                attempt.cookie = Some(cookie);
+                Ok(())
+            });
+        }
+        let Some(error) = contents.error() else {
+            return Err(Rejection::MissingPayload(PayloadType::SA));
+        };
+        if error.ty == NotifyType::INVALID_KE_PAYLOAD {
+            return self.on_invalid_ke(context, error.data);
+        }
+        self.on_init_error(context, error.ty)
+    }
+
+    /// INVALID_KE_PAYLOAD (§1.2): the same proposals with the method that the peer names, if we offered it.
+    fn on_invalid_ke(&mut self, context: &mut Context<'_>, data: &[u8]) -> Result<(), Rejection> {
+        let wanted = data.try_into().map(|octets| KeMethod(u16::from_be_bytes(octets)));
+        let Ok(wanted) = wanted else { return Err(Rejection::MissingPayload(PayloadType::KE)) };
+        self.start_over(context, |context, attempt| {
+            let offered = negotiation::offered_ke(&attempt.offered);
+            // Not offered, or just sent: of no use, and perhaps not from the peer at all.
+            if wanted == attempt.method || !offered.contains(&wanted) {
+                return Err(Failure::KeMethodWanted { wanted, offered });
+            }
+            attempt.exchange = start_exchange(context, wanted)?;
+            attempt.method = wanted;
+            Ok(())
+        })
+    }
+
+    fn start_over(
+        &mut self,
+        context: &mut Context<'_>,
+        change: impl FnOnce(&mut Context<'_>, &mut InitAttempt) -> Result<(), Failure>,
+    ) -> Result<(), Rejection> {
+        let useless = |failure| Rejection::UselessAnswer(Box::new(failure));
+        let Stage::Initiating(attempt) = &mut self.stage else {
+            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
+        };
+        if attempt.retries >= context.config.max_init_retries {
+            return Err(useless(Failure::TooManyRetries(attempt.retries)));
+        }
+        change(context, attempt).map_err(useless)?;
+        attempt.retries = attempt.retries.saturating_add(1);
+        match self.init_request(context) {
+            Ok(datagram) => {
+                self.requests.replace(context.now, 0, datagram, &self.connection.retransmit);
+                Ok(())
+            }
+            Err(failure) => {
+                self.close(context, DownReason::Failed(Box::new(failure)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Any other error is a hint that anyone can send: it is told, and believed after a while.
+    fn on_init_error(&mut self, context: &mut Context<'_>, notify: NotifyType) -> Result<(), Rejection> {
+        let Stage::Initiating(attempt) = &mut self.stage else {
+            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
+        };
+        if attempt.hint.is_none() {
+            attempt.hint = Some((notify, context.now + self.connection.init_error_patience));
+            context.out.event(Event::InitErrorSeen { sa: self.handle, notify });
+        }
+        Ok(())
+    }
+
+    /// The peer chose: derive the keys and go on to IKE_AUTH.
+    fn on_init_agreed(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        message: &Message<'_>,
+        contents: &Contents<'_>,
+    ) -> Result<(), Rejection> {
+        let agreement = self.read_init_answer(context, message, contents)?;
+        let Stage::Initiating(attempt) = &self.stage else {
+            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
+        };
+        let peer = contents.ke.as_ref().map_or(&[][..], |ke| ke.data);
+        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+        let shared = attempt.exchange.finish(peer)?;
+        let keyed = agreement.keys(&shared);
+        let Some((keys, protection)) = keyed else {
+            return Err(Rejection::UselessAnswer(Box::new(Failure::Algorithm(
+                agreement.algorithms.cipher.suite().to_string(),
+            ))));
+        };
+        let claimed = attempt.forced_nat.is_some();
+        self.nat = self.detect_nat(&path, &agreement, contents, claimed);
+        context.log_ike_keys(&agreement, &keys);
+        self.requests.answered(0);
+        self.peer_spi = Some(agreement.responder_spi);
+        self.protection = Some(protection);
+        self.heard_at = context.now;
+        // A peer that answers from another address than asked is followed; it has yet to prove itself (§2.11).
+        self.path.remote = SocketAddr::new(path.remote_ip(), self.path.remote.port());
+        self.float_to_nat_t(context);
+        self.begin_auth(context, agreement, keys);
+        Ok(())
+    }
+
+    fn read_init_answer(
+        &self,
+        context: &Context<'_>,
+        message: &Message<'_>,
+        contents: &Contents<'_>,
+    ) -> Result<Agreement, Rejection> {
+        let Stage::Initiating(attempt) = &self.stage else {
+            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
+        };
+        let useless = |failure| Rejection::UselessAnswer(Box::new(failure));
+        let responder_spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
+        let sa = contents.sa.as_ref().ok_or(Rejection::MissingPayload(PayloadType::SA))?;
+        let ke = contents.ke.as_ref().ok_or(Rejection::MissingPayload(PayloadType::KE))?;
+        let nonce = contents.nonce.as_ref().ok_or(Rejection::MissingPayload(PayloadType::NONCE))?;
+        let choice = negotiation::accept_ike(&attempt.offered, sa, IkeExchange::Initial, attempt.method)
+            .map_err(|fault| useless(Failure::ProposalAnswer(fault)))?;
+        if ke.method != attempt.method {
+            let failure = Failure::KeMethod { got: ke.method, wanted: attempt.method };
+            return Err(useless(failure));
+        }
+        let algorithms = IkeAlgorithms::find(context.config.crypto, choice.cipher, choice.prf, choice.ke)
+            .map_err(|name| useless(Failure::Algorithm(name)))?;
+        let mut answer = Datagram::buffer(message.as_bytes().len());
+        answer.extend_from_slice(message.as_bytes());
+        Ok(Agreement {
+            algorithms,
+            role: Role::Initiator,
+            initiator_spi: self.local_spi,
+            responder_spi,
+            initiator_nonce: attempt.nonce.clone(),
+            responder_nonce: nonce.as_bytes().to_vec(),
+            request: attempt.request.clone(),
+            answer: Datagram::finish(answer),
+        })
+    }
+
+    fn detect_nat(
+        &self,
+        path: &Path,
+        agreement: &Agreement,
+        contents: &Contents<'_>,
+        claimed: bool,
+    ) -> NatStatus {
+        let responder = (agreement.role == Role::Initiator).then_some(agreement.responder_spi);
+        detect_nat(agreement.initiator_spi, responder, path, contents, claimed).unwrap_or_default()
+    }
+
+    /// With a NAT between, everything from now on goes by the NAT-T ports (§2.23).
+    fn float_to_nat_t(&mut self, context: &Context<'_>) {
+        if self.nat.any() && self.path.kind == PathKind::Ike {
+            self.path = Path::nat_t(
+                SocketAddr::new(self.path.local_ip(), context.config.local_nat_t_port),
+                SocketAddr::new(self.path.remote_ip(), self.connection.remote_nat_t_port),
+            );
+        }
+    }
+}
+
+/// What the NAT_DETECTION notifies of a message say, if it has any.
+pub(crate) fn detect_nat(
+    initiator: IkeSpi,
+    responder: Option<IkeSpi>,
+    path: &Path,
+    contents: &Contents<'_>,
+    claimed: bool,
+) -> Option<NatStatus> {
+    let of = |ty| contents.notifies.iter().filter(move |n| n.ty == ty).map(|n| n.data);
+    nat::detect(
+        initiator,
+        responder,
+        path,
+        of(NotifyType::NAT_DETECTION_SOURCE_IP),
+        of(NotifyType::NAT_DETECTION_DESTINATION_IP).next(),
+        claimed,
+    )
+}

@@ -1,0 +1,346 @@
+//! Layer 4: one IKE SA, from its first message to its last (RFC 7296 §1, §2).
+//!
+//! | module | what it does | sections |
+//! |---|---|---|
+//! | [`initiate`] | IKE_SA_INIT as initiator | §1.2, §2.6, §2.7 |
+//! | [`respond`] | IKE_SA_INIT as responder | §1.2, §2.6 |
+//! | [`auth_initiate`], [`auth_respond`] | IKE_AUTH with the first Child SA | §1.2, §2.15 |
+//! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
+//! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
+//! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
+//! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
+//! | [`timers`] | what happens when nothing comes | §2.4 |
+
+pub(crate) mod auth_initiate;
+pub(crate) mod auth_respond;
+pub(crate) mod child;
+pub(crate) mod context;
+pub(crate) mod create_child;
+pub(crate) mod informational;
+pub(crate) mod initiate;
+pub(crate) mod receive;
+pub(crate) mod respond;
+pub(crate) mod timers;
+
+use crate::config::Connection;
+use crate::error::{Bound, CallError, Failure};
+use crate::establish::secrets::IkeAlgorithms;
+use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, NatStatus, Role};
+use crate::exchange::protect::{MessageHead, Protection};
+use crate::exchange::requests::RequestWindow;
+use crate::exchange::responses::{RequestDigest, ResponseWindow};
+use crate::identity::Identity;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use child::{Child, ChildAttempt};
+use context::Context;
+use ikev2_wire::codes::ExchangeType;
+use ikev2_wire::{Flags, Payload};
+use ipsec_types::sa::ChildSaId;
+use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
+
+/// Where an IKE SA stands.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Our IKE_SA_INIT request is out.
+    Initiating(Box<initiate::InitAttempt>),
+    /// We answered IKE_SA_INIT and wait for IKE_AUTH.
+    Answered(Box<respond::AnsweredInit>),
+    /// Our IKE_AUTH request is out.
+    Authenticating(Box<auth_initiate::AuthAttempt>),
+    /// Both ends are authenticated.
+    Established(Established),
+    /// Our Delete is out, or waits for the window.
+    Closing(Closing),
+    /// Over. Repeats of the peer's last requests are still answered for a while (§2.1).
+    Lingering(Instant),
+}
+
+/// What an established IKE SA needs for its Child SAs.
+#[derive(Debug)]
+pub(crate) struct Established {
+    pub algorithms: IkeAlgorithms,
+    pub sk_d: SecretBytes,
+}
+
+/// An IKE SA on its way out.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    /// What to tell the embedder at the end; `None` where it was told.
+    pub reason: Option<DownReason>,
+}
+
+/// What a request in flight is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    Init,
+    Auth,
+    CreateChild(Box<ChildAttempt>),
+    DeleteChildren(Vec<ChildSaId>),
+    DeleteIke,
+    Liveness,
+}
+
+/// A request that waits for the window.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    CreateChild(Arc<crate::config::ChildConfig>),
+    DeleteChildren(Vec<ChildSaId>),
+    /// A Child SA that the peer set up and we did not, by the SPI that we offered.
+    DeleteUnused(EspSpi),
+    DeleteIke,
+    /// Tells the peer that its proof was refused, and ends the SA (§2.21.2).
+    RefuseAuthentication,
+    Liveness,
+}
+
+/// One IKE SA.
+#[derive(Debug)]
+pub(crate) struct IkeSa {
+    pub handle: IkeSaHandle,
+    pub connection: Arc<Connection>,
+    pub role: Role,
+    pub local_spi: IkeSpi,
+    pub peer_spi: Option<IkeSpi>,
+    pub path: Path,
+    pub nat: NatStatus,
+    pub peer_id: Option<Identity>,
+    pub stage: Stage,
+    pub protection: Option<Protection>,
+    pub requests: RequestWindow<Purpose>,
+    pub responses: ResponseWindow,
+    pub queue: VecDeque<Task>,
+    pub children: Vec<Child>,
+    /// The last proof that the peer lives.
+    pub heard_at: Instant,
+    /// The last datagram that kept a NAT's mapping.
+    pub sent_at: Instant,
+}
+
+impl IkeSa {
+    pub(crate) fn new(
+        context: &Context<'_>,
+        handle: IkeSaHandle,
+        connection: Arc<Connection>,
+        role: Role,
+        local_spi: IkeSpi,
+        path: Path,
+        stage: Stage,
+    ) -> Self {
+        Self {
+            handle,
+            connection,
+            role,
+            local_spi,
+            peer_spi: None,
+            path,
+            nat: NatStatus::default(),
+            peer_id: None,
+            stage,
+            protection: None,
+            requests: RequestWindow::default(),
+            responses: ResponseWindow::new(context.config.window),
+            queue: VecDeque::new(),
+            children: Vec::new(),
+            heard_at: context.now,
+            sent_at: context.now,
+        }
+    }
+
+    /// The original initiator's SPI and the original responder's.
+    pub(crate) fn spis(&self) -> (Option<IkeSpi>, Option<IkeSpi>) {
+        match self.role {
+            Role::Initiator => (Some(self.local_spi), self.peer_spi),
+            Role::Responder => (self.peer_spi, Some(self.local_spi)),
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        matches!(self.stage, Stage::Established(_))
+    }
+
+    /// Whether the embedder was told that it ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Lingering(_) | Stage::Closing(Closing { reason: None }))
+    }
+
+    /// Whether nothing is left to do for it, now or later.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Lingering(until) if until <= now)
+    }
+
+    fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
+        let (initiator, responder) = self.spis();
+        MessageHead {
+            // Both are known to whoever seals anything; a responder learns the initiator's with the first message.
+            initiator_spi: initiator.unwrap_or(self.local_spi),
+            responder_spi: responder,
+            exchange,
+            flags: Flags::new(self.role == Role::Initiator, is_response),
+            message_id,
+        }
+    }
+
+    /// Sends a protected request now; the window must have room.
+    fn send_request(
+        &mut self,
+        context: &mut Context<'_>,
+        exchange: ExchangeType,
+        payloads: &[Payload<'_>],
+        purpose: Purpose,
+    ) -> Result<(), Failure> {
+        let head = self.head(exchange, self.requests.next_id(), false);
+        let Some(protection) = &mut self.protection else { return Err(Failure::NoAnswer) };
+        let datagram = protection.seal(&head, payloads)?;
+        context.observe_sent(&self.path, &datagram, payloads);
+        context.transmit(self.path, &datagram);
+        self.sent_at = context.now;
+        self.requests.sent(context.now, datagram, purpose, &self.connection.retransmit);
+        Ok(())
+    }
+
+    /// Answers a request on the path that it came by, and keeps the answer for repeats.
+    fn send_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &receive::Request,
+        payloads: &[Payload<'_>],
+    ) -> Result<(), Failure> {
+        let head = self.head(request.exchange, request.message_id, true);
+        let Some(protection) = &mut self.protection else { return Err(Failure::NoAnswer) };
+        let datagram = protection.seal(&head, payloads)?;
+        context.observe_sent(&request.path, &datagram, payloads);
+        context.transmit(request.path, &datagram);
+        if request.path == self.path {
+            self.sent_at = context.now;
+        }
+        self.responses.answer(request.message_id, request.digest, datagram);
+        Ok(())
+    }
+
+    /// Sends what waits, as far as the window allows.
+    pub(crate) fn pump(&mut self, context: &mut Context<'_>) {
+        while self.requests.can_send() {
+            let Some(task) = self.queue.pop_front() else { return };
+            self.begin(context, task);
+        }
+        if self.requests.is_exhausted() && self.requests.is_idle() && self.is_established() {
+            self.close(context, DownReason::Failed(Box::new(Failure::Limit(Bound::MessageIds))));
+        }
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>, task: Task) {
+        match task {
+            Task::CreateChild(config) => self.begin_create_child(context, config),
+            Task::DeleteChildren(ids) => self.begin_delete_children(context, &ids),
+            Task::DeleteUnused(spi) => self.begin_delete_unused(context, spi),
+            Task::DeleteIke => self.begin_delete_ike(context),
+            Task::RefuseAuthentication => self.begin_refuse_authentication(context),
+            Task::Liveness => self.begin_liveness(context),
+        }
+    }
+
+    /// Queues a request of an established SA and sends it if the window has room.
+    pub(crate) fn request(&mut self, context: &mut Context<'_>, task: Task) -> Result<(), CallError> {
+        if !self.is_established() {
+            return Err(CallError::NotEstablished);
+        }
+        if self.queue.len() >= context.config.max_queued_requests {
+            return Err(CallError::Limit(Bound::QueuedRequests));
+        }
+        self.queue.push_back(task);
+        self.pump(context);
+        Ok(())
+    }
+
+    /// Begins to delete the SA. What waits for the window is dropped: the Delete is the last request.
+    pub(crate) fn delete(&mut self, context: &mut Context<'_>) -> Result<(), CallError> {
+        match self.stage {
+            Stage::Established(_) => {
+                self.start_closing(context, Some(DownReason::Requested), Task::DeleteIke);
+                Ok(())
+            }
+            Stage::Closing(_) | Stage::Lingering(_) => Err(CallError::NotEstablished),
+            // Before authentication there is nothing that the peer would take a Delete from.
+            _ => {
+                self.close(context, DownReason::Requested);
+                Ok(())
+            }
+        }
+    }
+
+    fn start_closing(&mut self, context: &mut Context<'_>, reason: Option<DownReason>, last: Task) {
+        self.stage = Stage::Closing(Closing { reason });
+        self.queue.clear();
+        self.queue.push_back(last);
+        self.pump(context);
+    }
+
+    /// Ends the SA at once and tells the embedder, Child SAs first.
+    pub(crate) fn close(&mut self, context: &mut Context<'_>, reason: DownReason) {
+        let reason = match &mut self.stage {
+            Stage::Lingering(_) => return,
+            // Whoever began to close it knows why it ends.
+            Stage::Closing(closing) => closing.reason.take(),
+            _ => Some(reason),
+        };
+        self.tell_down(context, reason);
+        for purpose in self.requests.clear() {
+            if let Purpose::CreateChild(attempt) = purpose {
+                context.release_spi(attempt.inbound);
+            }
+        }
+        if let Stage::Authenticating(attempt) = &self.stage {
+            context.release_spi(attempt.child.inbound);
+        }
+        self.queue.clear();
+        self.stage = Stage::Lingering(context.now + context.config.closed_linger);
+    }
+
+    /// Removes the Child SAs, and tells of the end unless it was told.
+    fn tell_down(&mut self, context: &mut Context<'_>, reason: Option<DownReason>) {
+        for child in core::mem::take(&mut self.children) {
+            child.remove(context, self.handle, DownReason::IkeSaEnded);
+        }
+        if let Some(reason) = reason {
+            tracing::debug!(sa = %self.handle, %reason, "IKE SA down");
+            let (sa, connection) = (self.handle, self.connection.name.clone());
+            context.out.event(Event::IkeSaDown { sa, connection, reason });
+        }
+    }
+
+    /// What can be shown of it.
+    pub(crate) fn info(&self) -> IkeSaInfo {
+        let (initiator_spi, responder_spi) = self.spis();
+        let algorithms = match &self.stage {
+            Stage::Established(established) => Some(established.algorithms),
+            Stage::Authenticating(attempt) => Some(attempt.agreement.algorithms),
+            Stage::Answered(answered) => Some(answered.agreement.algorithms),
+            _ => None,
+        };
+        IkeSaInfo {
+            connection: self.connection.name.clone(),
+            role: self.role,
+            initiator_spi: initiator_spi.unwrap_or(self.local_spi),
+            responder_spi,
+            path: self.path,
+            nat: self.nat,
+            local_id: self.connection.local_id.clone(),
+            remote_id: self.peer_id.clone(),
+            suite: algorithms.map(|a| a.cipher.suite()),
+            prf: algorithms.map(|a| a.prf.id()),
+            ke: algorithms.map(|a| a.ke),
+            children: self.children.iter().map(|c| c.sa.id).collect(),
+        }
+    }
+
+    /// The digest of a request that this SA was made for.
+    pub(crate) fn init_digest(&self) -> Option<RequestDigest> {
+        match &self.stage {
+            Stage::Answered(answered) => Some(answered.request),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What happens when nothing comes: repeats, liveness checks, NAT keepalives, and ends (RFC 7296 §2.4, RFC 3948
+//! §4).
+
+use super::context::Context;
+use super::{IkeSa, Purpose, Stage, Task};
+use crate::error::Failure;
+use crate::event::{DownReason, Transmit};
+use crate::exchange::requests::Due;
+use alloc::boxed::Box;
+use bytes::Bytes;
+use ikev2_wire::codes::ExchangeType;
+use ipsec_types::udp::NAT_KEEPALIVE;
+use ipsec_types::{Instant, PathKind};
+
+impl IkeSa {
+    /// When it must be looked at next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let stage = match &self.stage {
+            Stage::Initiating(attempt) => attempt.hint.map(|(_, believed)| believed),
+            Stage::Answered(answered) => Some(answered.expires),
+            Stage::Lingering(until) => return Some(*until),
+            Stage::Established(_) => self.liveness_at(),
+            Stage::Authenticating(_) | Stage::Closing(_) => None,
+        };
+        [stage, self.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
+    }
+
+    /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
+    fn liveness_at(&self) -> Option<Instant> {
+        let interval = self.connection.liveness.filter(|_| self.requests.is_idle())?;
+        Some(self.heard_at + interval)
+    }
+
+    /// When a NAT would forget us.
+    fn keepalive_at(&self) -> Option<Instant> {
+        let waits = self.nat.local && self.path.kind == PathKind::NatT;
+        waits.then(|| self.sent_at + self.connection.nat_keepalive)
+    }
+
+    /// Does what is due, and leaves nothing due behind.
+    pub(crate) fn on_timeout(&mut self, context: &mut Context<'_>) {
+        if matches!(self.stage, Stage::Lingering(_)) {
+            return;
+        }
+        let policy = self.connection.retransmit;
+        while let Some(due) = self.requests.due(context.now, &policy) {
+            match due {
+                Due::Repeat(datagram) => {
+                    context.transmit_again(self.path, &datagram);
+                    self.sent_at = context.now;
+                }
+                Due::Exhausted(purpose) => return self.on_no_answer(context, purpose),
+            }
+        }
+        match &self.stage {
+            Stage::Initiating(attempt) => {
+                if let Some((notify, _)) = attempt.hint.filter(|(_, at)| *at <= context.now) {
+                    let failure = Failure::Refused { notify };
+                    return self.close(context, DownReason::Failed(Box::new(failure)));
+                }
+            }
+            Stage::Answered(answered) if answered.expires <= context.now => {
+                return self.close(context, DownReason::Failed(Box::new(Failure::HalfOpenExpired)));
+            }
+            Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
+                self.queue.push_back(Task::Liveness);
+                self.pump(context);
+            }
+            _ => {}
+        }
+        if self.keepalive_at().is_some_and(|at| at <= context.now) {
+            let datagram = Bytes::from_static(&NAT_KEEPALIVE);
+            context.out.transmits.push_back(Transmit { path: self.path, datagram });
+            self.sent_at = context.now;
+        }
+    }
+
+    /// A request stayed without an answer: the peer is gone, or cannot be reached. It is told nothing (§2.4).
+    fn on_no_answer(&mut self, context: &mut Context<'_>, purpose: Purpose) {
+        let exchange = match &purpose {
+            Purpose::Init => ExchangeType::IKE_SA_INIT,
+            Purpose::Auth => ExchangeType::IKE_AUTH,
+            Purpose::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
+            _ => ExchangeType::INFORMATIONAL,
+        };
+        if let Purpose::CreateChild(attempt) = purpose {
+            context.release_spi(attempt.inbound);
+        }
+        let hint = match &self.stage {
+            Stage::Initiating(attempt) => attempt.hint.map(|(notify, _)| notify),
+            _ => None,
+        };
+        self.close(context, DownReason::Failed(Box::new(Failure::Timeout { exchange, hint })));
+    }
+}

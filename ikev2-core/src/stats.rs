@@ -1,0 +1,50 @@
+//! What was counted. Statistics are the one thing that a rejected datagram may change.
+
+use crate::error::RejectionKind;
+
+/// Counters since the endpoint was made; none of them ever shrinks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Datagrams given to the endpoint.
+    pub datagrams_received: u64,
+    /// Datagrams handed out, repeats included.
+    pub datagrams_sent: u64,
+    /// Requests and answers that were sent again.
+    pub repeats_sent: u64,
+    /// Calls whose clock stood before an earlier one's; the earlier time was used.
+    pub clock_went_back: u64,
+    /// Cookies asked for.
+    pub cookies_sent: u64,
+    /// Unprotected error answers that the rate limit held back.
+    pub answers_withheld: u64,
+    /// Times that anything was decrypted, successfully or not.
+    pub decryptions: u64,
+    /// Shared secrets computed.
+    pub key_exchanges: u64,
+    /// IKE SAs that were established.
+    pub ike_sas_established: u64,
+    /// Child SAs that were installed.
+    pub child_sas_installed: u64,
+    rejected: [u64; RejectionKind::ALL.len()],
+}
+
+impl Statistics {
+    /// How many datagrams were rejected for this reason.
+    #[must_use]
+    pub fn rejected(&self, kind: RejectionKind) -> u64 {
+        self.rejected.get(kind as usize).copied().unwrap_or(0)
+    }
+
+    /// How many datagrams were rejected for any reason.
+    #[must_use]
+    pub fn rejected_in_all(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
+    pub(crate) fn count_rejection(&mut self, kind: RejectionKind) {
+        if let Some(counter) = self.rejected.get_mut(kind as usize) {
+            *counter = counter.saturating_add(1);
+        }
+    }
+}
