@@ -65,6 +65,39 @@ pub struct TransformName {
     pub id: u16,
 }
 
+impl TransformName {
+    /// Whether the name alone tells the type too, as those of ENCR, PRF and INTEG do by their prefix.
+    const fn tells_type(self) -> bool {
+        match self.ty {
+            TransformType::ENCR => EncrId(self.id).name().is_some(),
+            TransformType::PRF => PrfId(self.id).name().is_some(),
+            TransformType::INTEG => self.id != IntegId::NONE.0 && IntegId(self.id).name().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Writes a whole transform: the type where the name does not tell it, the name, the key length, and the
+    /// types of other attributes.
+    pub(crate) fn fmt_with(
+        self,
+        f: &mut fmt::Formatter<'_>,
+        key_bits: Option<u16>,
+        other_attributes: impl Iterator<Item = TransformAttribute>,
+    ) -> fmt::Result {
+        if !self.tells_type() {
+            write!(f, "{}=", self.ty)?;
+        }
+        write!(f, "{self}")?;
+        if let Some(bits) = key_bits {
+            write!(f, "-{bits}")?;
+        }
+        for ty in other_attributes {
+            write!(f, "+{ty}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for TransformName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ty {

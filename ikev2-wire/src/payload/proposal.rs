@@ -108,23 +108,7 @@ impl Transform {
 impl fmt::Display for Transform {
     /// The name, after the type's where the name alone does not tell it; then `-` and the key length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = match self.ty {
-            TransformType::ENCR => EncrId(self.id).name().is_some(),
-            TransformType::PRF => PrfId(self.id).name().is_some(),
-            TransformType::INTEG => self.id != 0 && IntegId(self.id).name().is_some(),
-            _ => false,
-        };
-        if !named {
-            write!(f, "{}=", self.ty)?;
-        }
-        write!(f, "{}", self.name())?;
-        if let Some(bits) = self.key_bits {
-            write!(f, "-{bits}")?;
-        }
-        for attribute in &self.other_attributes {
-            write!(f, "+{}", attribute.ty)?;
-        }
-        Ok(())
+        self.name().fmt_with(f, self.key_bits, self.other_attributes.iter().map(|attribute| attribute.ty))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::reader::Reader;
 use crate::writer;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// The most proposals in one payload: as many as there are proposal numbers, which start at 1 and grow by 1.
 pub const MAX_PROPOSALS: usize = 255;
@@ -254,6 +255,17 @@ impl<'a> TransformView<'a> {
         let mut inside = substructure(reader, TRANSFORM_HEADER_LEN, MORE_TRANSFORMS, Field::TransformLength)?;
         let [ty, _, high, low] = inside.array(Field::SubstructureHeader)?;
         Ok(Self { ty: TransformType(ty), id: u16::from_be_bytes([high, low]), attributes: inside })
+    }
+}
+
+impl fmt::Display for TransformView<'_> {
+    /// As [`Transform`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key_bits = self.key_bits();
+        let others = self
+            .attributes()
+            .filter(|attribute| attribute.as_key_length().is_none() || key_bits.take().is_none());
+        self.name().fmt_with(f, self.key_bits(), others.map(|attribute| attribute.ty))
     }
 }
 
