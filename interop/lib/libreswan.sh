@@ -1,0 +1,104 @@
+# libreswan.sh: libreswan (pluto) as the peer. It has no ESP of its own: without KERNEL=1 a case ends with IKE_AUTH, whose answer
+# then has TEMPORARY_FAILURE in the Child SA's place.
+theirs_conn='' theirs_setup='' # further lines of the conn and of config setup, one a line
+
+libreswan_suite() { # libreswan_suite SUITE: strongSwan's name of a suite in libreswan's words
+  case $1 in
+    aes128gcm16-prfsha256-x25519) echo aes_gcm128-sha2_256-dh31 ;;
+    aes128gcm16-prfsha256-ecp256) echo aes_gcm128-sha2_256-dh19 ;;
+    aes128gcm16-prfsha256-x25519-ecp256) echo aes_gcm128-sha2_256-dh31+dh19 ;;
+    aes128gcm16-prfsha256-ecp256-x25519) echo aes_gcm128-sha2_256-dh19+dh31 ;;
+    aes256-sha256-ecp256) echo aes256-sha2_256-dh19 ;;
+    aes256gcm16-prfsha384-ecp384) echo aes_gcm256-sha2_384-dh20 ;;
+    aes128gcm16) echo aes_gcm128 ;;
+    aes256gcm16) echo aes_gcm256 ;;
+    aes256-sha256) echo aes256-sha2_256 ;;
+    *) die "no libreswan name for $1" ;;
+  esac
+}
+whack() { with_daemon timeout 20 ipsec whack --ctlsocket /run/pluto/pluto.ctl "$@"; }
+
+theirs_start() {
+  local right=${addr[$we]} ike esp
+  [[ $natted ]] && { [[ $they == b ]] && right=%any || right=10.9.0.2; }
+  ike=$(libreswan_suite "$ike_theirs") || die "$ike"
+  esp=$(libreswan_suite "$esp_theirs") || die "$esp"
+  cat >"$lab/theirs/ipsec.conf" <<CONF
+config setup
+	nssdir=/srv/nss
+	secretsfile=/srv/ipsec.secrets
+	plutodebug=none
+$(sed '/./s/^/\t/' <<<"$theirs_setup")
+conn t
+	keyexchange=ikev2
+	left=${addr[$they]}
+	leftid=@$they.example
+	leftsubnet=10.$they_n.0.0/24
+	right=$right
+	rightid=@$we.example
+	rightsubnet=10.$we_n.0.0/24
+	authby=secret
+	ike=$ike
+	esp=$esp
+	ppk=no
+	auto=ignore
+$(sed '/./s/^/\t/' <<<"$theirs_conn")
+CONF
+  printf '@a.example @b.example : PSK "%s"\n' "$psk_theirs" >"$lab/theirs/ipsec.secrets"
+  chmod 600 "$lab/theirs/ipsec.secrets"; mkdir -p "$lab/theirs/nss"
+  unshare -m bash -c 'mount --bind "$1" "$0/srv"; exec chroot "${0:-/}" ipsec initnss --nssdir /srv/nss' \
+    "$root" "$lab/theirs" >"$lab/nss.log" 2>&1 || die "libreswan: no key store: $(cat "$lab/nss.log")"
+  daemon /usr/libexec/ipsec/pluto --nofork --stderrlog --config /srv/ipsec.conf --nssdir /srv/nss --secretsfile /srv/ipsec.secrets \
+    --rundir /run/pluto
+  wait_for with_daemon test -S /run/pluto/pluto.ctl || die "libreswan does not come up"
+  wait_for whack --listen || die "libreswan does not listen"
+  with_daemon ipsec addconn --config /srv/ipsec.conf --ctlsocket /run/pluto/pluto.ctl t >"$lab/load" 2>&1
+  grep -q added "$lab/load" || die "libreswan refuses its configuration: $(cat "$lab/load")"
+}
+
+theirs_busy() { theirs_setup=ddos-mode=busy; } # it asks for cookies
+theirs_initiate() { whack --name t --initiate --asynchronous >"$lab/initiate" 2>&1; }
+theirs_delete() { # theirs_delete ike|child; `want` its words for that the answer has come
+  whack --name t --down-$1 --asynchronous >"$lab/terminate" 2>&1
+}
+theirs_counted() { # its SA carried at least the pings, both ways: their octets without the outer header
+  local n
+  whack --trafficstatus >"$lab/sas" 2>&1
+  for n in $(sed -nE 's/.*inBytes=([0-9]+), outBytes=([0-9]+).*/\1 \2/p' "$lab/sas"); do
+    ((n >= pinged * 28)) || die "libreswan's SA counts $n octets for $pinged pings: $(cat "$lab/sas")"
+  done
+  [[ ${n:-} ]] || die "libreswan shows no SA: $(cat "$lab/sas")"
+}
+theirs_nat_seen() { # the NAT is known, and the SA is bound to what it gave
+  if [[ $they == a ]]; then
+    want theirs 'sent IKE_AUTH request to 10.9.0.2:UDP/4500'
+  else
+    want theirs 'processing decrypted IKE_AUTH request from 10.9.0.1:UDP/2[0-9]{4} '
+  fi
+}
+theirs_empty() { # nothing is left of the SA; as initiator it tries again at once, in vain
+  wait_for eval '! whack --showstates | grep -qi "established"' || die "libreswan still has: $(whack --showstates)"
+}
+
+# libreswan's words for what cases look for
+declare -A says=(
+  [ike-gcm]='cipher=AES_GCM_16_128 integ=n/a prf=HMAC_SHA2_256 group=DH31'
+  [ike-cbc]='cipher=AES_CBC_256 integ=HMAC_SHA2_256_128 prf=HMAC_SHA2_256 group=DH19'
+  [esp-gcm]='xfrm=AES_GCM_16_128-NONE'
+  [esp-cbc]='xfrm=AES_CBC_256-HMAC_SHA2_256_128'
+  [ike-up]='(initiator|responder) established IKE SA'
+  [child-up]='(initiator|responder) established Child SA using #1; IPsec tunnel'
+  [ike-gcm-p256]='cipher=AES_GCM_16_128 integ=n/a prf=HMAC_SHA2_256 group=DH19'
+  [gets-cookie]='processing IKE_SA_INIT request from .* containing N\(COOKIE\),SA,KE,Ni'
+  [brings-cookie]='received anti-DDOS COOKIE response, resending IKE_SA_INIT request with COOKIE payload'
+  [refuses-ke]='initiator guessed wrong keying material group \(CURVE25519\); responding with INVALID_KE_PAYLOAD requesting DH19'
+  [ke-refused]='INVALID_KE_PAYLOAD response to DH DH31; resending with suggested DH DH19'
+  [chose-none]='unencrypted notification NO_PROPOSAL_CHOSEN'
+  [got-none]='IKE_SA_INIT response containing NO_PROPOSAL_CHOSEN notification'
+  [bad-auth]='authentication failed: computed hash does not match hash received from peer'
+  [auth-refused]='authentication request rejected by peer: AUTHENTICATION_FAILED'
+  [our-delete-ike]='deleting IKE SA \(established IKE SA\)'
+  [our-delete-child]='ESP traffic information: in='
+  [ike-gone]='deleting IKE SA \(established IKE SA\)'
+  [auth-ok]="established IKE SA; authenticated peer using authby=secret and ID_FQDN '@$we.example'"
+)

@@ -1,0 +1,84 @@
+# net.sh: the namespaces, the wire, what runs in them, and pings.
+
+wires() { # wires [nat]
+  local s n dev
+  for s in a b; do ip netns add $ns$s; done
+  if [[ ${1:-} == nat ]]; then
+    natted=1 addr[a]=192.168.77.2
+    ip netns add ${ns}n
+    ip link add va netns ${ns}a type veth peer name vna netns ${ns}n
+    ip link add vnb netns ${ns}n type veth peer name vb netns ${ns}b
+    ip -n ${ns}n link set lo up
+    ip -n ${ns}n addr add 192.168.77.1/24 dev vna; ip -n ${ns}n link set vna up
+    ip -n ${ns}n addr add 10.9.0.1/24 dev vnb; ip -n ${ns}n link set vnb up
+    ip netns exec ${ns}n sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+    # other ports too, as a NAT of many users gives: nothing may rely on 500 and 4500 behind it
+    in_ns n iptables -t nat -A POSTROUTING -o vnb -p udp -j MASQUERADE --to-ports 20000-29999 || die "no NAT"
+  else
+    ip link add va netns ${ns}a type veth peer name vb netns ${ns}b
+  fi
+  for s in a b; do
+    n=1 dev=v$s; [[ $s == b ]] && n=2
+    ip -n $ns$s link set lo up; ip -n $ns$s addr add 10.$n.0.1/32 dev lo
+    ip -n $ns$s addr add ${addr[$s]}/24 dev $dev; ip -n $ns$s link set $dev up
+    # what no SA takes goes to a MAC address that nobody has: a ping can't pass in the clear
+    ip -n $ns$s neigh add ${addr[$s]%.*}.254 lladdr 02:00:00:00:00:fe dev $dev nud permanent
+    ip -n $ns$s route add 10.$((3 - n)).0.0/24 via ${addr[$s]%.*}.254 src 10.$n.0.1 metric 4096
+  done
+  [[ $natted ]] && ip -n ${ns}a route add 10.9.0.0/24 via 192.168.77.1
+  # on our side, since a kernel with ESP shows on its own device what it has decrypted; or in the NAT, on its outer side
+  n=$we dev=v$we; [[ $natted ]] && n=n dev=vnb
+  in_ns $n tcpdump -Z root --immediate-mode -U -s 0 -w - -i $dev 'ip or ip6' >"$lab/wire.pcap" 2>/dev/null &
+  pids+=($!)
+  wait_for test -s "$lab/wire.pcap" || die "no capture"
+}
+
+in_ns() { # in_ns SIDE COMMAND...: a tool of the folder in that side's namespace
+  local s=$1; shift
+  ip netns exec "$ns$s" chroot "${root:-/}" "$@"
+}
+
+daemon() { # daemon COMMAND...: the peer; its output goes to $lab/theirs.log
+  ip netns exec $ns$they unshare -m bash -c '
+    r=$0 own=$1; shift
+    if [[ $r ]]; then mount --bind /dev "$r/dev"; mount -t proc proc "$r/proc"; fi
+    mount -t tmpfs tmpfs "$r/run"; mkdir -p "$r/run/pluto"; mount --bind "$own" "$r/srv"
+    export SWANCTL_DIR=/srv STRONGSWAN_CONF=/srv/strongswan.conf
+    exec chroot "${r:-/}" "$@"' "$root" "$lab/theirs" "$@" >"$lab/theirs.log" 2>&1 &
+  theirs_pid=$!
+}
+
+with_daemon() { # with_daemon COMMAND...: where the peer runs
+  SWANCTL_DIR=/srv STRONGSWAN_CONF=/srv/strongswan.conf nsenter -t "$theirs_pid" -m -n chroot "${root:-/}" "$@"
+}
+
+# pings FROM_SIDE TOTAL: that many of mixed sizes, with what is not a multiple of a block, what just fits the inner MTU of 1400
+# and what is cut into inner fragments; none may be lost
+sizes=(0 1 7 8 15 16 17 31 33 56 64 100 255 256 333 500 777 1000 1200 1300 1371 1372 1373 2000 4000)
+pings() {
+  local from=1 to=2 each=$(($2 / ${#sizes[@]})) size got=0 n
+  [[ $1 == b ]] && from=2 to=1
+  ((each > 0)) || each=1
+  for size in "${sizes[@]}"; do
+    in_ns "$1" ping -n -q -c $each -i 0.003 -W 3 -s $size -I 10.$from.0.1 10.$to.0.1 >"$lab/ping" 2>&1
+    n=$(sed -n 's/.* \([0-9]*\) received.*/\1/p' "$lab/ping")
+    [[ ${n:-0} == "$each" ]] || die "ping of $size octets: ${n:-0} of $each came back"
+    got=$((got + n))
+  done
+  pinged=$((${pinged:-0} + got))
+  echo "$got pings of ${sizes[0]} to ${sizes[-1]} octets, none lost"
+}
+
+half_open() { # a good IKE_SA_INIT request from side a of which no more will come: the responder then holds a half-open IKE SA
+  local hex
+  hex=68616c666f70656e'0000000000000000'21202208'00000000'00000080       # header: SA first, 128 octets
+  hex+=22000028'00000024'01010003                                        # SA: one proposal for IKE of three transforms
+  hex+=0300000c'01000014800e0080'0300000802000005'0000000804'00001f      # AES-GCM-16-128, PRF_HMAC_SHA2_256, Curve25519
+  hex+=28000028'001f0000'$(printf '09%.0s' {1..32})                      # KE
+  hex+=00000014$(printf '5a%.0s' {1..16})                                # nonce
+  ip netns exec ${ns}a bash -c 'printf "$(sed "s/../\\\\x&/g" <<<"$0")" >/dev/udp/10.9.0.2/500' "$hex"
+}
+no_ping() { # nothing passes, in either direction
+  if in_ns a ping -n -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1 >/dev/null 2>&1; then die "a ping passes where no SA is"; fi
+  echo "no ping passes any more"
+}

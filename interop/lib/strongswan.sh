@@ -1,0 +1,98 @@
+# strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
+theirs_conn='' theirs_child='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon
+
+theirs_start() {
+  local remote=10.9.0.2 libipsec=kernel-libipsec local_=${addr[$they]}
+  [[ $they == b ]] && { remote=10.9.0.1; [[ $natted ]] && remote=%any; }
+  [[ ${KERNEL:-} ]] && libipsec=
+  cat >"$lab/theirs/strongswan.conf" <<CONF
+charon-systemd {
+  load = random nonce openssl kdf hmac sha2 sha1 aes gcm curve25519 $libipsec kernel-netlink socket-default vici updown
+  filelog { stderr { ike_name = yes
+    default = 1
+    cfg = 2 } }
+  plugins { kernel-libipsec { raw_esp = no } }
+  $theirs_daemon
+}
+CONF
+  cat >"$lab/theirs/swanctl.conf" <<CONF
+connections { t { version = 2
+  local_addrs = $local_
+  remote_addrs = $remote
+  proposals = $ike_theirs
+  $theirs_conn
+  local { auth = psk
+    id = fqdn:$they.example }
+  remote { auth = psk
+    id = fqdn:$we.example }
+  children { net {
+    local_ts = 10.$they_n.0.0/24
+    remote_ts = 10.$we_n.0.0/24
+    mode = tunnel
+    esp_proposals = $esp_theirs
+    $theirs_child } } } }
+secrets { ike-1 { id-a = fqdn:a.example
+  id-b = fqdn:b.example
+  secret = "$psk_theirs" } }
+CONF
+  daemon /usr/sbin/charon-systemd
+  wait_for with_daemon test -S /run/charon.vici || die "strongSwan does not come up"
+  with_daemon swanctl --load-all >"$lab/load" 2>&1 || die "strongSwan refuses its configuration: $(cat "$lab/load")"
+  [[ -z $busy ]] || half_open
+}
+
+theirs_busy() { # from now on it asks for cookies: one half-open IKE SA is enough
+  busy=1 theirs_daemon='cookie_threshold = 1'
+}
+theirs_initiate() { with_daemon timeout 20 swanctl --initiate --child net >"$lab/initiate" 2>&1 & pids+=($!); }
+theirs_delete() { # theirs_delete ike|child: returns when the answer has come
+  case $1 in
+    ike) with_daemon timeout 10 swanctl --terminate --ike t ;;
+    child) with_daemon timeout 10 swanctl --terminate --child net ;;
+  esac >"$lab/terminate" 2>&1 || die "strongSwan: delete unanswered: $(tail -n 2 "$lab/terminate")"
+}
+theirs_sas() { with_daemon swanctl --list-sas; }
+
+theirs_counted() { # its SA carried at least the pings, both ways
+  local n
+  theirs_sas >"$lab/sas"
+  for n in $(sed -nE 's/.* (in|out) .* ([0-9]+) packets.*/\2/p' "$lab/sas"); do
+    ((n >= pinged)) || die "strongSwan's SA counts $n packets, not $pinged: $(cat "$lab/sas")"
+  done
+  [[ ${n:-} ]] || die "strongSwan shows no SA: $(cat "$lab/sas")"
+}
+theirs_nat_seen() { # the NAT is known, and the SA is bound to what it gave
+  if [[ $they == a ]]; then
+    want theirs 'local host is behind NAT, sending keep alives'
+  else
+    want theirs 'remote host is behind NAT'
+    theirs_sas >"$lab/sas"
+    grep -qE "remote '$we.example' @ 10.9.0.1\[2[0-9]{4}\]" "$lab/sas" || die "not the NAT's port: $(cat "$lab/sas")"
+  fi
+}
+theirs_empty() { # nothing is left of the SA
+  wait_for eval '[[ -z $(theirs_sas) ]]' || die "strongSwan still has: $(theirs_sas)"
+}
+
+# strongSwan's words for what cases look for
+declare -A says=(
+  [ike-gcm]='selected proposal: IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/CURVE_25519'
+  [ike-cbc]='selected proposal: IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/ECP_256'
+  [esp-gcm]='selected proposal: ESP:AES_GCM_16_128/NO_EXT_SEQ'
+  [esp-cbc]='selected proposal: ESP:AES_CBC_256/HMAC_SHA2_256_128/NO_EXT_SEQ'
+  [ike-up]='IKE_SA t\[[0-9]+\] established between'
+  [child-up]='CHILD_SA net\{[0-9]+\} established with SPIs'
+  [auth-ok]="authentication of '$we.example' with pre-shared key successful"
+  [ike-gcm-p256]='selected proposal: IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/ECP_256'
+  [gets-cookie]='parsed IKE_SA_INIT request 0 \[ N\(COOKIE\) SA KE No'
+  [brings-cookie]='generating IKE_SA_INIT request 0 \[ N\(COOKIE\) SA KE No'
+  [refuses-ke]='key exchange method CURVE_25519 unacceptable, requesting ECP_256'
+  [ke-refused]="peer didn't accept key exchange method CURVE_25519, it requested ECP_256"
+  [chose-none]='generating IKE_SA_INIT response 0 \[ N\(NO_PROP\) \]'
+  [got-none]='received NO_PROPOSAL_CHOSEN notify error'
+  [bad-auth]='but MAC mismatched'
+  [auth-refused]='received AUTHENTICATION_FAILED notify error'
+  [our-delete-ike]='received DELETE for IKE_SA t'
+  [ike-gone]='IKE_SA deleted'
+  [our-delete-child]='received DELETE for ESP CHILD_SA'
+)
