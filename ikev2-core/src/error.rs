@@ -322,6 +322,12 @@ pub enum Failure {
         /// The notify.
         notify: NotifyType,
     },
+    /// The connection has no child to begin with.
+    #[error("the connection has no child")]
+    NoChild,
+    /// There are no keys to protect a message with.
+    #[error("no keys yet")]
+    NoKeys,
     /// The peer's answer says neither yes nor no.
     #[error("the peer's answer holds neither an SA nor an error")]
     NoAnswer,
@@ -333,9 +339,6 @@ pub enum Failure {
         /// The last unprotected error that came meanwhile: a hint, which anyone can send.
         hint: Option<NotifyType>,
     },
-    /// The peer began and did not go on in time.
-    #[error("the peer did not go on after IKE_SA_INIT")]
-    HalfOpenExpired,
     /// The peer keeps asking for a cookie or another method.
     #[error("the peer let us start over {0} times")]
     TooManyRetries(u32),
@@ -480,9 +483,9 @@ impl Failure {
             | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
             Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
-            Self::Timeout { .. } | Self::HalfOpenExpired | Self::Random(_) => Fault::Environment,
+            Self::Timeout { .. } | Self::Random(_) => Fault::Environment,
             Self::Limit(_) => Fault::Limit,
-            Self::Encode(_) | Self::Algorithm(_) => Fault::Caller,
+            Self::Encode(_) | Self::Algorithm(_) | Self::NoChild | Self::NoKeys => Fault::Caller,
         }
     }
 
@@ -491,7 +494,7 @@ impl Failure {
     pub fn notify(&self) -> NotifyType {
         match self {
             Self::NoProposalChosen(_) | Self::Algorithm(_) => NotifyType::NO_PROPOSAL_CHOSEN,
-            Self::TsUnacceptable(_) => NotifyType::TS_UNACCEPTABLE,
+            Self::TsUnacceptable(_) | Self::NoChild => NotifyType::TS_UNACCEPTABLE,
             Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
             Self::Authentication(_) | Self::Unsupported(Unsupported::Eap) => {
                 NotifyType::AUTHENTICATION_FAILED

@@ -22,6 +22,8 @@ pub struct Statistics {
     pub decryptions: u64,
     /// Shared secrets computed.
     pub key_exchanges: u64,
+    /// Peers that did not go on after IKE_SA_INIT.
+    pub half_open_expired: u64,
     /// IKE SAs that were established.
     pub ike_sas_established: u64,
     /// Child SAs that were installed.

@@ -19,13 +19,17 @@ impl Endpoint {
     /// [`Connection::initial_path`](crate::Connection::initial_path) makes the right one.
     ///
     /// # Errors
-    /// [`CallError::NoSuchConnection`], [`CallError::BadPath`], [`CallError::Limit`], and
+    /// [`CallError::NoSuchConnection`], [`CallError::NoSuchChild`] where it has none, [`CallError::BadPath`],
+    /// [`CallError::Limit`], and
     /// [`CallError::Failed`] where the connection cannot begin.
     pub fn connect(&mut self, now: Instant, connection: &str, path: Path) -> Result<IkeSaHandle, CallError> {
         self.advance(now);
         let connection = self.connection(connection)?;
         if !path.is_consistent() {
             return Err(CallError::BadPath);
+        }
+        if connection.children.is_empty() {
+            return Err(CallError::NoSuchChild);
         }
         self.check_room()?;
         let spi = self.new_spi().map_err(|error| CallError::from(crate::error::Failure::from(error)))?;

@@ -79,7 +79,9 @@ impl Endpoint {
         if header.exchange != ExchangeType::IKE_SA_INIT {
             return Err(Rejection::UnexpectedExchange(header.exchange));
         }
-        if header.flags.is_response() || header.message_id != 0 {
+        // Our own message, reflected, has an SPI of ours in the initiator's place.
+        let reflected = self.state.sas.has_spi(header.initiator_spi);
+        if header.flags.is_response() || header.message_id != 0 || reflected {
             return Err(Rejection::Contradictory);
         }
         if message.protected().is_some() {

@@ -3,7 +3,7 @@
 
 use super::child::ChildAttempt;
 use super::context::Context;
-use super::{Established, IkeSa, Purpose, Stage, Task};
+use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
 use crate::config::Authentication;
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure};
@@ -13,7 +13,6 @@ use crate::event::{DownReason, Event, Role};
 use crate::identity::{Identity, IdentityPattern};
 use crate::keys::IkeKeys;
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use ikev2_wire::Payload;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
@@ -42,8 +41,7 @@ impl IkeSa {
         keys: IkeKeys,
     ) -> Result<(), Failure> {
         let connection = self.connection.clone();
-        let config =
-            connection.children.first().ok_or_else(|| Failure::Algorithm("a first child".to_string()))?;
+        let config = connection.children.first().ok_or(Failure::NoChild)?;
         let child = ChildAttempt::in_auth(context, config)?;
         let id_body = connection.local_id.to_body();
         let octets = SignedOctets::of(Role::Initiator, &agreement, &keys, &id_body);
@@ -61,7 +59,8 @@ impl IkeSa {
         if context.config.window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
-        self.send_request(context, ExchangeType::IKE_AUTH, &payloads, Purpose::Auth)?;
+        let datagram = self.seal_request(context, ExchangeType::IKE_AUTH, &payloads)?;
+        self.send_request(context, datagram, Purpose::Auth);
         drop(payloads);
         drop(octets);
         self.stage = Stage::Authenticating(Box::new(AuthAttempt { agreement, keys, child }));
@@ -127,19 +126,16 @@ impl IkeSa {
         Ok(peer)
     }
 
-    /// The peer did not prove itself, or refused us: tell both sides, end the SA.
+    /// The peer did not prove itself, or refused us: tell the embedder now, and end the SA. A peer that did
+    /// not refuse us believes the SA established, and is told (§2.21.2).
     fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
-        let tell_peer = !matches!(failure, Failure::Refused { .. });
-        // Back to a stage that `close` and `start_closing` can leave.
-        self.stage = Stage::Closing(super::Closing { reason: Some(DownReason::Failed(Box::new(failure))) });
-        if tell_peer {
-            let Stage::Closing(closing) = &mut self.stage else { return };
-            let reason = closing.reason.take();
-            self.tell_down(context, reason);
-            // The peer believes the SA established (§2.21.2).
-            self.start_closing(context, None, Task::RefuseAuthentication);
+        let refused_us = matches!(failure, Failure::Refused { .. });
+        self.tell_down(context, Some(DownReason::Failed(Box::new(failure))));
+        self.stage = Stage::Closing(Closing { reason: None });
+        if refused_us {
+            self.close(context, DownReason::IkeSaEnded);
         } else {
-            self.close(context, DownReason::Requested);
+            self.start_closing(context, None, Task::RefuseAuthentication);
         }
     }
 

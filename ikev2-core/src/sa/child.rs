@@ -13,7 +13,7 @@ use crate::contents::Contents;
 use crate::error::{Bound, Failure};
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
-use crate::negotiation::{self, ChildExchange, EspChoice, Selection, SelectorLists, SelectorPair};
+use crate::negotiation::{self, ChildExchange, EspChoice, Narrowed, Selection, SelectorLists, SelectorPair};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -240,7 +240,7 @@ impl IkeSa {
         nonces: Nonces<'_>,
         we_began: bool,
     ) -> Result<DirectedKeys, Failure> {
-        let Stage::Established(established) = &self.stage else { return Err(Failure::NoAnswer) };
+        let Stage::Established(established) = &self.stage else { return Err(Failure::NoKeys) };
         keys::child_keys(established.algorithms.prf, cipher, &established.sk_d, shared, nonces)
             .map(|keys| DirectedKeys::of(keys, we_began))
             .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
@@ -284,36 +284,25 @@ impl IkeSa {
     }
 
     /// The first of our children whose traffic and proposals fit. What does not fit is told of the one that
-    /// came nearest: its selectors fit and its proposals did not.
+    /// came nearest: its traffic fits and its proposals do not.
     fn match_child(
         &self,
         sa: &SaPayload<'_>,
         proposed: SelectorPair<'_>,
         exchange: ChildExchange,
-    ) -> Result<(Arc<ChildConfig>, negotiation::Narrowed, EspChoice), Failure> {
-        let mut failure = None;
+    ) -> Result<(Arc<ChildConfig>, Narrowed, EspChoice), Failure> {
+        let mut nearest = None;
         for config in &self.connection.children {
-            let policy = SelectorPair { local: &config.local, remote: &config.remote };
-            let narrowed = match negotiation::narrow(policy, proposed) {
-                Ok(narrowed) => narrowed,
-                Err(mismatch) => {
-                    failure.get_or_insert(Failure::TsUnacceptable(mismatch));
-                    continue;
+            match fit_child(config, sa, proposed, exchange) {
+                Ok((narrowed, choice)) => return Ok((Arc::clone(config), narrowed, choice)),
+                Err(failure) => {
+                    if matches!(nearest, None | Some(Failure::TsUnacceptable(_))) {
+                        nearest = Some(failure);
+                    }
                 }
-            };
-            match negotiation::choose_esp(&config.proposals, sa, exchange) {
-                Ok(Selection::Chosen(choice)) => return Ok((Arc::clone(config), narrowed, choice)),
-                Ok(Selection::InvalidKe(wanted)) => {
-                    let got = match exchange {
-                        ChildExchange::CreateChildSa { ke_sent } => ke_sent.unwrap_or(KeMethod::NONE),
-                        ChildExchange::IkeAuth => KeMethod::NONE,
-                    };
-                    failure = Some(Failure::KeMethod { got, wanted });
-                }
-                Err(mismatch) => failure = Some(Failure::NoProposalChosen(mismatch)),
             }
         }
-        Err(failure.unwrap_or(Failure::Limit(Bound::Children)))
+        Err(nearest.unwrap_or(Failure::NoChild))
     }
 
     /// As initiator: the answer to what we asked for. Installs the Child SA, or tells why there is none.
@@ -416,6 +405,28 @@ impl IkeSa {
         *installed = installed.saturating_add(1);
         context.names.own(id, self.handle);
         self.children.push(Child { sa, inbound, outbound, deleting: None });
+    }
+}
+
+/// Whether a child of ours fits what the peer asks for.
+fn fit_child(
+    config: &ChildConfig,
+    sa: &SaPayload<'_>,
+    proposed: SelectorPair<'_>,
+    exchange: ChildExchange,
+) -> Result<(Narrowed, EspChoice), Failure> {
+    let policy = SelectorPair { local: &config.local, remote: &config.remote };
+    let narrowed = negotiation::narrow(policy, proposed).map_err(Failure::TsUnacceptable)?;
+    match negotiation::choose_esp(&config.proposals, sa, exchange) {
+        Ok(Selection::Chosen(choice)) => Ok((narrowed, choice)),
+        Ok(Selection::InvalidKe(wanted)) => {
+            let got = match exchange {
+                ChildExchange::CreateChildSa { ke_sent } => ke_sent.unwrap_or(KeMethod::NONE),
+                ChildExchange::IkeAuth => KeMethod::NONE,
+            };
+            Err(Failure::KeMethod { got, wanted })
+        }
+        Err(mismatch) => Err(Failure::NoProposalChosen(mismatch)),
     }
 }
 

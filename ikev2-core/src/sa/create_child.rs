@@ -29,20 +29,14 @@ impl IkeSa {
     }
 
     fn send_create_child(&mut self, context: &mut Context<'_>, attempt: ChildAttempt) -> Result<(), Failure> {
-        let message_id = self.requests.next_id();
-        // The payloads borrow from the attempt, which the request then keeps.
-        let attempt = Box::new(attempt);
         let mut payloads = Vec::with_capacity(5);
-        let pushed = attempt.push_request(&mut payloads, Some(&attempt.nonce));
-        let sent = pushed.and_then(|()| {
-            self.send_request(context, ExchangeType::CREATE_CHILD_SA, &payloads, Purpose::Liveness)
-        });
+        let sealed = attempt
+            .push_request(&mut payloads, Some(&attempt.nonce))
+            .and_then(|()| self.seal_request(context, ExchangeType::CREATE_CHILD_SA, &payloads));
         drop(payloads);
-        match sent {
-            Ok(()) => {
-                if let Some(purpose) = self.requests.get_mut(message_id) {
-                    *purpose = Purpose::CreateChild(attempt);
-                }
+        match sealed {
+            Ok(datagram) => {
+                self.send_request(context, datagram, Purpose::CreateChild(Box::new(attempt)));
                 Ok(())
             }
             Err(failure) => {

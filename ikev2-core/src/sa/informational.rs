@@ -69,8 +69,9 @@ impl IkeSa {
     }
 
     fn send_informational(&mut self, context: &mut Context<'_>, payloads: &[Payload<'_>], purpose: Purpose) {
-        if let Err(failure) = self.send_request(context, ExchangeType::INFORMATIONAL, payloads, purpose) {
-            self.close(context, DownReason::Failed(Box::new(failure)));
+        match self.seal_request(context, ExchangeType::INFORMATIONAL, payloads) {
+            Ok(datagram) => self.send_request(context, datagram, purpose),
+            Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
         }
     }
 

@@ -101,7 +101,7 @@ impl IkeSa {
     /// Builds the request of the current attempt, remembers and sends it.
     fn init_request(&mut self, context: &mut Context<'_>) -> Result<Datagram, Failure> {
         let head = self.head(ExchangeType::IKE_SA_INIT, 0, false);
-        let Stage::Initiating(attempt) = &mut self.stage else { return Err(Failure::NoAnswer) };
+        let Stage::Initiating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let nat = Claim::new(
             self.local_spi,
             None,
@@ -236,8 +236,6 @@ impl IkeSa {
         self.peer_spi = Some(agreement.responder_spi);
         self.protection = Some(protection);
         self.heard_at = context.now;
-        // A peer that answers from another address than asked is followed; it has yet to prove itself (§2.11).
-        self.path.remote = SocketAddr::new(path.remote_ip(), self.path.remote.port());
         self.float_to_nat_t(context);
         self.begin_auth(context, agreement, keys);
         Ok(())

@@ -26,6 +26,7 @@ use crate::config::Connection;
 use crate::error::{Bound, CallError, Failure};
 use crate::establish::secrets::IkeAlgorithms;
 use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, NatStatus, Role};
+use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::{MessageHead, Protection};
 use crate::exchange::requests::RequestWindow;
 use crate::exchange::responses::{RequestDigest, ResponseWindow};
@@ -183,22 +184,25 @@ impl IkeSa {
         }
     }
 
-    /// Sends a protected request now; the window must have room.
-    fn send_request(
+    /// Makes the next protected request. It does not count before [`IkeSa::send_request`].
+    fn seal_request(
         &mut self,
-        context: &mut Context<'_>,
+        context: &Context<'_>,
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
-        purpose: Purpose,
-    ) -> Result<(), Failure> {
+    ) -> Result<Datagram, Failure> {
         let head = self.head(exchange, self.requests.next_id(), false);
-        let Some(protection) = &mut self.protection else { return Err(Failure::NoAnswer) };
+        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
         let datagram = protection.seal(&head, payloads)?;
         context.observe_sent(&self.path, &datagram, payloads);
+        Ok(datagram)
+    }
+
+    /// Sends what [`IkeSa::seal_request`] made; the window must have room.
+    fn send_request(&mut self, context: &mut Context<'_>, datagram: Datagram, purpose: Purpose) {
         context.transmit(self.path, &datagram);
         self.sent_at = context.now;
         self.requests.sent(context.now, datagram, purpose, &self.connection.retransmit);
-        Ok(())
     }
 
     /// Answers a request on the path that it came by, and keeps the answer for repeats.
@@ -209,7 +213,7 @@ impl IkeSa {
         payloads: &[Payload<'_>],
     ) -> Result<(), Failure> {
         let head = self.head(request.exchange, request.message_id, true);
-        let Some(protection) = &mut self.protection else { return Err(Failure::NoAnswer) };
+        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
         let datagram = protection.seal(&head, payloads)?;
         context.observe_sent(&request.path, &datagram, payloads);
         context.transmit(request.path, &datagram);

@@ -60,7 +60,7 @@ impl IkeSa {
                 }
             }
             Stage::Answered(answered) if answered.expires <= context.now => {
-                return self.close(context, DownReason::Failed(Box::new(Failure::HalfOpenExpired)));
+                return self.expire(context);
             }
             Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
                 self.queue.push_back(Task::Liveness);
@@ -73,6 +73,13 @@ impl IkeSa {
             context.out.transmits.push_back(Transmit { path: self.path, datagram });
             self.sent_at = context.now;
         }
+    }
+
+    /// A peer that never got as far as IKE_AUTH was never told of to the embedder, and neither is its end.
+    fn expire(&mut self, context: &mut Context<'_>) {
+        tracing::debug!(sa = %self.handle, path = %self.path, "half-open IKE SA expired");
+        context.statistics.half_open_expired = context.statistics.half_open_expired.saturating_add(1);
+        self.stage = Stage::Lingering(context.now);
     }
 
     /// A request stayed without an answer: the peer is gone, or cannot be reached. It is told nothing (§2.4).
