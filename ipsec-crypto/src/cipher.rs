@@ -71,14 +71,14 @@ impl PacketNumber {
     }
 }
 
-/// How many packets and octets one key may protect.
+/// How many packets and octets one key may protect. What comes first ends the key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UsageLimits {
     /// Packets sealed under one key.
     pub packets: u64,
-    /// Octets sealed under one key.
+    /// Octets of text sealed under one key.
     pub octets: u64,
-    /// Packets that failed to open under one key.
+    /// Packets whose integrity check failed under one key.
     pub failed_opens: u64,
 }
 
@@ -124,7 +124,8 @@ pub trait PacketCipher: Send + Sync {
     /// for the ICV.
     ///
     /// # Errors
-    /// [`CipherError::PacketLength`] and [`CipherError::EsnHeaderLength`]. After either the buffer is untouched.
+    /// [`CipherError::PacketLength`] and [`CipherError::EsnHeaderLength`]. After either the buffer is
+    /// untouched.
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError>;
 
     /// Checks the ICV and decrypts the text in place. The text lies at `header_len + iv_len` and ends

@@ -43,6 +43,44 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What there is, and what proves it
+//!
+//! The vectors lie in `tests/vectors` or stand in the tests, each with its source.
+//!
+//! | algorithm | transform | vectors |
+//! |---|---|---|
+//! | AES-GCM with a 16-octet ICV, keys of 128, 192 and 256 bits | ENCR 20 | draft-mcgrew-gcm-test-01 (ESP, ESN); Wycheproof; ESP and IKE packets made with Python's `cryptography` |
+//! | AES-CBC, keys of 128, 192 and 256 bits | ENCR 12 | RFC 3602 §4; NIST SP 800-38A F.2; the same packets |
+//! | HMAC-SHA2-256-128 | INTEG 12 | RFC 4868 §2.7.2; the same packets |
+//! | HMAC-SHA2-256, -384, -512 | PRF 5, 6, 7 | RFC 4231 §4; RFC 4868 §2.7.1 |
+//! | prf+ | | NIST CAVP for SP 800-135 |
+//! | X25519 | KE 31 | RFC 7748 §6.1; RFC 8031 appendix A; Wycheproof |
+//! | ECP-256 (P-256) | KE 19 | RFC 5903 §8.1; Wycheproof |
+//!
+//! # Numbers, IVs and limits
+//!
+//! The caller gives each packet a number that never repeats under its key, and every IV is made of it:
+//! combined-mode ciphers send it as it is, AES-CBC sends it encrypted. So no randomness is drawn on the data
+//! path, and a number given twice is the one way to break a key. [`PacketCipher::limits`] says how long a key
+//! may be used, and the documents that say so stand beside the figures:
+//!
+//! | cipher | packets | octets | failed opens | after them |
+//! |---|---|---|---|---|
+//! | AES-GCM-16 | 2^45 | 2^50 | 2^52 | text told from random octets with advantage 2^-33, a forgery with chance 2^-57 (RFC 9001 B.1) |
+//! | AES-CBC with HMAC-SHA2-256-128 | 2^45 | 2^50 | 2^64 - 1 | the same advantage, a forgery with chance 2^-64 |
+//!
+//! # Secrets and randomness
+//!
+//! Expanded keys, private values and what a PRF holds are wiped when dropped; `Debug` prints none of them.
+//! ICVs are compared in constant time, and nothing is decrypted before its ICV was found right. Randomness is
+//! drawn from the [`SecureRandom`] that a call is given, and from nowhere else; where it fails the call
+//! fails.
+//!
+//! # Features
+//!
+//! `std` (default): nothing but speed, a table of P-256's base point. Without it the crate needs `alloc`
+//! alone.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -62,6 +100,6 @@ mod test_vectors;
 
 pub use cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
 pub use kx::{KeMethod, KeyExchangeMethod, KxError, KxResponse, PendingKeyExchange};
-pub use prf::{PrfAlgorithm, PrfError, PrfId, prf_plus};
+pub use prf::{KeyedPrf, PrfAlgorithm, PrfError, PrfId, prf_plus};
 pub use provider::CryptoProvider;
 pub use random::{RandomError, SecureRandom};

@@ -1,5 +1,6 @@
 //! Pseudorandom functions (RFC 7296 §2.13) and prf+ over them.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use thiserror::Error;
@@ -31,11 +32,22 @@ pub trait PrfAlgorithm: Send + Sync + Debug {
     /// Octets of its output; at most [`MAX_PRF_OUTPUT`].
     fn output_len(&self) -> usize;
 
+    /// Expands a key of any length, for more than one call.
+    fn with_key(&self, key: &[u8]) -> Box<dyn KeyedPrf>;
+
     /// `prf(key, parts[0] | parts[1] | …)` into `output`, whose length is [`PrfAlgorithm::output_len`]. A key
     /// may have any length.
     ///
     /// A shorter buffer gets the result's first octets; of a longer one the rest is left as it is.
-    fn compute(&self, key: &[u8], parts: &[&[u8]], output: &mut [u8]);
+    fn compute(&self, key: &[u8], parts: &[&[u8]], output: &mut [u8]) {
+        self.with_key(key).compute(parts, output);
+    }
+}
+
+/// A PRF under a key. It wipes its state when dropped.
+pub trait KeyedPrf: Send + Sync {
+    /// `prf(key, parts[0] | parts[1] | …)` into `output`, as [`PrfAlgorithm::compute`].
+    fn compute(&self, parts: &[&[u8]], output: &mut [u8]);
 }
 
 /// The longest output of any PRF, in octets.
@@ -60,6 +72,7 @@ pub fn prf_plus(
     if output.len() > max {
         return Err(PrfError::OutputLength { max, wanted: output.len() });
     }
+    let prf = prf.with_key(key);
     let mut previous: &[u8] = &[];
     for (number, block) in (1..=u8::MAX).zip(output.chunks_mut(block_len.max(1))) {
         let number = [number];
@@ -67,7 +80,7 @@ pub fn prf_plus(
         parts.push(previous);
         parts.extend_from_slice(seed);
         parts.push(&number);
-        prf.compute(key, &parts, block);
+        prf.compute(&parts, block);
         previous = block;
     }
     Ok(())

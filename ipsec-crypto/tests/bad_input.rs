@@ -7,6 +7,8 @@ use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{EncrId, IntegId};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use support::{counting_keys, keys};
 
 const ESP_HEADER_LEN: usize = 8;
@@ -66,8 +68,8 @@ fn no_block_of(text: &[u8], packet: &[u8]) -> bool {
     text.chunks(4).all(|part| !packet.windows(part.len()).any(|window| window == part))
 }
 
-/// The high half is authenticated in every bit, though none of them is sent; and it is no longer the same packet
-/// where the other side takes none into account.
+/// The high half is authenticated in every bit, though none of them is sent; and it is no longer the same
+/// packet where the other side takes none into account.
 #[test]
 fn another_high_half() {
     for_all(|algorithm, cipher| {
@@ -179,5 +181,36 @@ fn suites_that_are_not_there() {
         CipherSuite { encr: EncrId(65535), ..gcm },
     ] {
         assert!(RUSTCRYPTO.cipher(suite).is_none(), "{suite}");
+    }
+}
+
+proptest! {
+    /// Whatever the buffer, its header and its number are: either an error that leaves the buffer alone, or a
+    /// packet that opens to the text it was made of, and under no other number that takes part in it.
+    #[test]
+    fn arbitrary_packets(
+        suite in 0..RUSTCRYPTO.ciphers.len(),
+        packet in vec(any::<u8>(), 0..200),
+        header_len in prop_oneof![Just(ESP_HEADER_LEN), 0..220_usize, Just(usize::MAX)],
+        value in any::<u64>(),
+        high_in_icv in any::<bool>(),
+    ) {
+        let cipher = counting_keys(RUSTCRYPTO.ciphers[suite]);
+        let number = PacketNumber { value, high_in_icv };
+        let mut sealed = packet.clone();
+        prop_assert!(cipher.open(number, header_len, &mut sealed).is_err());
+        if cipher.seal(number, header_len, &mut sealed).is_err() {
+            prop_assert_eq!(sealed, packet);
+            return Ok(());
+        }
+        let mut opened = sealed.clone();
+        prop_assert_eq!(cipher.open(number, header_len, &mut opened), Ok(()));
+        let text = header_len + cipher.iv_len()..packet.len() - cipher.icv_len();
+        prop_assert_eq!(&opened[text.clone()], &packet[text]);
+        prop_assert_eq!(&opened[..header_len], &packet[..header_len]);
+        if high_in_icv {
+            let other = PacketNumber::esn(value ^ 1 << 32);
+            prop_assert_eq!(cipher.open(other, header_len, &mut sealed), Err(CipherError::IntegrityCheck));
+        }
     }
 }

@@ -119,7 +119,8 @@ fn wycheproof_x25519() {
     assert_eq!((agreed, zero), (136, 31));
 }
 
-/// Wycheproof: its public values are SEC 1 points, of which IKE takes uncompressed ones, without their first octet.
+/// Wycheproof: its public values are SEC 1 points, of which IKE takes uncompressed ones, without their first
+/// octet.
 #[test]
 fn wycheproof_p256() {
     let file = json(include_str!("vectors/wycheproof_ecdh_secp256r1.json"));
@@ -192,7 +193,8 @@ fn a_failing_generator_is_an_error() {
     }
 }
 
-/// Zero and what is not below the order are no scalars and drawn again; a generator that gives nothing else is broken.
+/// Zero and what is not below the order are no scalars and drawn again; a generator that gives nothing else
+/// is broken.
 #[test]
 fn scalars_out_of_range_are_drawn_again() {
     let order = hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");

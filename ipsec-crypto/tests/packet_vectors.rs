@@ -136,8 +136,8 @@ fn generated_esp() {
     );
 }
 
-/// Packets that another implementation (Python's `cryptography`, in `vectors/make_sealed.py`) sealed with the IVs that
-/// we make of a packet's number.
+/// Packets that another implementation (Python's `cryptography`, in `vectors/make_sealed.py`) sealed with the
+/// IVs that we make of a packet's number.
 #[test]
 fn sealed_with_our_ivs() {
     let file = json(include_str!("vectors/sealed_generated.json"));
@@ -162,8 +162,8 @@ fn sealed_with_our_ivs() {
     assert_eq!(cases.len(), 24);
 }
 
-/// Wycheproof: salt and IV are the two parts of its 96-bit nonce, the header is its associated data. The invalid
-/// cases have a wrong tag.
+/// Wycheproof: salt and IV are the two parts of its 96-bit nonce, the header is its associated data. The
+/// invalid cases have a wrong tag.
 #[test]
 fn wycheproof_aes_gcm() {
     let file = json(include_str!("vectors/wycheproof_aes_gcm.json"));

@@ -3,9 +3,8 @@
 
 use super::packet::{Parts, Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
-use aead::array::Array;
 use aead::array::typenum::Unsigned;
-use aead::{AeadInOut, KeyInit, KeySizeUser};
+use aead::{AeadInOut, KeyInit, KeySizeUser, Nonce};
 use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
@@ -78,16 +77,13 @@ where
             return Err(error);
         }
         let aead = A::new_from_slice(key).map_err(|_| error)?;
-        let mut nonce = Array::default();
-        for (octet, salt) in nonce.iter_mut().zip(salt) {
-            *octet = *salt;
+        let mut nonce = Nonce::<A>::default();
+        if let Some(start) = nonce.as_mut_slice().get_mut(..salt.len()) {
+            start.copy_from_slice(salt);
         }
         Ok(Box::new(Keyed { aead, nonce, limits: self.limits }))
     }
 }
-
-/// The nonce of a packet.
-type Nonce<A> = aead::Nonce<A>;
 
 /// An expanded key with its salt.
 struct Keyed<A: AeadInOut> {
@@ -166,7 +162,7 @@ impl<A: AeadInOut + Send + Sync> PacketCipher for Keyed<A> {
         let nonce = self.nonce(<[u8; IV_LEN]>::try_from(&*iv).map_err(|_| length)?);
         let tag = aead::Tag::<A>::try_from(&*icv).map_err(|_| length)?;
         with_aad(header, number, |aad| {
-            // The ICV is checked over the cipher text, in constant time, before anything is decrypted.
+            // AES-GCM checks the ICV over the cipher text, in constant time, before it decrypts anything.
             self.aead
                 .decrypt_inout_detached(&nonce, aad, text.into(), &tag)
                 .map_err(|_| CipherError::IntegrityCheck)

@@ -1,10 +1,10 @@
 //! AES in CBC mode (RFC 3602).
 //!
-//! The IV must be unpredictable (RFC 3602 §3, RFC 7296 §3.14). It is the packet's number as one block, encrypted
-//! under the same key: the first method of NIST SP 800-38A, Appendix C, which needs no randomness on the data path.
-//! The method is sound where nobody can choose the nonce: who could make it equal a block that went into the cipher
-//! before would know the IV. A number that only counts is a nonce that nobody chooses, and its 64 leading zeros keep
-//! the other blocks, which look random, away from it.
+//! The IV must be unpredictable (RFC 3602 §3, RFC 7296 §3.14). It is the packet's number as one block,
+//! encrypted under the same key: the first method of NIST SP 800-38A, Appendix C, which needs no randomness
+//! on the data path. The method is sound where nobody can choose the nonce: who could make it equal a block
+//! that went into the cipher before would know the IV. A number that only counts is a nonce that nobody
+//! chooses, and its 64 leading zeros keep the other blocks, which look random, away from it.
 
 use super::etm::Encryption;
 use cipher::array::Array;
@@ -22,13 +22,6 @@ type Block = Array<u8, U16>;
 
 /// The block cipher `C` in CBC mode.
 pub(super) struct Cbc<C>(C);
-
-/// The IV of a packet: its number, encrypted.
-fn make_iv<C: BlockCipherEncrypt<BlockSize = U16>>(cipher: &C, number: u64) -> Block {
-    let mut block = Array(u128::from(number).to_be_bytes());
-    cipher.encrypt_block(&mut block);
-    block
-}
 
 impl<C> Encryption for Cbc<C>
 where
@@ -51,17 +44,20 @@ where
         C::new_from_slice(key).ok().map(Self)
     }
 
-    fn encrypt(&self, number: u64, iv: &mut [u8], text: &mut [u8]) {
-        let block = make_iv(&self.0, number);
-        iv.copy_from_slice(&block);
-        self.encrypt_after(&block, text);
+    fn encrypt(&self, number: u64, payload: &mut [u8]) {
+        // The number as a block of its own before the text, and zeros before that: what comes out is the
+        // encrypted number, then the text encrypted with that as its IV, in one run of the cipher.
+        if let Some(block) = payload.first_chunk_mut::<BLOCK_LEN>() {
+            *block = u128::from(number).to_be_bytes();
+        }
+        self.encrypt_after(&Block::default(), payload);
     }
 
-    fn decrypt(&self, iv: &[u8], text: &mut [u8]) {
-        let mut block = Block::default();
-        block.copy_from_slice(iv);
-        let (blocks, _none) = Block::slice_as_chunks_mut(text);
-        cbc::Decryptor::inner_iv_init(&self.0, &block).decrypt_blocks(blocks);
+    fn decrypt(&self, payload: &mut [u8]) {
+        if let Some((iv, text)) = payload.split_first_chunk_mut::<BLOCK_LEN>() {
+            let (blocks, _none) = Block::slice_as_chunks_mut(text);
+            cbc::Decryptor::inner_iv_init(&self.0, &Array(*iv)).decrypt_blocks(blocks);
+        }
     }
 }
 
@@ -88,8 +84,9 @@ mod tests {
         let mut text = plain.to_vec();
         cipher.encrypt_after(&Block::try_from(iv).unwrap(), &mut text);
         assert_eq!(text, encrypted);
-        cipher.decrypt(iv, &mut text);
-        assert_eq!(text, plain);
+        let mut payload = [iv, encrypted].concat();
+        cipher.decrypt(&mut payload);
+        assert_eq!(payload, [iv, plain].concat());
     }
 
     /// RFC 3602 §4, all eight cases; the ESP packets of the last four have no integrity algorithm.
@@ -142,19 +139,13 @@ mod tests {
         );
     }
 
-    /// The block of zeros under the key of zeros, as the GCM specification's test case 1 prints it (its value H).
+    /// The block of zeros under the key of zeros, as the GCM specification's test case 1 prints it (its value
+    /// H).
     #[test]
     fn iv_is_the_encrypted_number() {
         let cipher = Cbc::<Aes128>::new(&[0; 16]).unwrap();
-        let mut iv = [0; 16];
-        cipher.encrypt(0, &mut iv, &mut []);
-        assert_eq!(iv, hex!("66e94bd4ef8a2c3b884cfa59ca342b2e"));
-
-        // The number lies in the block's last octets, big endian.
-        let number = 0x0102_0304_0506_0708;
-        let mut block = Array(hex!("0000000000000000 0102030405060708"));
-        cipher.0.encrypt_block(&mut block);
-        cipher.encrypt(number, &mut iv, &mut []);
-        assert_eq!(iv, *block);
+        let mut payload = [0xee; 16];
+        cipher.encrypt(0, &mut payload);
+        assert_eq!(payload, hex!("66e94bd4ef8a2c3b884cfa59ca342b2e"));
     }
 }

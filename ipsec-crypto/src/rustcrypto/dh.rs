@@ -1,5 +1,5 @@
-//! Diffie-Hellman in any group as a key exchange method (RFC 7296 §2.14): both sides send a public value made of
-//! a fresh secret of their own.
+//! Diffie-Hellman in any group as a key exchange method (RFC 7296 §2.14): both sides send a public value made
+//! of a fresh secret of their own.
 
 use crate::kx::{KeMethod, KeyExchangeMethod, KxError, KxResponse, PendingKeyExchange};
 use crate::random::{RandomError, SecureRandom};

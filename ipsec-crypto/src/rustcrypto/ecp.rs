@@ -25,8 +25,8 @@ impl Curve for NistP256 {
     const SCALAR_TOP: u8 = 0xff;
 }
 
-/// Tries to draw a scalar before the generator is called broken. A try fails with a chance of less than one half
-/// on every curve, on P-256 of less than 2^-31.
+/// Tries to draw a scalar before the generator is called broken. A try fails with a chance of less than one
+/// half on every curve, on P-256 of less than 2^-31.
 const TRIES: usize = 128;
 
 /// The group on the curve `C`.
@@ -38,8 +38,8 @@ impl<C: Curve> Group for Ecp<C> {
     type Secret = SecretKey<C>;
     type Peer = PublicKey<C>;
 
-    /// Draws octets until they are a scalar between 1 and the order, so that each is as likely (FIPS 186-5
-    /// A.2.2).
+    /// Draws octets until they are a scalar between zero and the order, so that each is as likely (NIST
+    /// SP 800-56A §5.6.1.2.2).
     fn generate(random: &mut dyn SecureRandom) -> Result<SecretKey<C>, RandomError> {
         let mut octets = Zeroizing::new(FieldBytes::<C>::default());
         for _ in 0..TRIES {
@@ -60,8 +60,8 @@ impl<C: Curve> Group for Ecp<C> {
         [point.x().as_slice(), point.y().as_slice()].concat()
     }
 
-    /// The point must lie on the curve (RFC 6989 §2.3), and both coordinates below the prime. No x | y stands for the
-    /// point at infinity.
+    /// The point must lie on the curve (RFC 6989 §2.3), and both coordinates below the prime. No x | y stands
+    /// for the point at infinity.
     fn parse(octets: &[u8]) -> Option<PublicKey<C>> {
         let (x, y) = octets.split_at_checked(octets.len() / 2)?;
         let x = FieldBytes::<C>::try_from(x).ok()?;

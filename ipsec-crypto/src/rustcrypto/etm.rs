@@ -1,7 +1,7 @@
 //! A cipher and an integrity algorithm beside it, in ESP (RFC 4303 §3.3.2) and in IKE's SK payload
 //! (RFC 7296 §3.14): first encrypted, then authenticated over header, IV and cipher text.
 
-use super::packet::{Parts, Shape, esn_header, high_half};
+use super::packet::{Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
 use alloc::boxed::Box;
 use core::fmt;
@@ -26,11 +26,11 @@ pub(super) trait Encryption: Sized + Send + Sync + 'static {
     /// Expands the key; `None` where it has not [`Encryption::KEY_LEN`] octets.
     fn new(key: &[u8]) -> Option<Self>;
 
-    /// Makes the packet's IV and encrypts.
-    fn encrypt(&self, number: u64, iv: &mut [u8], text: &mut [u8]);
+    /// Makes the packet's IV and encrypts. `payload` is room for the IV, then the text.
+    fn encrypt(&self, number: u64, payload: &mut [u8]);
 
-    /// Decrypts.
-    fn decrypt(&self, iv: &[u8], text: &mut [u8]);
+    /// Decrypts. `payload` is the IV, then the text.
+    fn decrypt(&self, payload: &mut [u8]);
 }
 
 /// A message authentication code, cut to its ICV.
@@ -43,11 +43,11 @@ pub(super) trait Integrity: Sized + Send + Sync + 'static {
     /// Expands the key; `None` where it has not [`Integrity::KEY_LEN`] octets.
     fn new(key: &[u8]) -> Option<Self>;
 
-    /// Writes the ICV of the parts, one after the other.
-    fn compute(&self, parts: [&[u8]; 4], icv: &mut [u8]);
+    /// Writes the ICV of the packet and what follows it unsent.
+    fn compute(&self, packet: &[u8], unsent: &[u8], icv: &mut [u8]);
 
-    /// Whether the ICV is that of the parts; takes constant time.
-    fn verify(&self, parts: [&[u8]; 4], icv: &[u8]) -> bool;
+    /// Whether the ICV is that of the packet and what follows it unsent; takes constant time.
+    fn verify(&self, packet: &[u8], unsent: &[u8], icv: &[u8]) -> bool;
 }
 
 /// Packets protected by the cipher `E` and the integrity algorithm `I`.
@@ -116,13 +116,12 @@ impl<E: Encryption, I: Integrity> Keyed<E, I> {
 }
 
 /// What is authenticated after the cipher text without being sent: the high half of a 64-bit sequence number
-/// (RFC 4303 §2.2.1), else nothing.
-fn implied<'a>(header: &[u8], number: PacketNumber, high: &'a mut [u8; 4]) -> Result<&'a [u8], CipherError> {
+/// (RFC 4303 §2.2.1), else nothing. It is a number of ESP's, so it goes with ESP's header.
+fn unsent<'a>(header: &[u8], number: PacketNumber, high: &'a [u8; 4]) -> Result<&'a [u8], CipherError> {
     if !number.high_in_icv {
         return Ok(&[]);
     }
     esn_header(header)?;
-    *high = high_half(number);
     Ok(high)
 }
 
@@ -144,22 +143,25 @@ impl<E: Encryption, I: Integrity> PacketCipher for Keyed<E, I> {
     }
 
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        let Parts { header, iv, text, icv } = Self::SHAPE.cut(header_len, packet)?;
-        let mut high = [0; 4];
-        let high = implied(header, number, &mut high)?;
-        self.encryption.encrypt(number.value, iv, text);
-        self.integrity.compute([header, iv, text, high], icv);
+        let length = CipherError::PacketLength { got: packet.len() };
+        let (packet, icv) = Self::SHAPE.cut_icv(header_len, packet)?;
+        let (header, payload) = packet.split_at_mut_checked(header_len).ok_or(length)?;
+        let high = high_half(number);
+        let unsent = unsent(header, number, &high)?;
+        self.encryption.encrypt(number.value, payload);
+        self.integrity.compute(packet, unsent, icv);
         Ok(())
     }
 
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        let Parts { header, iv, text, icv } = Self::SHAPE.cut(header_len, packet)?;
-        let mut high = [0; 4];
-        let high = implied(header, number, &mut high)?;
-        if !self.integrity.verify([header, iv, text, high], icv) {
+        let length = CipherError::PacketLength { got: packet.len() };
+        let (packet, icv) = Self::SHAPE.cut_icv(header_len, packet)?;
+        let high = high_half(number);
+        let unsent = unsent(packet.get(..header_len).ok_or(length)?, number, &high)?;
+        if !self.integrity.verify(packet, unsent, icv) {
             return Err(CipherError::IntegrityCheck);
         }
-        self.encryption.decrypt(iv, text);
+        self.encryption.decrypt(packet.get_mut(header_len..).ok_or(length)?);
         Ok(())
     }
 }

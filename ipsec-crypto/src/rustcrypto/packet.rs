@@ -20,16 +20,29 @@ pub(super) struct Parts<'a> {
 }
 
 impl Shape {
-    /// Cuts `packet`. An error leaves it as it is.
-    pub(super) fn cut(self, header_len: usize, packet: &mut [u8]) -> Result<Parts<'_>, CipherError> {
+    /// Cuts the ICV off `packet` and leaves header, IV and text together. An error leaves the packet as it
+    /// is.
+    pub(super) fn cut_icv(
+        self,
+        header_len: usize,
+        packet: &mut [u8],
+    ) -> Result<(&mut [u8], &mut [u8]), CipherError> {
         let error = CipherError::PacketLength { got: packet.len() };
-        let (header, rest) = packet.split_at_mut_checked(header_len).ok_or(error)?;
-        let (iv, rest) = rest.split_at_mut_checked(self.iv_len).ok_or(error)?;
-        let text_len = rest.len().checked_sub(self.icv_len).ok_or(error)?;
+        let icv_at = packet.len().checked_sub(self.icv_len).ok_or(error)?;
+        let text_at = header_len.checked_add(self.iv_len).ok_or(error)?;
+        let text_len = icv_at.checked_sub(text_at).ok_or(error)?;
         if !text_len.is_multiple_of(self.block_len) {
             return Err(error);
         }
-        let (text, icv) = rest.split_at_mut_checked(text_len).ok_or(error)?;
+        packet.split_at_mut_checked(icv_at).ok_or(error)
+    }
+
+    /// Cuts `packet` into all its parts. An error leaves it as it is.
+    pub(super) fn cut(self, header_len: usize, packet: &mut [u8]) -> Result<Parts<'_>, CipherError> {
+        let error = CipherError::PacketLength { got: packet.len() };
+        let (rest, icv) = self.cut_icv(header_len, packet)?;
+        let (header, rest) = rest.split_at_mut_checked(header_len).ok_or(error)?;
+        let (iv, text) = rest.split_at_mut_checked(self.iv_len).ok_or(error)?;
         Ok(Parts { header, iv, text, icv })
     }
 }

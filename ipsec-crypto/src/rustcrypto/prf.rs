@@ -1,12 +1,13 @@
 //! HMAC as a PRF (RFC 4868 §2.1.2, RFC 7296 §2.13).
 
-use crate::prf::{PrfAlgorithm, PrfId};
+use crate::prf::{KeyedPrf, PrfAlgorithm, PrfId};
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 use hmac::digest::typenum::Unsigned;
 use hmac::digest::{Key, OutputSizeUser};
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// HMAC with the hash `H`. Its preferred key has the length of its output (RFC 4868 §2.1.2).
 pub(super) struct HmacPrf<H> {
@@ -26,7 +27,8 @@ impl<H> fmt::Debug for HmacPrf<H> {
     }
 }
 
-/// HMAC under a key of any length, by RFC 2104 §2: a short one is filled up with zeros, a long one hashed first.
+/// HMAC under a key of any length, by RFC 2104 §2: a short one is filled up with zeros, a long one hashed
+/// first.
 fn keyed<H: EagerHash>(key: &[u8]) -> Hmac<H> {
     let mut block = Key::<Hmac<H>>::default();
     if key.len() <= block.len() {
@@ -48,7 +50,11 @@ fn copy(from: &[u8], to: &mut [u8]) {
     }
 }
 
-impl<H: EagerHash> PrfAlgorithm for HmacPrf<H> {
+impl<H> PrfAlgorithm for HmacPrf<H>
+where
+    H: EagerHash + ZeroizeOnDrop + 'static,
+    Hmac<H>: Clone + Send + Sync,
+{
     fn id(&self) -> PrfId {
         self.id
     }
@@ -61,8 +67,16 @@ impl<H: EagerHash> PrfAlgorithm for HmacPrf<H> {
         <Hmac<H> as OutputSizeUser>::OutputSize::USIZE
     }
 
-    fn compute(&self, key: &[u8], parts: &[&[u8]], output: &mut [u8]) {
-        let mut mac = keyed::<H>(key);
+    fn with_key(&self, key: &[u8]) -> Box<dyn KeyedPrf> {
+        Box::new(Keyed(keyed::<H>(key)))
+    }
+}
+
+struct Keyed<M>(M);
+
+impl<M: Mac + Clone + Send + Sync> KeyedPrf for Keyed<M> {
+    fn compute(&self, parts: &[&[u8]], output: &mut [u8]) {
+        let mut mac = self.0.clone();
         for part in parts {
             mac.update(part);
         }

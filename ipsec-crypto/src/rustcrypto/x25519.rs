@@ -34,8 +34,8 @@ impl Group for Curve25519 {
         <[u8; 32]>::try_from(octets).ok().map(PublicKey::from)
     }
 
-    /// A peer whose point is of small order would know the secret without its share in it (RFC 7748 §6.1); the
-    /// check takes constant time.
+    /// A peer whose point is of small order would know the secret without its share in it (RFC 7748 §6.1);
+    /// the check takes constant time.
     fn agree(secret: &StaticSecret, peer: &PublicKey) -> Option<SecretBytes> {
         let shared = secret.diffie_hellman(peer);
         shared.was_contributory().then(|| SecretBytes::copy_from(shared.as_bytes()))
