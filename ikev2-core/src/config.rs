@@ -115,6 +115,20 @@ impl Authentication {
     }
 }
 
+/// What a second IKE SA with the same peer means: the same pair of identities, both authenticated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum DuplicatePolicy {
+    /// Both live (RFC 7296 §2.8 has uses for that), unless the peer says INITIAL_CONTACT: it has forgotten the
+    /// older ones.
+    #[default]
+    Allow,
+    /// The older ones end when the new one is established.
+    KeepNew,
+    /// The new one is refused while an older one lives, unless the peer says INITIAL_CONTACT.
+    KeepOld,
+}
+
 /// One peer, or one kind of peer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -151,6 +165,8 @@ pub struct Connection {
     /// How often a NAT keepalive is sent while we are behind a NAT and send nothing else (RFC 3948 §4).
     /// Default: 20 s.
     pub nat_keepalive: Duration,
+    /// What a second IKE SA with the same peer means. Default: [`DuplicatePolicy::Allow`].
+    pub duplicates: DuplicatePolicy,
     /// Pretend to be behind a NAT, so that ESP always goes in UDP. Default: off.
     pub force_udp_encapsulation: bool,
 }
@@ -179,6 +195,7 @@ impl Connection {
             init_error_patience: Duration::from_secs(3),
             liveness: Some(Duration::from_secs(30)),
             nat_keepalive: Duration::from_secs(20),
+            duplicates: DuplicatePolicy::Allow,
             force_udp_encapsulation: false,
         }
     }

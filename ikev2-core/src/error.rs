@@ -411,6 +411,14 @@ pub enum AuthFailure {
         /// The connection.
         connection: String,
     },
+    /// The peer has an IKE SA already, and the connection keeps the old one.
+    #[error("{peer} has an IKE SA already, and connection `{connection}` keeps it")]
+    Duplicate {
+        /// Who the peer proved to be.
+        peer: Identity,
+        /// The connection.
+        connection: String,
+    },
     /// The peer authenticates by a method that the connection does not take.
     #[error("the peer authenticates by {got}, connection `{connection}` wants {wanted}")]
     Method {

@@ -13,7 +13,7 @@ use core::time::Duration;
 use ikev2_wire::codes::{KeMethod, NotifyType, PrfId};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, ExpiryReason, PolicyId};
-use ipsec_types::{EspSpi, IkeSpi, Path, SaCommand};
+use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SaCommand};
 
 /// Names an IKE SA of an endpoint. A handle of an SA that is gone never names another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +96,34 @@ pub struct IkeSaInfo {
     pub ke: Option<KeMethod>,
     /// The Child SAs.
     pub children: Vec<ChildSaId>,
+    /// How far it is.
+    pub state: IkeSaState,
+    /// When its first message came or went.
+    pub created_at: Instant,
+    /// When the peer was authenticated.
+    pub established_at: Option<Instant>,
+    /// The last proof that the peer lives.
+    pub heard_at: Instant,
+    /// Requests that we sent; also the Message ID of the next one.
+    pub requests_sent: u32,
+    /// Requests of the peer that we answered in order; also the Message ID that we wait for.
+    pub requests_answered: u32,
+}
+
+/// How far an IKE SA is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum IkeSaState {
+    /// Our IKE_SA_INIT request is out.
+    Initiating,
+    /// We answered IKE_SA_INIT and wait for IKE_AUTH.
+    HalfOpen,
+    /// Our IKE_AUTH request is out.
+    Authenticating,
+    /// Both ends are authenticated.
+    Established,
+    /// It is being deleted.
+    Closing,
 }
 
 /// An installed Child SA.
@@ -121,6 +149,8 @@ pub enum DownReason {
     Requested,
     /// The peer deleted it.
     DeletedByPeer,
+    /// A newer IKE SA with the same peer took its place.
+    Replaced,
     /// A hard lifetime was reached.
     Expired(ExpiryReason),
     /// Its IKE SA ended.
@@ -134,6 +164,7 @@ impl fmt::Display for DownReason {
         match self {
             Self::Requested => f.write_str("deleted by us"),
             Self::DeletedByPeer => f.write_str("deleted by the peer"),
+            Self::Replaced => f.write_str("replaced by a newer one with the same peer"),
             Self::Expired(reason) => write!(f, "expired ({reason:?})"),
             Self::IkeSaEnded => f.write_str("its IKE SA ended"),
             Self::Failed(failure) => fmt::Display::fmt(failure, f),

@@ -106,11 +106,12 @@ pub mod observe;
 mod sa;
 pub mod stats;
 
-pub use config::{Authentication, ChildConfig, Connection, CookiePolicy, EndpointConfig};
+pub use config::{Authentication, ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig};
 pub use endpoint::Endpoint;
 pub use error::{CallError, Failure, Rejection};
 pub use event::{
-    ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, NatStatus, Role, Transmit,
+    ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role,
+    Transmit,
 };
 pub use identity::{Identity, IdentityPattern};
 pub use keylog::KeyLog;

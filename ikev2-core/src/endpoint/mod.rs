@@ -7,10 +7,12 @@ mod table;
 
 use crate::config::EndpointConfig;
 use crate::establish::cookie::CookieJar;
-use crate::event::{Event, IkeSaHandle, IkeSaInfo, Transmit};
+use crate::event::{ChildSaInfo, Event, IkeSaHandle, IkeSaInfo, Transmit};
 use crate::exchange::responses::RequestDigest;
 use crate::sa::IkeSa;
+use crate::sa::child::Child;
 use crate::sa::context::{ChildNames, Context, Outbox};
+use crate::sa::peers::Peers;
 use crate::stats::Statistics;
 use admission::ErrorBudget;
 use alloc::boxed::Box;
@@ -41,6 +43,9 @@ struct State {
     half_open: BTreeMap<RequestDigest, IkeSaHandle>,
     cookies: CookieJar,
     names: ChildNames,
+    peers: Peers,
+    /// IKE SAs that must give way to one that was just established.
+    give_way: Vec<IkeSaHandle>,
     out: Outbox,
     errors: ErrorBudget,
 }
@@ -72,6 +77,8 @@ impl Endpoint {
             half_open: BTreeMap::new(),
             cookies: CookieJar::new(config.cookie_lifetime),
             names: ChildNames::default(),
+            peers: Peers::default(),
+            give_way: Vec::new(),
             out: Outbox::default(),
             errors: ErrorBudget::default(),
         };
@@ -124,6 +131,19 @@ impl Endpoint {
         self.state.sas.get(handle).filter(|sa| !sa.has_ended()).map(IkeSa::info)
     }
 
+    /// The Child SAs of an IKE SA.
+    pub fn child_sas(&self, handle: IkeSaHandle) -> impl Iterator<Item = ChildSaInfo> {
+        let children = self.state.sas.get(handle).map_or(&[][..], |sa| &sa.children);
+        children.iter().map(Child::info)
+    }
+
+    /// Takes another configuration. IKE SAs that live keep the connection that they were made for; bounds and
+    /// everything else hold from now on.
+    pub fn set_config(&mut self, config: Arc<EndpointConfig>) {
+        self.state.cookies.set_lifetime(config.cookie_lifetime);
+        self.config = config;
+    }
+
     /// How many IKE SAs wait for IKE_AUTH.
     #[must_use]
     pub fn half_open(&self) -> usize {
@@ -158,12 +178,15 @@ impl Endpoint {
         } else {
             kept.sas.set_deadline(handle, deadline);
         }
+        while let Some(other) = self.state.give_way.pop() {
+            self.with_sa(other, IkeSa::give_way);
+        }
         Some(result)
     }
 
     /// What an IKE SA may touch, and the rest of the state beside it.
     fn lend(&mut self) -> (Context<'_>, Kept<'_>) {
-        let State { now, sas, half_open, cookies, names, out, .. } = &mut self.state;
+        let State { now, sas, half_open, cookies, names, peers, give_way, out, .. } = &mut self.state;
         let context = Context {
             now: *now,
             config: &self.config,
@@ -171,6 +194,8 @@ impl Endpoint {
             out,
             statistics: &mut self.statistics,
             names,
+            peers,
+            give_way,
         };
         (context, Kept { sas, half_open, cookies })
     }

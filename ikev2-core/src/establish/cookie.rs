@@ -47,6 +47,11 @@ impl CookieJar {
         Self { current: None, previous: None, made_at: Instant::ZERO, lifetime }
     }
 
+    /// Changes how long a secret is used.
+    pub fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
+    }
+
     fn rotate(&mut self, now: Instant, random: &mut dyn SecureRandom) -> Result<(), RandomError> {
         let age = now.saturating_since(self.made_at);
         if self.current.is_some() && age < self.lifetime {

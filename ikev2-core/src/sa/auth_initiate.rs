@@ -4,7 +4,7 @@
 use super::child::ChildAttempt;
 use super::context::Context;
 use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
-use crate::config::Authentication;
+use crate::config::{Authentication, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure};
 use crate::establish::auth::{self, SignedOctets};
@@ -56,6 +56,9 @@ impl IkeSa {
         }
         payloads.push(Payload::Auth(AuthPayload::new(connection.authentication.method(), proof.as_slice())));
         child.push_request(&mut payloads, None)?;
+        if self.is_initial_contact(context) {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::INITIAL_CONTACT, &[])));
+        }
         if context.config.window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
@@ -65,6 +68,16 @@ impl IkeSa {
         drop(octets);
         self.stage = Stage::Authenticating(Box::new(AuthAttempt { agreement, keys, child }));
         Ok(())
+    }
+
+    /// Whether this is our only IKE SA with a peer whose identity we know beforehand (§2.4).
+    fn is_initial_contact(&self, context: &Context<'_>) -> bool {
+        match &self.connection.remote_id {
+            IdentityPattern::Exactly(peer) => {
+                context.peers.between(&(self.connection.local_id.clone(), peer.clone())).is_empty()
+            }
+            IdentityPattern::Any => false,
+        }
     }
 
     /// The answer to our IKE_AUTH request: integrity is good, nothing else is known.
@@ -86,7 +99,7 @@ impl IkeSa {
                 let algorithms = agreement.algorithms;
                 self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
                 self.learn_window(&contents);
-                self.tell_up(context);
+                self.tell_up(context, &contents);
                 self.finish_child(context, child, &contents, agreement.nonces());
                 self.pump(context);
             }
@@ -139,7 +152,16 @@ impl IkeSa {
         }
     }
 
-    pub(crate) fn tell_up(&mut self, context: &mut Context<'_>) {
+    /// The peer is authenticated: tell, and let older IKE SAs with it give way where it must be so.
+    pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
+        self.established_at = Some(context.now);
+        if let Some(pair) = self.identities() {
+            let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
+            if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
+                context.give_way.extend_from_slice(context.peers.between(&pair));
+            }
+            context.peers.insert(pair, self.handle);
+        }
         context.statistics.ike_sas_established = context.statistics.ike_sas_established.saturating_add(1);
         tracing::debug!(sa = %self.handle, path = %self.path, "IKE SA up");
         context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::receive::Request;
 use super::respond::AnsweredInit;
 use super::{Established, IkeSa, Stage};
-use crate::config::{Authentication, Connection};
+use crate::config::{Authentication, Connection, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Unsupported};
 use crate::establish::auth::{self, SignedOctets};
@@ -52,7 +52,7 @@ impl IkeSa {
                 let algorithms = agreement.algorithms;
                 self.stage = Stage::Established(Established { algorithms, sk_d: keys.d.clone() });
                 self.learn_window(&contents);
-                self.tell_up(context);
+                self.tell_up(context, &contents);
                 if let Err(failure) = self.answer_auth(context, request, &agreement, &keys, &contents) {
                     self.close(context, DownReason::Failed(Box::new(failure)));
                 } else {
@@ -111,6 +111,13 @@ impl IkeSa {
         };
         let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
         verify(connection, agreement, &octets, auth, &peer)?;
+        let pair = (connection.local_id.clone(), peer.clone());
+        let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
+        let others = !context.peers.between(&pair).is_empty();
+        if connection.duplicates == DuplicatePolicy::KeepOld && others && !first {
+            let connection = connection.name.clone();
+            return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
+        }
         Ok(Proven { connection: Arc::clone(connection), peer })
     }
 

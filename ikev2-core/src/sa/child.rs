@@ -30,6 +30,8 @@ use ipsec_types::{Encapsulation, EspSpi, Mode, SaCommand, SecretBytes, TrafficSe
 #[derive(Debug)]
 pub(crate) struct Child {
     pub sa: Arc<ChildSa>,
+    pub ke: Option<KeMethod>,
+    pub narrowed: bool,
     pub inbound: EspSpi,
     pub outbound: EspSpi,
     /// Our Delete for it is out or waits for the window.
@@ -37,6 +39,12 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// What can be shown of it.
+    pub(crate) fn info(&self) -> ChildSaInfo {
+        let Self { ref sa, inbound, outbound, ke, narrowed, .. } = *self;
+        ChildSaInfo { child: Arc::clone(sa), inbound, outbound, ke, narrowed }
+    }
+
     /// Takes it from the data path and tells the embedder.
     pub(crate) fn remove(self, context: &mut Context<'_>, sa: IkeSaHandle, reason: DownReason) {
         let id = self.sa.id;
@@ -399,12 +407,12 @@ impl IkeSa {
         let out = &mut context.out;
         out.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
         out.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
-        let info = ChildSaInfo { child: Arc::clone(&sa), inbound, outbound, ke: choice.ke, narrowed };
-        out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(info) });
+        let child = Child { sa, ke: choice.ke, narrowed, inbound, outbound, deleting: None };
+        out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
         let installed = &mut context.statistics.child_sas_installed;
         *installed = installed.saturating_add(1);
         context.names.own(id, self.handle);
-        self.children.push(Child { sa, inbound, outbound, deleting: None });
+        self.children.push(child);
     }
 }
 

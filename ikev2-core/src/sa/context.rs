@@ -7,6 +7,7 @@ use crate::exchange::datagram::Datagram;
 use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
+use crate::sa::peers::Peers;
 use crate::stats::Statistics;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
@@ -90,6 +91,9 @@ pub(crate) struct Context<'a> {
     pub out: &'a mut Outbox,
     pub statistics: &'a mut Statistics,
     pub names: &'a mut ChildNames,
+    pub peers: &'a mut Peers,
+    /// IKE SAs that must give way to one that was just established.
+    pub give_way: &'a mut Vec<IkeSaHandle>,
 }
 
 impl Context<'_> {

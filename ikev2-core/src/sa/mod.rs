@@ -9,6 +9,7 @@
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
+//! | [`peers`] | which others there are with the same peer | §2.4 |
 //! | [`timers`] | what happens when nothing comes | §2.4 |
 
 pub(crate) mod auth_initiate;
@@ -18,6 +19,7 @@ pub(crate) mod context;
 pub(crate) mod create_child;
 pub(crate) mod informational;
 pub(crate) mod initiate;
+pub(crate) mod peers;
 pub(crate) mod receive;
 pub(crate) mod respond;
 pub(crate) mod timers;
@@ -25,7 +27,7 @@ pub(crate) mod timers;
 use crate::config::Connection;
 use crate::error::{Bound, CallError, Failure};
 use crate::establish::secrets::IkeAlgorithms;
-use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, NatStatus, Role};
+use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role};
 use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::{MessageHead, Protection};
 use crate::exchange::requests::RequestWindow;
@@ -114,6 +116,10 @@ pub(crate) struct IkeSa {
     pub responses: ResponseWindow,
     pub queue: VecDeque<Task>,
     pub children: Vec<Child>,
+    /// When its first message came or went.
+    pub created_at: Instant,
+    /// When the peer was authenticated.
+    pub established_at: Option<Instant>,
     /// The last proof that the peer lives.
     pub heard_at: Instant,
     /// The last datagram that kept a NAT's mapping.
@@ -145,6 +151,8 @@ impl IkeSa {
             responses: ResponseWindow::new(context.config.window),
             queue: VecDeque::new(),
             children: Vec::new(),
+            created_at: context.now,
+            established_at: None,
             heard_at: context.now,
             sent_at: context.now,
         }
@@ -275,6 +283,15 @@ impl IkeSa {
         }
     }
 
+    /// Another IKE SA with the same peer takes its place: it ends now, and the peer is told in case that it
+    /// still knows it.
+    pub(crate) fn give_way(&mut self, context: &mut Context<'_>) {
+        if self.is_established() {
+            self.tell_down(context, Some(DownReason::Replaced));
+            self.start_closing(context, None, Task::DeleteIke);
+        }
+    }
+
     fn start_closing(&mut self, context: &mut Context<'_>, reason: Option<DownReason>, last: Task) {
         self.stage = Stage::Closing(Closing { reason });
         self.queue.clear();
@@ -305,6 +322,9 @@ impl IkeSa {
 
     /// Removes the Child SAs, and tells of the end unless it was told.
     fn tell_down(&mut self, context: &mut Context<'_>, reason: Option<DownReason>) {
+        if let Some(pair) = self.identities() {
+            context.peers.remove(&pair, self.handle);
+        }
         for child in core::mem::take(&mut self.children) {
             child.remove(context, self.handle, DownReason::IkeSaEnded);
         }
@@ -337,7 +357,28 @@ impl IkeSa {
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),
             children: self.children.iter().map(|c| c.sa.id).collect(),
+            state: self.state(),
+            created_at: self.created_at,
+            established_at: self.established_at,
+            heard_at: self.heard_at,
+            requests_sent: self.requests.next_id(),
+            requests_answered: self.responses.expected(),
         }
+    }
+
+    fn state(&self) -> IkeSaState {
+        match &self.stage {
+            Stage::Initiating(_) => IkeSaState::Initiating,
+            Stage::Answered(_) => IkeSaState::HalfOpen,
+            Stage::Authenticating(_) => IkeSaState::Authenticating,
+            Stage::Established(_) => IkeSaState::Established,
+            Stage::Closing(_) | Stage::Lingering(_) => IkeSaState::Closing,
+        }
+    }
+
+    /// The two ends, once both are authenticated.
+    pub(crate) fn identities(&self) -> Option<peers::IdentityPair> {
+        Some((self.connection.local_id.clone(), self.peer_id.clone()?))
     }
 
     /// The digest of a request that this SA was made for.
