@@ -77,30 +77,28 @@ impl<'a> RawPayload<'a> {
 
     /// Reads the payload of type `ty` at the cursor, and the type of the one after it.
     fn read(ty: PayloadType, reader: &mut Reader<'a>) -> Result<(Self, PayloadType), ParseError> {
-        let offset = reader.offset();
-        let mut here = reader.within(ty);
-        let [next, flags] = here.array(Field::GenericHeader).map_err(|error| truncated(error, reader))?;
-        let length_field = here;
-        let length = here.u16(Field::GenericHeader).map_err(|error| truncated(error, reader))?;
-        let Some(body_length) = usize::from(length).checked_sub(GenericHeader::LEN) else {
-            let kind = ParseErrorKind::OutOfRange {
-                value: length.into(),
-                min: GenericHeader::LEN,
-                max: usize::from(u16::MAX),
-            };
-            return Err(length_field.error(Field::PayloadLength, kind));
+        let start = reader.within(ty);
+        let mut here = start;
+        let [next, flags, high, low] = here.array(Field::GenericHeader)?;
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        let Some(body_length) = length.checked_sub(GenericHeader::LEN) else {
+            let max = usize::from(u16::MAX);
+            let kind = ParseErrorKind::OutOfRange { value: length, min: GenericHeader::LEN, max };
+            return Err(start.error_at(2, Field::PayloadLength, kind));
         };
-        let body = here.take(body_length, Field::PayloadLength)?;
+        let Some(body) = here.split(body_length) else {
+            return Err(start.error_at(2, Field::PayloadLength, here.truncated(body_length)));
+        };
         *reader = here;
-        let critical = flags & CRITICAL != 0;
-        Ok((Self { ty, critical, reserved_bits: flags & !CRITICAL, body, offset }, PayloadType(next)))
+        let raw = Self {
+            ty,
+            critical: flags & CRITICAL != 0,
+            reserved_bits: flags & !CRITICAL,
+            body: body.rest(),
+            offset: start.offset(),
+        };
+        Ok((raw, PayloadType(next)))
     }
-}
-
-/// A generic payload header that is not whole is one error, wherever in it the octets end.
-fn truncated(error: ParseError, header: &Reader<'_>) -> ParseError {
-    let kind = ParseErrorKind::Truncated { needed: GenericHeader::LEN, available: header.len() };
-    ParseError { kind, offset: header.offset(), ..error }
 }
 
 /// The payloads of a chain whose framing has been checked.

@@ -106,22 +106,22 @@ impl Header {
     /// [`ParseErrorKind::Truncated`] below 28 octets, [`ParseErrorKind::MessageLength`] where the Length field
     /// is not the datagram's length, [`ParseErrorKind::ZeroSpi`] where the initiator's SPI is zero.
     pub fn parse(datagram: &[u8]) -> Result<Self, ParseError> {
-        let mut reader = Reader::new(datagram, 0, None);
-        let octets: [u8; Self::LEN] = reader.array(Field::Header)?;
-        let mut reader = Reader::new(&octets, 0, None);
-        let spi_field = reader;
+        let start = Reader::new(datagram, 0, None);
+        if start.len() < Self::LEN {
+            return Err(start.error(Field::Header, start.truncated(Self::LEN)));
+        }
+        let mut reader = start;
         let initiator_spi = u64::from_be_bytes(reader.array(Field::InitiatorSpi)?);
         let responder_spi = u64::from_be_bytes(reader.array(Field::Header)?);
         let [next_payload, version, exchange, flags] = reader.array(Field::Header)?;
         let message_id = u32::from_be_bytes(reader.array(Field::Header)?);
-        let length_field = reader;
         let length = u32::from_be_bytes(reader.array(Field::MessageLength)?);
         if usize::try_from(length) != Ok(datagram.len()) {
             let kind = ParseErrorKind::MessageLength { claimed: length, actual: datagram.len() };
-            return Err(length_field.error(Field::MessageLength, kind));
+            return Err(start.error_at(24, Field::MessageLength, kind));
         }
         let Some(initiator_spi) = IkeSpi::new(initiator_spi) else {
-            return Err(spi_field.error(Field::InitiatorSpi, ParseErrorKind::ZeroSpi));
+            return Err(start.error(Field::InitiatorSpi, ParseErrorKind::ZeroSpi));
         };
         Ok(Self {
             initiator_spi,

@@ -83,7 +83,7 @@
 //!     // What is malformed says where.
 //!     datagram[30] ^= 0xFF;
 //!     let error = Message::parse(&datagram).unwrap_err();
-//!     assert_eq!(error.to_string(), "SA payload, Payload Length at octet 32: 65316 octets needed, 120 left");
+//!     assert_eq!(error.to_string(), "SA payload, Payload Length at octet 30: 65316 octets needed, 120 left");
 //!     Ok(())
 //! }
 //! ```

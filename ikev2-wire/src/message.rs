@@ -31,9 +31,8 @@ impl<'a> Message<'a> {
         let header = Header::parse(datagram)?;
         let mut reader = Reader::new(datagram, 0, None);
         if header.version.major != Version::V2.major {
-            reader.take(17, Field::Header)?;
             let kind = ParseErrorKind::MajorVersion { major: header.version.major };
-            return Err(reader.error(Field::Version, kind));
+            return Err(reader.error_at(17, Field::Version, kind));
         }
         reader.take(Header::LEN, Field::Header)?;
         let (payloads, last) = Payloads::walk(header.next_payload, reader, MAX_PAYLOADS)?;

@@ -42,25 +42,31 @@ impl<'a> Reader<'a> {
 
     /// An error about a field that starts here.
     pub(crate) const fn error(&self, field: Field, kind: ParseErrorKind) -> ParseError {
-        ParseError { kind, payload: self.payload, field, offset: self.offset }
+        self.error_at(0, field, kind)
+    }
+
+    /// An error about a field that starts `ahead` octets from here.
+    pub(crate) const fn error_at(&self, ahead: usize, field: Field, kind: ParseErrorKind) -> ParseError {
+        ParseError { kind, payload: self.payload, field, offset: self.offset.saturating_add(ahead) }
+    }
+
+    /// That there are fewer than `needed` octets from here on.
+    pub(crate) const fn truncated(&self, needed: usize) -> ParseErrorKind {
+        ParseErrorKind::Truncated { needed, available: self.octets.len() }
     }
 
     /// The next `count` octets.
     pub(crate) fn take(&mut self, count: usize, field: Field) -> Result<&'a [u8], ParseError> {
-        let Some((taken, rest)) = self.octets.split_at_checked(count) else {
-            let kind = ParseErrorKind::Truncated { needed: count, available: self.octets.len() };
-            return Err(self.error(field, kind));
-        };
-        self.octets = rest;
-        self.offset = self.offset.saturating_add(count);
-        Ok(taken)
+        match self.split(count) {
+            Some(taken) => Ok(taken.octets),
+            None => Err(self.error(field, self.truncated(count))),
+        }
     }
 
     /// The next `N` octets.
     pub(crate) fn array<const N: usize>(&mut self, field: Field) -> Result<[u8; N], ParseError> {
         let Some((taken, rest)) = self.octets.split_first_chunk::<N>() else {
-            let kind = ParseErrorKind::Truncated { needed: N, available: self.octets.len() };
-            return Err(self.error(field, kind));
+            return Err(self.error(field, self.truncated(N)));
         };
         self.octets = rest;
         self.offset = self.offset.saturating_add(N);
@@ -77,10 +83,13 @@ impl<'a> Reader<'a> {
         self.array(field).map(u16::from_be_bytes)
     }
 
-    /// A cursor over the next `count` octets, which this one skips.
-    pub(crate) fn sub(&mut self, count: usize, field: Field) -> Result<Self, ParseError> {
-        let offset = self.offset;
-        Ok(Self { octets: self.take(count, field)?, offset, payload: self.payload })
+    /// A cursor over the next `count` octets, which this one skips; `None` where there are not as many.
+    pub(crate) fn split(&mut self, count: usize) -> Option<Self> {
+        let (octets, rest) = self.octets.split_at_checked(count)?;
+        let taken = Self { octets, ..*self };
+        self.octets = rest;
+        self.offset = self.offset.saturating_add(count);
+        Some(taken)
     }
 
     /// All that is left.

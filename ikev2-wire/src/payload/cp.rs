@@ -166,10 +166,13 @@ impl<'a> CpAttribute<'a> {
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, ParseError> {
-        let ty = reader.u16(Field::Attribute)?;
-        let length = reader.u16(Field::Attribute)?;
-        let value = reader.take(length.into(), Field::Attribute)?;
-        Ok(Self { ty: CfgAttribute(ty & !RESERVED), value })
+        let start = *reader;
+        let [a, b, c, d] = reader.array(Field::Attribute)?;
+        let (ty, length) = (u16::from_be_bytes([a, b]), usize::from(u16::from_be_bytes([c, d])));
+        let Some(value) = reader.split(length) else {
+            return Err(start.error(Field::Attribute, reader.truncated(length)));
+        };
+        Ok(Self { ty: CfgAttribute(ty & !RESERVED), value: value.rest() })
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -72,30 +72,31 @@ impl<'a> DeletePayload<'a> {
     }
 
     pub(crate) fn parse(mut reader: Reader<'a>) -> Result<Self, ParseError> {
-        let body = reader.rest();
-        let protocol = ProtocolId(reader.u8(Field::FixedFields)?);
-        let size_field = reader;
-        let spi_size = reader.u8(Field::SpiSize)?;
-        let count_field = reader;
-        let count = usize::from(reader.u16(Field::NumSpis)?);
+        let start = reader;
+        let [protocol, spi_size, high, low] = reader.array(Field::FixedFields)?;
+        let (protocol, count) = (ProtocolId(protocol), usize::from(u16::from_be_bytes([high, low])));
         let fits = match protocol {
             ProtocolId::IKE => spi_size == 0,
             ProtocolId::AH | ProtocolId::ESP => spi_size == 4,
             _ => spi_size != 0,
         };
         if !fits {
-            let kind = ParseErrorKind::SpiSize { size: spi_size, protocol };
-            return Err(size_field.error(Field::SpiSize, kind));
+            return Err(start.error_at(
+                1,
+                Field::SpiSize,
+                ParseErrorKind::SpiSize { size: spi_size, protocol },
+            ));
         }
-        if count.saturating_mul(spi_size.into()) != reader.len() || (spi_size == 0 && count != 0) {
-            let actual = reader.len().checked_div(spi_size.into()).unwrap_or(0);
-            let kind = match reader.len().checked_rem(spi_size.into()) {
-                Some(count @ 1..) => ParseErrorKind::Trailing { count },
-                None if !reader.is_empty() => ParseErrorKind::Trailing { count: reader.len() },
-                _ => ParseErrorKind::Count { claimed: count, actual },
-            };
-            return Err(count_field.error(Field::NumSpis, kind));
+        // Without a size there are no SPIs, and nothing may follow.
+        let size = usize::from(spi_size);
+        let actual = reader.len().checked_div(size).unwrap_or(0);
+        if count != actual {
+            let kind = ParseErrorKind::Count { claimed: count, actual };
+            return Err(start.error_at(2, Field::NumSpis, kind));
         }
+        reader.take(count.saturating_mul(size), Field::Spi)?;
+        reader.end(Field::Spi)?;
+        let body = start.rest();
         Ok(Self { protocol, spi_size, body: Cow::Borrowed(body) })
     }
 }

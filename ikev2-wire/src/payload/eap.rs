@@ -46,6 +46,7 @@ impl<'a> EapPayload<'a> {
         Self::parse(reader).map_err(|ParseError { kind, field, .. }| {
             let (min, max) = match kind {
                 ParseErrorKind::OutOfRange { min, max, .. } => (min, max),
+                ParseErrorKind::Count { claimed, .. } => (claimed, claimed),
                 _ => (HEADER_LEN, usize::from(u16::MAX)),
             };
             writer::error(
@@ -91,21 +92,22 @@ impl<'a> EapPayload<'a> {
     }
 
     pub(crate) fn parse(mut reader: Reader<'a>) -> Result<Self, ParseError> {
-        let message = reader.rest();
-        let [code, identifier] = reader.array(Field::EapMessage)?;
-        let code = EapCode(code);
-        let length_field = reader;
-        let length = usize::from(reader.u16(Field::EapLength)?);
+        let start = reader;
+        let [code, identifier, high, low] = reader.array(Field::EapMessage)?;
+        let (code, length) = (EapCode(code), usize::from(u16::from_be_bytes([high, low])));
+        let message = start.rest();
+        if length != message.len() {
+            let kind = ParseErrorKind::Count { claimed: length, actual: message.len() };
+            return Err(start.error_at(2, Field::EapLength, kind));
+        }
         let (min, max) = match code {
             EapCode::SUCCESS | EapCode::FAILURE => (HEADER_LEN, HEADER_LEN),
-            EapCode::REQUEST | EapCode::RESPONSE => (HEADER_LEN + 1, message.len()),
-            _ => (HEADER_LEN, message.len()),
+            EapCode::REQUEST | EapCode::RESPONSE => (HEADER_LEN + 1, usize::from(u16::MAX)),
+            _ => (HEADER_LEN, usize::from(u16::MAX)),
         };
-        if length < min || length > max || length != message.len() {
-            let (min, max) =
-                if (min..=max).contains(&length) { (message.len(), message.len()) } else { (min, max) };
+        if length < min || length > max {
             let kind = ParseErrorKind::OutOfRange { value: length, min, max };
-            return Err(length_field.error(Field::EapLength, kind));
+            return Err(start.error_at(2, Field::EapLength, kind));
         }
         Ok(Self { code, identifier, message })
     }

@@ -107,24 +107,23 @@ impl<'a> Protected<'a> {
         }
     }
 
-    /// The four tests of RFC 7383 §2.6 that need no state are made here.
+    /// Makes the two tests of RFC 7383 §2.6 that need no state.
     pub(crate) fn parse(raw: &RawPayload<'a>, first_inner: PayloadType) -> Result<Self, ParseError> {
         let mut reader = raw.reader();
         if raw.ty != PayloadType::SKF {
             let header_len = raw.offset.saturating_add(GenericHeader::LEN);
             return Ok(Self::Sk(EncryptedPayload { first_inner, body: raw.body, header_len }));
         }
-        let number_field = reader;
-        let number = reader.u16(Field::FragmentNumber)?;
-        let total_field = reader;
-        let total = reader.u16(Field::TotalFragments)?;
+        let start = reader;
+        let [a, b, c, d] = reader.array(Field::FixedFields)?;
+        let (number, total) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         if total == 0 {
             let kind = ParseErrorKind::OutOfRange { value: 0, min: 1, max: usize::from(u16::MAX) };
-            return Err(total_field.error(Field::TotalFragments, kind));
+            return Err(start.error_at(2, Field::TotalFragments, kind));
         }
         if number == 0 || number > total {
             let kind = ParseErrorKind::OutOfRange { value: number.into(), min: 1, max: total.into() };
-            return Err(number_field.error(Field::FragmentNumber, kind));
+            return Err(start.error(Field::FragmentNumber, kind));
         }
         let header_len = reader.offset();
         Ok(Self::Skf(EncryptedFragment { first_inner, body: reader.rest(), header_len, number, total }))

@@ -67,8 +67,8 @@ impl<'a> SaPayload<'a> {
             if proposals > MAX_PROPOSALS {
                 return Err(start.error(Field::Proposals, ParseErrorKind::TooMany { limit: MAX_PROPOSALS }));
             }
-            let (proposal, count_field) = ProposalView::read(&mut reader)?;
-            transforms = transforms.saturating_add(proposal.check_transforms(count_field)?);
+            let (proposal, fields) = ProposalView::read(&mut reader)?;
+            transforms = transforms.saturating_add(proposal.check_transforms(fields)?);
             if transforms > MAX_TRANSFORMS {
                 return Err(start.error(Field::Transforms, ParseErrorKind::TooMany { limit: MAX_TRANSFORMS }));
             }
@@ -148,19 +148,18 @@ impl<'a> ProposalView<'a> {
         Proposal { number: self.number, protocol: self.protocol, spi: self.spi.to_vec(), transforms }
     }
 
-    /// Reads a proposal without looking at its transforms. Gives the place of Num Transforms too.
+    /// Reads a proposal without looking at its transforms. Gives the place of its Proposal Num too.
     fn read(reader: &mut Reader<'a>) -> Result<(Self, Reader<'a>), ParseError> {
         let mut inside = substructure(reader, PROPOSAL_HEADER_LEN, MORE_PROPOSALS, Field::ProposalLength)?;
-        let [number, protocol, spi_size] = inside.array(Field::SubstructureHeader)?;
-        let count_field = inside;
-        let count = inside.u8(Field::NumTransforms)?;
+        let fields = inside;
+        let [number, protocol, spi_size, count] = inside.array(Field::SubstructureHeader)?;
         let spi = inside.take(spi_size.into(), Field::Spi)?;
         let protocol = ProtocolId(protocol);
-        Ok((Self { number, protocol, count, spi, transforms: inside }, count_field))
+        Ok((Self { number, protocol, count, spi, transforms: inside }, fields))
     }
 
-    /// Checks every transform and their number, and gives it.
-    fn check_transforms(&self, count_field: Reader<'a>) -> Result<usize, ParseError> {
+    /// Checks every transform and their number, and gives it. `fields` starts at Proposal Num.
+    fn check_transforms(&self, fields: Reader<'a>) -> Result<usize, ParseError> {
         let mut reader = self.transforms;
         let mut actual = 0usize;
         while !reader.is_empty() {
@@ -172,7 +171,7 @@ impl<'a> ProposalView<'a> {
         }
         let claimed = usize::from(self.count);
         if claimed != actual {
-            return Err(count_field.error(Field::NumTransforms, ParseErrorKind::Count { claimed, actual }));
+            return Err(fields.error_at(3, Field::NumTransforms, ParseErrorKind::Count { claimed, actual }));
         }
         Ok(actual)
     }
@@ -288,12 +287,15 @@ const SHORT_FORMAT: u16 = 0x8000;
 
 /// Reads an attribute (RFC 7296 §3.3.5).
 fn read_attribute<'a>(reader: &mut Reader<'a>) -> Result<Attribute<'a>, ParseError> {
+    let start = *reader;
     let [a, b, c, d] = reader.array(Field::Attribute)?;
     let (ty, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    let value = if ty & SHORT_FORMAT == 0 {
-        AttributeValue::Long(Cow::Borrowed(reader.take(low.into(), Field::Attribute)?))
-    } else {
+    let value = if ty & SHORT_FORMAT != 0 {
         AttributeValue::Short(low)
+    } else if let Some(value) = reader.split(low.into()) {
+        AttributeValue::Long(Cow::Borrowed(value.rest()))
+    } else {
+        return Err(start.error(Field::Attribute, reader.truncated(low.into())));
     };
     Ok(Attribute { ty: TransformAttribute(ty & !SHORT_FORMAT), value })
 }
@@ -307,14 +309,16 @@ fn substructure<'a>(
     length_name: Field,
 ) -> Result<Reader<'a>, ParseError> {
     let start = *reader;
-    let [last, _] = reader.array(Field::SubstructureHeader)?;
-    let length_field = *reader;
-    let length = usize::from(reader.u16(Field::SubstructureHeader)?);
+    let [last, _, high, low] = reader.array(Field::SubstructureHeader)?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
     if length < min {
         let kind = ParseErrorKind::OutOfRange { value: length, min, max: usize::from(u16::MAX) };
-        return Err(length_field.error(length_name, kind));
+        return Err(start.error_at(2, length_name, kind));
     }
-    let inside = reader.sub(length.saturating_sub(4), length_name)?;
+    let rest = length.saturating_sub(4);
+    let Some(inside) = reader.split(rest) else {
+        return Err(start.error_at(2, length_name, reader.truncated(rest)));
+    };
     let expected = if reader.is_empty() { 0 } else { more };
     if last != expected {
         let kind = ParseErrorKind::LastSubstructure { value: last, expected };

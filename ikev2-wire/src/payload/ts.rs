@@ -1,7 +1,7 @@
 //! The Traffic Selector payloads, TSi and TSr (RFC 7296 §3.13).
 
 use crate::codes::{PayloadType, TsType};
-use crate::error::{EncodeError, Field, ParseError, ParseErrorKind};
+use crate::error::{EncodeError, EncodeErrorKind, Field, ParseError, ParseErrorKind};
 use crate::reader::Reader;
 use crate::writer;
 use alloc::borrow::Cow;
@@ -48,7 +48,7 @@ impl<'a> TsPayload<'a> {
     /// A payload with these selectors.
     ///
     /// # Errors
-    /// [`EncodeErrorKind::OutOfRange`](crate::EncodeErrorKind::OutOfRange) for no selectors or more than 255.
+    /// [`EncodeErrorKind::OutOfRange`] for no selectors or more than 255.
     pub fn build(selectors: &[TrafficSelector]) -> Result<TsPayload<'static>, EncodeError> {
         Self::from_selectors(selectors.iter().copied().map(Selector::Known))
     }
@@ -56,8 +56,8 @@ impl<'a> TsPayload<'a> {
     /// A payload with these selectors, unknown types among them.
     ///
     /// # Errors
-    /// [`EncodeErrorKind::OutOfRange`](crate::EncodeErrorKind::OutOfRange) for no selectors or more than 255, or
-    /// for one of more than 65,535 octets; [`EncodeErrorKind::Type`](crate::EncodeErrorKind::Type) for an unknown
+    /// [`EncodeErrorKind::OutOfRange`] for no selectors or more than 255, or
+    /// for one of more than 65,535 octets; [`EncodeErrorKind::Type`] for an unknown
     /// selector with the type of a known one.
     pub fn from_selectors<'s>(
         selectors: impl IntoIterator<Item = Selector<'s>>,
@@ -88,7 +88,7 @@ impl<'a> TsPayload<'a> {
 
     pub(crate) fn parse(mut reader: Reader<'a>) -> Result<Self, ParseError> {
         let body = reader.rest();
-        let count_field = reader;
+        let fields = reader;
         let [count, ..] = reader.array::<HEADER_LEN>(Field::FixedFields)?;
         let mut actual = 0usize;
         while !reader.is_empty() {
@@ -97,10 +97,10 @@ impl<'a> TsPayload<'a> {
         }
         let claimed = usize::from(count);
         if claimed != actual {
-            return Err(count_field.error(Field::NumSelectors, ParseErrorKind::Count { claimed, actual }));
+            return Err(fields.error(Field::NumSelectors, ParseErrorKind::Count { claimed, actual }));
         }
         if actual == 0 {
-            return Err(count_field.error(Field::NumSelectors, ParseErrorKind::Empty));
+            return Err(fields.error(Field::NumSelectors, ParseErrorKind::Empty));
         }
         Ok(Self { body: Cow::Borrowed(body) })
     }
@@ -131,10 +131,9 @@ impl<'a> Selector<'a> {
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, ParseError> {
-        let [ty, protocol] = reader.array(Field::SubstructureHeader)?;
-        let length_field = *reader;
-        let length = usize::from(reader.u16(Field::SubstructureHeader)?);
-        let ty = TsType(ty);
+        let start = *reader;
+        let [ty, protocol, high, low] = reader.array(Field::SubstructureHeader)?;
+        let (ty, length) = (TsType(ty), usize::from(u16::from_be_bytes([high, low])));
         let (min, max) = match ty {
             TsType::IPV4_ADDR_RANGE => (16, 16),
             TsType::IPV6_ADDR_RANGE => (40, 40),
@@ -142,9 +141,12 @@ impl<'a> Selector<'a> {
         };
         if length < min || length > max {
             let kind = ParseErrorKind::OutOfRange { value: length, min, max };
-            return Err(length_field.error(Field::SelectorLength, kind));
+            return Err(start.error_at(2, Field::SelectorLength, kind));
         }
-        let mut body = reader.sub(length.saturating_sub(SELECTOR_HEADER_LEN), Field::SelectorLength)?;
+        let rest = length.saturating_sub(SELECTOR_HEADER_LEN);
+        let Some(mut body) = reader.split(rest) else {
+            return Err(start.error_at(2, Field::SelectorLength, reader.truncated(rest)));
+        };
         match ty {
             TsType::IPV4_ADDR_RANGE => {
                 Self::read_range(&mut body, protocol, |octets: [u8; 4]| IpAddr::from(Ipv4Addr::from(octets)))
@@ -162,14 +164,13 @@ impl<'a> Selector<'a> {
         protocol: u8,
         address: impl Fn([u8; N]) -> IpAddr,
     ) -> Result<Self, ParseError> {
-        let ports_field = *body;
+        let fields = *body;
         let (start, end) = (body.u16(Field::Ports)?, body.u16(Field::Ports)?);
         let ports = PortRange::new(start, end)
-            .map_err(|_| ports_field.error(Field::Ports, ParseErrorKind::PortsReversed { start, end }))?;
-        let addresses_field = *body;
+            .map_err(|_| fields.error(Field::Ports, ParseErrorKind::PortsReversed { start, end }))?;
         let (start, end) = (address(body.array(Field::Addresses)?), address(body.array(Field::Addresses)?));
         let addresses = AddressRange::new(start, end).map_err(|_| {
-            addresses_field.error(Field::Addresses, ParseErrorKind::AddressesReversed { start, end })
+            fields.error_at(4, Field::Addresses, ParseErrorKind::AddressesReversed { start, end })
         })?;
         Ok(Self::Known(TrafficSelector { addresses, protocol, ports }))
     }
@@ -180,7 +181,7 @@ impl<'a> Selector<'a> {
             Self::Known(selector) => put_range(selector, out),
             Self::Unknown(selector) => {
                 if matches!(selector.ty, TsType::IPV4_ADDR_RANGE | TsType::IPV6_ADDR_RANGE) {
-                    let kind = crate::EncodeErrorKind::Type { ty: selector.ty.0.into() };
+                    let kind = EncodeErrorKind::Type { ty: selector.ty.0.into() };
                     return Err(writer::error(PayloadType::TS_I, Field::Selectors, kind));
                 }
                 out.extend_from_slice(&[selector.ty.0, selector.protocol, 0, 0]);
