@@ -217,7 +217,7 @@ impl Engine {
     }
 
     /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
-    /// [`classify`](ipsec_types::udp::classify) calls ESP, or of an IP packet of protocol 50. `packet`
+    /// [`classify`] calls ESP, or of an IP packet of protocol 50. `packet`
     /// becomes the inner packet.
     ///
     /// # Errors

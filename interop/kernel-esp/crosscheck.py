@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""crosscheck.py: our ESP (the program esp_hex) against the Linux kernel's ESP in user-mode Linux, both directions: we seal echo requests, the
+kernel opens them, answers and seals the answers, and we open those. Tunnel mode; AES-GCM-16 with 128 and 256 bits, AES-256-CBC with
+HMAC-SHA2-256-128; 32-bit and 64-bit sequence numbers, these also over 2^32; raw and in UDP; IPv4 and IPv6 outside and inside. The kernel's own
+counters must have seen every packet and no error, and a packet that we send twice must be dropped there as a replay.
+Usage: PEERS=~/peers python3 crosscheck.py    Needs: root, a Debian folder made by interop/setup, cargo build -p ipsec-esp --examples; nothing
+else of Python. ESP_HEX names the program. Time: 10 s. Ends with the counts; fails if a case fails."""
+import os, pathlib, select, socket, struct, subprocess, sys, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PROGRAM = os.environ.get("ESP_HEX") or pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/esp_hex"
+TAP = "tapu"
+
+
+def in_a_namespace():
+    """Runs this program again inside a network namespace of its own, which is gone afterwards."""
+    namespace = f"kesp{os.getpid()}"
+    ip = lambda *words: subprocess.run(["ip", *words], check=True)
+    ip("netns", "add", namespace)
+    try:
+        ip("-n", namespace, "tuntap", "add", TAP, "mode", "tap")
+        ip("-n", namespace, "link", "set", TAP, "up")
+        return subprocess.run(["ip", "netns", "exec", namespace, sys.executable, __file__, namespace]).returncode
+    finally:
+        ip("netns", "del", namespace)
+
+
+class Kernel:
+    """The user-mode Linux: one shell command a call."""
+
+    def __init__(self, namespace):
+        self.process = subprocess.Popen([HERE / "uml.sh", namespace, TAP], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                        text=True, bufsize=1)
+        for line in self.process.stdout:
+            if line.startswith("uml ready"):
+                self.version = line.split()[-1]
+                return
+        sys.exit("the user-mode Linux did not come up")
+
+    def run(self, command):
+        self.process.stdin.write(command + "\n")
+        output = []
+        for line in self.process.stdout:
+            if line.startswith("@@ "):
+                return int(line.split()[1]), "".join(output)
+            output.append(line)
+        sys.exit("the user-mode Linux died: " + "".join(output[-20:]))
+
+    def sure(self, command):
+        status, output = self.run(command)
+        if status:
+            raise AssertionError(f"the kernel refuses: {command}: {output.strip()}")
+        return output
+
+    def close(self):
+        self.process.stdin.write("poweroff\n")
+        self.process.wait(20)
+
+
+class Ours:
+    """The program esp_hex: one command a line, one answer a line."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def ask(self, *words):
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        word, _, rest = self.process.stdout.readline().strip().partition(" ")
+        if word != "ok":
+            raise AssertionError(f"{words[0]}: {rest}")
+        return rest
+
+
+# ours and the kernel's address outside, then inside
+OUTER = {4: ("10.9.0.1", "10.9.0.2"), 6: ("fd09::1", "fd09::2")}
+INNER = {4: ("10.1.0.1", "10.2.0.1"), 6: ("fd01::1", "fd02::1")}
+TO_KERNEL, TO_US = 0x1001, 0x2002
+KEYS = {name: bytes(range(1, octets + 1)) for name, octets in (("gcm-128", 20), ("gcm-256", 36), ("cbc-256", 32))}
+INTEG = bytes(range(101, 133))
+
+
+def kernel_algorithm(suite):
+    if suite.startswith("gcm"):
+        return f"aead 'rfc4106(gcm(aes))' 0x{KEYS[suite].hex()} 128"
+    return f"enc 'cbc(aes)' 0x{KEYS[suite].hex()} auth-trunc 'hmac(sha256)' 0x{INTEG.hex()} 128"
+
+
+def checksum(octets):
+    octets += b"\0" * (len(octets) % 2)
+    total = sum(struct.unpack(f"!{len(octets) // 2}H", octets))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def echo_request(family, sequence, data):
+    source, destination = (socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a) for a in INNER[family])
+    kind, protocol = (8, 1) if family == 4 else (128, 58)
+    message = struct.pack("!BBHHH", kind, 0, 0, 77, sequence) + data
+    pseudo = b"" if family == 4 else source + destination + struct.pack("!IHBB", len(message), 0, 0, 58)
+    message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
+    if family == 6:
+        return struct.pack("!IHBB", 6 << 28, len(message), protocol, 64) + source + destination + message
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), sequence, 0, 64, protocol, 0) + source + destination
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + message
+
+
+def is_answer(family, packet, sequence, data):
+    source, destination = (socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a) for a in INNER[family])
+    at, addresses = (20, packet[12:20]) if family == 4 else (40, packet[8:40])
+    answer = packet[at:]
+    return addresses == destination + source and answer[0] == (0 if family == 4 else 129) and answer[4:8] == struct.pack("!HH", 77, sequence) \
+        and answer[8:] == data
+
+
+class Wire:
+    """The other end of the kernel's interface."""
+
+    def __init__(self, kernel):
+        mac = lambda text: bytes.fromhex(text.strip().replace(":", ""))
+        setup = "ip link set vec0 up"
+        for family in (4, 6):
+            option, bits = ("", 24) if family == 4 else (" nodad", 64)
+            single = 32 if family == 4 else 128
+            setup += f"; ip addr add {OUTER[family][1]}/{bits} dev vec0{option}; ip addr add {INNER[family][1]}/{single} dev lo{option}"
+            setup += f"; ip -{family} route add {INNER[family][0]}/{single} via {OUTER[family][0]} src {INNER[family][1]}"
+        kernel.sure(setup)
+        self.ours = open(f"/sys/class/net/{TAP}/address").read()
+        for family in (4, 6):
+            kernel.sure(f"ip neigh replace {OUTER[family][0]} lladdr {self.ours.strip()} dev vec0 nud permanent")
+        self.kernels = mac(kernel.sure("cat /sys/class/net/vec0/address"))
+        self.ours = mac(self.ours)
+        kernel.sure("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.vec0.rp_filter=0")
+        # the kernel takes ESP in UDP only on a socket that asked for it: UDP_ENCAP (17, 100) = UDP_ENCAP_ESPINUDP (2)
+        kernel.sure("""perl -MSocket=:all -e 'socket(S,AF_INET,SOCK_DGRAM,0);setsockopt(S,17,100,pack("i",2));bind(S,pack_sockaddr_in(4500,INADDR_ANY));'"""
+                    """'socket(T,AF_INET6,SOCK_DGRAM,0);setsockopt(T,IPPROTO_IPV6,IPV6_V6ONLY,pack("i",1));setsockopt(T,17,100,pack("i",2));'"""
+                    """'bind(T,pack_sockaddr_in6(4500,IN6ADDR_ANY));sleep 3600' &""")
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind((TAP, 0))
+
+    def send(self, packet):
+        kind = b"\x08\x00" if packet[0] >> 4 == 4 else b"\x86\xdd"
+        self.socket.send(self.kernels + self.ours + kind + packet)
+
+    def drain(self):
+        """Forgets what came too late for the case that asked for it."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self.socket.recv(65536)
+
+    def receive(self, timeout=10.0):
+        """The next packet from the kernel that is ESP, raw or in UDP."""
+        end = time.monotonic() + timeout
+        while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
+            frame = self.socket.recv(65536)
+            packet = frame[14:]
+            if frame[6:12] != self.kernels or not packet:
+                continue
+            protocol, upper = (packet[9], packet[20:]) if packet[0] >> 4 == 4 else (packet[6], packet[40:])
+            if protocol == 50 or protocol == 17 and upper[:4] == struct.pack("!HH", 4500, 4500):
+                return packet
+        return None
+
+
+def set_up(kernel, ours, case):
+    suite, esn, udp, outer, inner, start = (case[key] for key in ("suite", "esn", "udp", "outer", "inner", "start"))
+    mine, theirs = OUTER[outer]
+    high, low = start >> 32, start & 0xFFFFFFFF
+    window = f" replay-window 64 flag esn replay-seq-hi {high} replay-oseq-hi {high}" if esn else " replay-window 32"
+    window += f" replay-seq {low} replay-oseq {low}"
+    encap = f" encap espinudp 4500 4500 {'0.0.0.0' if outer == 4 else '::'}" if udp else ""
+    common = f"mode tunnel{window} {kernel_algorithm(suite)}{encap}"
+    single = 32 if inner == 4 else 128
+    (here, there), protocol = INNER[inner], "icmp" if inner == 4 else "ipv6-icmp"
+    here, there = f"{here}/{single}", f"{there}/{single}"
+    for command in (
+        "ip xfrm state flush",
+        "ip xfrm policy flush",
+        f"ip xfrm state add src {mine} dst {theirs} proto esp spi {TO_KERNEL} reqid 1 {common} sel src {here} dst {there}",
+        f"ip xfrm state add src {theirs} dst {mine} proto esp spi {TO_US} reqid 1 {common} sel src {there} dst {here}",
+        f"ip xfrm policy add src {here} dst {there} proto {protocol} dir in tmpl src {mine} dst {theirs} proto esp reqid 1 mode tunnel",
+        f"ip xfrm policy add src {there} dst {here} proto {protocol} dir out tmpl src {theirs} dst {mine} proto esp reqid 1 mode tunnel",
+    ):
+        kernel.sure(command)
+    for name, spi in (("out", TO_KERNEL), ("in", TO_US)):
+        ours.ask("sa", name, f"suite={suite}", f"spi={spi:08x}", f"encr={KEYS[suite].hex()}", f"integ={INTEG.hex() if suite == 'cbc-256' else ''}",
+                 f"esn={int(esn)}", f"udp={int(udp)}", f"local={mine}", f"remote={theirs}", f"start={start}")
+
+
+def counters(kernel):
+    return {name: int(value) for name, value in (line.split() for line in kernel.sure("cat /proc/net/xfrm_stat").splitlines())}
+
+
+def run(kernel, ours, wire, case):
+    set_up(kernel, ours, case)
+    before, family = counters(kernel), case["inner"]
+    wire.drain()
+    sizes = [0, 1, 2, 3, 13, 64, 500, 1200, 1300]
+    for sequence, size in enumerate(sizes, 1):
+        data = bytes(at & 0xFF for at in range(size))
+        sealed = bytes.fromhex(ours.ask("seal", "out", echo_request(family, sequence, data).hex()))
+        wire.send(sealed)
+        answer = wire.receive()
+        assert answer, f"no answer to {size} octets"
+        opened = bytes.fromhex(ours.ask("open", "in", answer.hex()))
+        assert is_answer(family, opened, sequence, data), f"another answer: {opened.hex()}"
+    after = counters(kernel)
+    assert after == before, {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    wire.send(sealed)
+    assert wire.receive(0.2) is None, "a repeated packet is answered"
+    replays = counters(kernel)["XfrmInStateSeqError"] - before["XfrmInStateSeqError"]
+    assert replays == 1, f"{replays} replays counted"
+
+
+def cases():
+    for suite in KEYS:
+        for esn in (False, True):
+            for udp in (False, True):
+                yield dict(suite=suite, esn=esn, udp=udp, outer=4, inner=4, start=(7 << 32) if esn else 0)
+            yield dict(suite=suite, esn=esn, udp=False, outer=6, inner=6, start=(7 << 32) if esn else 0)
+    for outer, inner in ((4, 6), (6, 4)):
+        for udp in (False, True):
+            yield dict(suite="gcm-128", esn=False, udp=udp, outer=outer, inner=inner, start=0)
+    for suite in KEYS:
+        yield dict(suite=suite, esn=True, udp=False, outer=4, inner=4, start=(1 << 32) - 5)
+
+
+def main(namespace):
+    kernel, ours, failed, done = Kernel(namespace), Ours(), 0, 0
+    print("kernel", kernel.version)
+    wire = Wire(kernel)
+    for case in cases():
+        text = f"{case['suite']} {'64-bit' if case['esn'] else '32-bit'} numbers from {case['start']:#x}, {'UDP' if case['udp'] else 'raw'}, " \
+            f"IPv{case['inner']} in IPv{case['outer']}"
+        try:
+            run(kernel, ours, wire, case)
+            print(f"ok      {text}")
+        except AssertionError as error:
+            failed += 1
+            print(f"FAILED  {text}: {error}")
+        done += 1
+    kernel.close()
+    print(f"kernel-esp: {done - failed} passed, {failed} failed")
+    return bool(failed)
+
+
+sys.exit(main(sys.argv[1]) if len(sys.argv) > 1 else in_a_namespace())
