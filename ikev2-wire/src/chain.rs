@@ -109,6 +109,21 @@ pub struct Payloads<'a> {
     left: usize,
 }
 
+/// A chain whose framing has been checked.
+pub(crate) struct Walked<'a> {
+    /// The payloads before the SK or SKF payload, or all of them.
+    pub(crate) payloads: Payloads<'a>,
+    /// The SK or SKF payload.
+    pub(crate) protected: Option<ProtectedRaw<'a>>,
+}
+
+/// An SK or SKF payload, not looked into.
+pub(crate) struct ProtectedRaw<'a> {
+    pub(crate) raw: RawPayload<'a>,
+    /// The type of the first payload inside.
+    pub(crate) first_inner: PayloadType,
+}
+
 impl<'a> Payloads<'a> {
     /// Checks the framing of the chain inside an SK payload: each payload whole, the last Next Payload zero,
     /// no octets left over, no SK or SKF, at most [`MAX_PAYLOADS`].
@@ -134,24 +149,22 @@ impl<'a> Payloads<'a> {
         limit: usize,
     ) -> Result<Self, ParseError> {
         let reader = Reader::new(octets, base_offset, None);
-        let (payloads, protected) = Self::walk(first, reader, limit)?;
+        let Walked { payloads, protected } = Self::walk(first, reader, limit)?;
         match protected {
             None => Ok(payloads),
-            Some((raw, _)) => {
+            Some(ProtectedRaw { raw, .. }) => {
                 let at = Reader::new(&[], raw.offset, Some(raw.ty));
                 Err(at.error(Field::PayloadType, ParseErrorKind::Nested))
             }
         }
     }
 
-    /// Walks a chain to its end or to an SK or SKF payload, which must then be the last. Gives the payloads
-    /// before that one; it; and the type of the first one inside it.
-    #[allow(clippy::type_complexity, reason = "read in one place")]
+    /// Walks a chain to its end or to an SK or SKF payload, which must then be the last.
     pub(crate) fn walk(
         first: PayloadType,
         reader: Reader<'a>,
         limit: usize,
-    ) -> Result<(Self, Option<(RawPayload<'a>, PayloadType)>), ParseError> {
+    ) -> Result<Walked<'a>, ParseError> {
         let mut payloads = Self { next: first, reader, left: 0 };
         let mut here = reader;
         let mut next = first;
@@ -161,16 +174,16 @@ impl<'a> Payloads<'a> {
             }
             let (raw, after) = RawPayload::read(next, &mut here)?;
             if raw.ty.is_protected() {
-                if here.is_empty() {
-                    return Ok((payloads, Some((raw, after))));
+                if !here.is_empty() {
+                    return Err(here.error(Field::Chain, ParseErrorKind::NotLast { count: here.len() }));
                 }
-                return Err(here.error(Field::Chain, ParseErrorKind::NotLast { count: here.len() }));
+                return Ok(Walked { payloads, protected: Some(ProtectedRaw { raw, first_inner: after }) });
             }
             payloads.left += 1;
             next = after;
         }
         here.end(Field::Chain)?;
-        Ok((payloads, None))
+        Ok(Walked { payloads, protected: None })
     }
 
     /// A chain without payloads.

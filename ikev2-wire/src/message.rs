@@ -1,7 +1,7 @@
 //! A message: the header, and the payloads outside and the one that holds those inside (RFC 7296 §3, RFC 7383
 //! §2.5).
 
-use crate::chain::{MAX_PAYLOADS, Payloads, encode_chain};
+use crate::chain::{MAX_PAYLOADS, Payloads, Walked, encode_chain};
 use crate::error::{EncodeError, EncodeErrorKind, Field, ParseError, ParseErrorKind};
 use crate::header::{Header, Version};
 use crate::payload::Payload;
@@ -35,11 +35,8 @@ impl<'a> Message<'a> {
             return Err(reader.error_at(17, Field::Version, kind));
         }
         reader.take(Header::LEN, Field::Header)?;
-        let (payloads, last) = Payloads::walk(header.next_payload, reader, MAX_PAYLOADS)?;
-        let protected = match last {
-            Some((raw, first_inner)) => Some(Protected::parse(&raw, first_inner)?),
-            None => None,
-        };
+        let Walked { payloads, protected } = Payloads::walk(header.next_payload, reader, MAX_PAYLOADS)?;
+        let protected = protected.as_ref().map(Protected::parse).transpose()?;
         Ok(Self { header, octets: datagram, payloads, protected })
     }
 

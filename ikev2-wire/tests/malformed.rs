@@ -669,4 +669,6 @@ fn errors_say_what_and_where() {
     fn is_error<E: std::error::Error + Send + Sync + Copy + 'static>(_: E) {}
     is_error(error);
     is_error(raw(40, &[]).decode().unwrap_err());
+    fn crosses_threads<T: Send + Sync>() {}
+    crosses_threads::<(Message<'_>, Payload<'_>, Payloads<'_>, Proposal)>();
 }

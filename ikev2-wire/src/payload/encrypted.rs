@@ -1,7 +1,7 @@
 //! The Encrypted payload, SK (RFC 7296 §3.14), and the Encrypted Fragment payload, SKF (RFC 7383 §2.5), as far
 //! as they are readable without keys.
 
-use crate::chain::{GenericHeader, RawPayload};
+use crate::chain::{GenericHeader, ProtectedRaw};
 use crate::codes::PayloadType;
 use crate::error::{Field, ParseError, ParseErrorKind};
 use alloc::vec::Vec;
@@ -108,7 +108,8 @@ impl<'a> Protected<'a> {
     }
 
     /// Makes the two tests of RFC 7383 §2.6 that need no state.
-    pub(crate) fn parse(raw: &RawPayload<'a>, first_inner: PayloadType) -> Result<Self, ParseError> {
+    pub(crate) fn parse(protected: &ProtectedRaw<'a>) -> Result<Self, ParseError> {
+        let ProtectedRaw { raw, first_inner } = *protected;
         let mut reader = raw.reader();
         if raw.ty != PayloadType::SKF {
             let header_len = raw.offset.saturating_add(GenericHeader::LEN);
