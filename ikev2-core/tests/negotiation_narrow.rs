@@ -434,6 +434,8 @@ proptest! {
                     left_out |= has(proposed.pair(), packet) && !both;
                 }
                 prop_assert!(answer.narrowed || !left_out, "not narrowed, and packets are missing");
+                prop_assert_eq!(answer.narrowed, !granted.covers(proposed.pair()));
+                prop_assert!(policy.pair().covers(granted) && proposed.pair().covers(granted));
                 prop_assert!(!answer.additional_possible);
                 // §2.9, third case: the first selectors, where the policy has them.
                 if let (Some(&local), Some(&remote)) = (proposed.local.first(), proposed.remote.first()) {

@@ -53,6 +53,23 @@ fn the_usual_names_mean_the_registered_transforms() {
 }
 
 #[test]
+fn integrity_names_the_prf_of_the_same_function() {
+    // Transform IDs of types 3 and 2 in the IANA registry.
+    for (name, integ, prf) in [
+        ("sha1", 2, 2),
+        ("sha256", 12, 5),
+        ("sha384", 13, 6),
+        ("sha512", 14, 7),
+        ("aesxcbc", 5, 4),
+        ("aescmac", 8, 8),
+    ] {
+        let proposal = ike(&format!("aes128-{name}-ecp256")).unwrap();
+        let expected = [t(1, 12, Some(128)), t(2, prf, None), t(3, integ, None), t(4, 19, None)];
+        assert_eq!(proposal.transforms(), expected, "{name}");
+    }
+}
+
+#[test]
 fn errors_name_the_bad_word() {
     for (text, token) in [
         ("aes256gcm16-prfsha256-x25518", "x25518"),

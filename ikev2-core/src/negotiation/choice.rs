@@ -6,8 +6,8 @@
 //! of the request's KE payload: a combination that uses it, or none, is taken before any that would cost another
 //! round trip. Proposal numbers are labels, which are only repeated.
 //!
-//! An SA payload has at most 1,024 transforms ([`ikev2_wire::payload::sa::MAX_TRANSFORMS`]), and each is compared once
-//! with each of the policy: the bound of the work for one request.
+//! An SA payload has at most 1,024 transforms ([`ikev2_wire::payload::sa::MAX_TRANSFORMS`]), and each is compared with
+//! each of the policy a fixed number of times: the bound of the work for one request.
 
 use super::mismatch::{MAX_REPORTED, Mismatch, RefusalReason, Refused};
 use super::proposal::{
@@ -385,27 +385,34 @@ fn select(
     Ok(chosen)
 }
 
-/// The first of our ciphers that the peer offers with integrity that fits it: none of its own or INTEG NONE for those
-/// that protect integrity themselves (RFC 5282 §8), for the others the first of our algorithms.
+/// The first of our ciphers that the peer offers with an integrity that fits it.
 fn select_cipher(ours: &Proposal, theirs: &Proposal) -> Result<Vec<Transform>, TransformType> {
     let mut failed = TransformType::ENCR;
     for encr in ours.of_type(TransformType::ENCR).filter(|encr| theirs.transforms.contains(encr)) {
-        let mut chosen = Vec::from([encr.clone()]);
-        let none = Transform::integ(IntegId::NONE);
-        if !EncrId(encr.id).is_combined() {
-            chosen
-                .extend(ours.of_type(TransformType::INTEG).find(|t| theirs.transforms.contains(t)).cloned());
-        } else if theirs.transforms.contains(&none) {
-            chosen.push(none);
-        } else if theirs.of_type(TransformType::INTEG).next().is_none() {
-            return Ok(chosen);
+        match select_integrity(EncrId(encr.id), ours, theirs) {
+            Ok(integ) => return Ok([encr.clone()].into_iter().chain(integ).collect()),
+            Err(ty) => failed = ty,
         }
-        if chosen.len() == 2 {
-            return Ok(chosen);
-        }
-        failed = TransformType::INTEG;
     }
     Err(failed)
+}
+
+/// The integrity transform to go with a cipher: for one that protects integrity itself none, or NONE if the peer says
+/// so (RFC 5282 §8); for others the first of our algorithms that the peer offers.
+fn select_integrity(
+    encr: EncrId,
+    ours: &Proposal,
+    theirs: &Proposal,
+) -> Result<Option<Transform>, TransformType> {
+    let mut offered = theirs.of_type(TransformType::INTEG).peekable();
+    let integ = if !encr.is_combined() {
+        ours.of_type(TransformType::INTEG).find(|integ| theirs.transforms.contains(integ)).cloned()
+    } else if offered.peek().is_none() {
+        return Ok(None);
+    } else {
+        offered.find(|integ| **integ == Transform::integ(IntegId::NONE)).cloned()
+    };
+    integ.map(Some).ok_or(TransformType::INTEG)
 }
 
 /// Our transforms of a type; NONE where we leave out an optional one.

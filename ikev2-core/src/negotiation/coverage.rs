@@ -5,91 +5,121 @@
 //! The work for one question is at most quadratic in the length of the list, whatever its content.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use ipsec_types::{PortRange, TrafficSelector};
+use core::net::IpAddr;
+use ipsec_types::TrafficSelector;
+
+/// A traffic selector in numbers that compare fast.
+///
+/// Beside the ports 0 to 65535 there are the packets whose port is missing or hidden, which ANY and OPAQUE match and
+/// ranges do not (RFC 4301 §4.4.1.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cuboid {
+    is_ipv4: bool,
+    addresses: (u128, u128),
+    protocol: u8,
+    /// Reversed where no port is meant.
+    ports: (u16, u16),
+    hidden_ports: bool,
+}
+
+impl From<&TrafficSelector> for Cuboid {
+    fn from(selector: &TrafficSelector) -> Self {
+        let number = |address| match address {
+            IpAddr::V4(v4) => v4.to_bits().into(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        };
+        Self {
+            is_ipv4: selector.addresses.is_ipv4(),
+            addresses: (number(selector.addresses.start()), number(selector.addresses.end())),
+            protocol: selector.protocol,
+            ports: (selector.ports.start(), selector.ports.end()),
+            hidden_ports: selector.ports.matches(None),
+        }
+    }
+}
+
+impl Cuboid {
+    /// Whether every packet of `other` is one of `self`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.has_protocols_of(other)
+            && self.addresses.0 <= other.addresses.0
+            && other.addresses.1 <= self.addresses.1
+            && (other.ports.0 > other.ports.1
+                || self.ports.0 <= other.ports.0 && other.ports.1 <= self.ports.1)
+            && (self.hidden_ports || !other.hidden_ports)
+    }
+
+    /// Whether all that tells packets apart but addresses and ports is in `self`.
+    const fn has_protocols_of(&self, other: &Self) -> bool {
+        self.is_ipv4 == other.is_ipv4
+            && (self.protocol == TrafficSelector::ANY_PROTOCOL || self.protocol == other.protocol)
+    }
+
+    const fn meets_addresses_of(&self, other: &Self) -> bool {
+        self.addresses.0 <= other.addresses.1 && other.addresses.0 <= self.addresses.1
+    }
+}
 
 /// The union of a list of selectors.
 #[derive(Debug)]
 pub(super) struct Union {
     /// By the start of their port ranges, so that [`PortSweep`] can take them in one pass.
-    by_port: Vec<TrafficSelector>,
+    by_port: Vec<Cuboid>,
 }
 
 impl Union {
     pub(super) fn new(selectors: &[TrafficSelector]) -> Self {
-        let mut by_port = selectors.to_vec();
-        by_port.sort_unstable_by_key(|s| s.ports.start());
+        let mut by_port: Vec<Cuboid> = selectors.iter().map(Cuboid::from).collect();
+        by_port.sort_unstable_by_key(|cuboid| cuboid.ports.0);
         Self { by_port }
     }
 
-    /// Whether every packet of `wanted` matches one of the list.
+    /// Whether every packet of the selector matches one of the list.
     ///
     /// A selector for any protocol also has packets of protocols that nobody lists (0 itself cannot be listed), so
     /// only entries for any protocol can make it up; the protocol needs no walk of its own.
-    pub(super) fn covers(&self, wanted: &TrafficSelector) -> bool {
-        if self.by_port.iter().any(|s| s.covers(wanted)) {
+    pub(super) fn covers(&self, selector: &TrafficSelector) -> bool {
+        let wanted = Cuboid::from(selector);
+        if self.by_port.iter().any(|cuboid| cuboid.covers(&wanted)) {
             return true;
         }
-        let relevant: Vec<&TrafficSelector> = self
-            .by_port
-            .iter()
-            .filter(|s| s.protocol == TrafficSelector::ANY_PROTOCOL || s.protocol == wanted.protocol)
-            .filter(|s| s.addresses.intersection(&wanted.addresses).is_some())
-            .collect();
-        let end = wanted.addresses.end();
-        let mut at = wanted.addresses.start();
+        let relevant = |c: &&Cuboid| c.has_protocols_of(&wanted) && c.meets_addresses_of(&wanted);
+        let relevant: Vec<Cuboid> = self.by_port.iter().filter(relevant).copied().collect();
+        let mut at = wanted.addresses.0;
         loop {
-            let Some((ports, next)) = step(&relevant, at, wanted.ports) else { return false };
+            let (ports, next) = step(&relevant, at, &wanted);
             if !ports.is_complete() {
                 return false;
             }
             match next {
-                Some(next) if next <= end => at = next,
+                Some(next) if next <= wanted.addresses.1 => at = next,
                 _ => return true,
             }
         }
     }
-
-    /// Whether every packet of each selector matches one of the list.
-    pub(super) fn covers_all(&self, wanted: &[TrafficSelector]) -> bool {
-        wanted.iter().all(|s| self.covers(s))
-    }
 }
 
-/// The ports covered at one address, and the next address at which other selectors apply. `None` where nothing
-/// applies at the address.
-fn step(relevant: &[&TrafficSelector], at: IpAddr, wanted: PortRange) -> Option<(PortSweep, Option<IpAddr>)> {
+/// The ports covered at one address, and the next address at which other selectors apply.
+fn step(relevant: &[Cuboid], at: u128, wanted: &Cuboid) -> (PortSweep, Option<u128>) {
     let mut ports = PortSweep::new(wanted);
-    let mut any = false;
-    let mut next: Option<IpAddr> = None;
-    for selector in relevant {
-        let change = if selector.addresses.contains(at) {
-            any = true;
-            ports.add(selector.ports);
-            successor(selector.addresses.end())
+    let mut next: Option<u128> = None;
+    for cuboid in relevant {
+        let change = if at < cuboid.addresses.0 {
+            Some(cuboid.addresses.0)
+        } else if at <= cuboid.addresses.1 {
+            ports.add(cuboid);
+            cuboid.addresses.1.checked_add(1)
         } else {
-            Some(selector.addresses.start()).filter(|start| *start > at)
+            None
         };
-        next = match (next, change) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        if let Some(change) = change {
+            next = Some(next.map_or(change, |next| next.min(change)));
+        }
     }
-    any.then_some((ports, next))
+    (ports, next)
 }
 
-/// The address after this one; `None` after the last of its family.
-fn successor(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().checked_add(1).map(|bits| Ipv4Addr::from_bits(bits).into()),
-        IpAddr::V6(v6) => v6.to_bits().checked_add(1).map(|bits| Ipv6Addr::from_bits(bits).into()),
-    }
-}
-
-/// What is still missing of a port range while ranges come in the order of their starts.
-///
-/// Beside the values 0 to 65535 there are the packets whose port is missing or hidden, which ANY and OPAQUE match
-/// and ranges do not (RFC 4301 §4.4.1.1).
+/// What is still missing of the ports of a selector while others come in the order of their starts.
 #[derive(Debug)]
 struct PortSweep {
     next: u32,
@@ -98,18 +128,16 @@ struct PortSweep {
 }
 
 impl PortSweep {
-    fn new(wanted: PortRange) -> Self {
-        let (next, end) =
-            if wanted.is_opaque() { (1, 0) } else { (u32::from(wanted.start()), u32::from(wanted.end())) };
-        Self { next, end, needs_hidden: wanted.matches(None) }
+    fn new(wanted: &Cuboid) -> Self {
+        let (next, end) = if wanted.ports.0 > wanted.ports.1 { (1, 0) } else { wanted.ports };
+        Self { next: next.into(), end: end.into(), needs_hidden: wanted.hidden_ports }
     }
 
-    fn add(&mut self, ports: PortRange) {
-        if ports.matches(None) {
-            self.needs_hidden = false;
-        }
-        if !ports.is_opaque() && u32::from(ports.start()) <= self.next {
-            self.next = self.next.max(u32::from(ports.end()).saturating_add(1));
+    fn add(&mut self, cuboid: &Cuboid) {
+        let (start, end) = cuboid.ports;
+        self.needs_hidden &= !cuboid.hidden_ports;
+        if start <= end && u32::from(start) <= self.next {
+            self.next = self.next.max(u32::from(end).saturating_add(1));
         }
     }
 
@@ -121,7 +149,7 @@ impl PortSweep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipsec_types::AddressRange;
+    use ipsec_types::{AddressRange, PortRange};
     use proptest::prelude::*;
 
     fn range(first: u8, last: u8, protocol: u8, ports: PortRange) -> TrafficSelector {
@@ -202,6 +230,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(Union::new(&list).covers(&wanted), all_in);
+            for single in &list {
+                prop_assert_eq!(Cuboid::from(single).covers(&(&wanted).into()), single.covers(&wanted));
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 //! Everything here speaks of *local* and *remote*: in a request that we received, local is TSr and remote is TSi;
 //! in one that we sent, local is TSi.
 
-use super::coverage::Union;
+use super::coverage::{Cuboid, Union};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,6 +31,13 @@ pub struct SelectorPair<'a> {
 }
 
 impl<'a> SelectorPair<'a> {
+    /// Whether each selector of the other pair is within this one's, where several of them may have it together.
+    /// Selectors that nothing at the other end goes with stand for no packet, and do not count.
+    #[must_use]
+    pub fn covers(self, other: SelectorPair<'_>) -> bool {
+        first_lost(other, self).is_none()
+    }
+
     /// The same lists without what [`MAX_SELECTORS`] leaves out.
     fn bounded(self) -> Self {
         let cut = |list: &'a [TrafficSelector]| list.get(..MAX_SELECTORS).unwrap_or(list);
@@ -243,15 +250,14 @@ pub fn narrow(policy: SelectorPair<'_>, proposed: SelectorPair<'_>) -> Result<Na
             return fail(TsMismatchKind::NoOverlap(side));
         }
     }
-    let local = intersect(policy.local, proposed.local, &remote_kinds);
-    let remote = intersect(policy.remote, proposed.remote, &local_kinds);
+    let requested = |list: &[TrafficSelector]| Kinds::of(list.iter().copied());
+    let local = intersect(policy.local, proposed.local, &requested(proposed.remote), &remote_kinds);
+    let remote = intersect(policy.remote, proposed.remote, &requested(proposed.local), &local_kinds);
     if local.list.is_empty() || remote.list.is_empty() {
         return fail(TsMismatchKind::NoPair);
     }
-    let complete = Union::new(&local.list).covers_all(proposed.local)
-        && Union::new(&remote.list).covers_all(proposed.remote);
     Ok(Narrowed {
-        narrowed: !complete,
+        narrowed: local.narrowed || remote.narrowed,
         additional_possible: local.cut || remote.cut,
         local: local.list,
         remote: remote.list,
@@ -282,8 +288,8 @@ pub fn narrow_for_rekey(
     Ok(Narrowed {
         local: in_use.local.to_vec(),
         remote: in_use.remote.to_vec(),
-        narrowed: first_lost(proposed, in_use).is_some(),
-        additional_possible: first_lost(granted, in_use).is_some(),
+        narrowed: !in_use.covers(proposed),
+        additional_possible: !in_use.covers(granted),
     })
 }
 
@@ -363,22 +369,25 @@ fn first_lost(inner: SelectorPair<'_>, outer: SelectorPair<'_>) -> Option<(Side,
         .or_else(|| lost(inner.remote, inner.local, outer.remote).map(|s| (Side::Remote, s)))
 }
 
-/// A list under construction: no entry covers another.
+/// One end of an answer under construction: no entry covers another.
 #[derive(Default)]
-struct Minimal {
+struct Granted {
     list: Vec<TrafficSelector>,
-    /// Whether something had to be left out.
+    /// Whether something of the request that stands for packets is left out.
+    narrowed: bool,
+    /// Whether something had to be left out that both sides have.
     cut: bool,
 }
 
-impl Minimal {
+impl Granted {
     /// Adds a selector at the end, or in the place of the first entry that it covers.
     fn add(&mut self, selector: TrafficSelector) {
-        if self.list.iter().any(|s| s.covers(&selector)) {
+        let added = Cuboid::from(&selector);
+        if self.list.iter().any(|s| Cuboid::from(s).covers(&added)) {
             return;
         }
-        if let Some(place) = self.list.iter().position(|s| selector.covers(s)) {
-            self.list.retain(|s| !selector.covers(s));
+        if let Some(place) = self.list.iter().position(|s| added.covers(&s.into())) {
+            self.list.retain(|s| !added.covers(&s.into()));
             self.list.insert(place, selector);
         } else if self.list.len() < MAX_SELECTORS {
             self.list.push(selector);
@@ -388,23 +397,30 @@ impl Minimal {
     }
 }
 
-/// One end of an answer: the selectors in both lists that go with some of the other end.
-fn intersect(policy: &[TrafficSelector], proposed: &[TrafficSelector], other_end: &Kinds) -> Minimal {
+/// One end of an answer: the selectors in both lists that go with some of the other end, of which `requested` are the
+/// kinds in the request and `granted` those in the answer.
+fn intersect(
+    policy: &[TrafficSelector],
+    proposed: &[TrafficSelector],
+    requested: &Kinds,
+    granted: &Kinds,
+) -> Granted {
     let union = Union::new(policy);
-    let mut result = Minimal::default();
-    for selector in proposed {
-        if union.covers(selector) {
-            if other_end.go_with(selector) {
-                result.add(*selector);
-            }
-            continue;
+    let mut result = Granted::default();
+    for selector in proposed.iter().filter(|selector| requested.go_with(selector)) {
+        let whole = union.covers(selector);
+        result.narrowed |= !whole || !granted.go_with(selector);
+        if whole && granted.go_with(selector) {
+            result.add(*selector);
+        } else if !whole {
+            let pieces = policy.iter().filter_map(|entry| selector.intersection(entry));
+            pieces.filter(|piece| granted.go_with(piece)).for_each(|piece| result.add(piece));
         }
-        policy
-            .iter()
-            .filter_map(|entry| selector.intersection(entry))
-            .filter(|piece| other_end.go_with(piece))
-            .for_each(|piece| result.add(piece));
+        if result.cut {
+            break;
+        }
     }
+    result.narrowed |= result.cut;
     result
 }
 

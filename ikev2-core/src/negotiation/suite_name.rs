@@ -105,13 +105,12 @@ fn parse(text: &str, protocol: ProtocolId) -> Result<Vec<Transform>, SuiteNameEr
 }
 
 fn print(transforms: &[Transform], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // The usual order: integrity before the PRF.
+    // The usual order has integrity before the PRF; the rest is in the order of the types.
     let place = |t: &&Transform| match t.ty {
         TransformType::ENCR => 0,
         TransformType::INTEG => 1,
         TransformType::PRF => 2,
-        TransformType::KE => 3,
-        _ => 4,
+        _ => 3,
     };
     let mut ordered: Vec<&Transform> = transforms.iter().collect();
     ordered.sort_by_key(place);
