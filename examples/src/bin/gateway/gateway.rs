@@ -1,0 +1,299 @@
+//! The loop: waits, hands over what came, and lets out what there is to send.
+//!
+//! One task owns everything. A packet is received into one of two buffers, sealed or opened where it lies, and
+//! sent from there.
+
+use crate::net::{Arrived, Net, Port};
+use crate::starts::Starts;
+use crate::tun::Tun;
+use ikev2_core::{Endpoint, EndpointConfig, IkeSaHandle, Rejection};
+use ipsec_esp::ecn::EcnEncapsulation;
+use ipsec_esp::engine::{Arrival, Engine, EngineConfig};
+use ipsec_esp::inbound::Opened;
+use ipsec_esp::{OutboundConfig, PacketBuf};
+use ipsec_examples::config::GatewayConfig;
+use ipsec_examples::log::Log;
+use ipsec_types::sa::ChildSaId;
+use ipsec_types::udp::{Datagram4500, classify};
+use ipsec_types::{Encapsulation, Instant, Path};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+/// Room in front of a packet from the TUN device, for ESP's header and any IV.
+const HEADROOM: usize = 64;
+/// Room behind it, for padding, trailer and any ICV.
+const TAILROOM: usize = 320;
+/// The largest packet and the largest datagram.
+const LARGEST: usize = 65_535;
+/// How many packets of one source are handled before others have their turn.
+const BATCH: usize = 64;
+/// How long the answers to our Deletes are awaited.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A Child SA that is up.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) sa: IkeSaHandle,
+    pub(crate) name: String,
+    /// A lifetime is almost over: the next one of its name takes its place.
+    pub(crate) expiring: bool,
+}
+
+/// Everything.
+pub(crate) struct Gateway {
+    pub(crate) log: Arc<Log>,
+    pub(crate) verbose: bool,
+    pub(crate) config: Arc<EndpointConfig>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) engine: Engine,
+    pub(crate) tun: Tun,
+    pub(crate) path_mtu: usize,
+    pub(crate) starts: Starts,
+    pub(crate) children: BTreeMap<ChildSaId, Child>,
+    net: Net,
+    listen: Vec<IpAddr>,
+    ike_port: u16,
+    /// Until when we wait for the end.
+    closing: Option<Instant>,
+    refusal_told_at: Option<Instant>,
+    from_tun: Box<[u8]>,
+    from_net: Box<[u8]>,
+}
+
+/// What ended a wait.
+enum Wake {
+    Net(usize),
+    Tun(io::Result<usize>),
+    Time,
+    Signal,
+}
+
+impl Gateway {
+    pub(crate) fn new(config: GatewayConfig, log: Arc<Log>, verbose: bool) -> io::Result<Self> {
+        let tun = Tun::open(&config)?;
+        let net = Net::open(&config)?;
+        let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts } = config;
+        let config = Arc::new(endpoint);
+        // Our sockets don't tell the ECN field of what they receive, so no congestion may be marked there.
+        let outbound = OutboundConfig { ecn: EcnEncapsulation::Compatibility, ..OutboundConfig::default() };
+        let engine = Engine::new(config.crypto, EngineConfig { outbound, ..EngineConfig::default() });
+        Ok(Self {
+            log,
+            verbose,
+            endpoint: Endpoint::new(Arc::clone(&config), Box::new(getrandom::SysRng)),
+            engine,
+            tun,
+            path_mtu: tun_config.path_mtu.into(),
+            starts: Starts::new(starts),
+            children: BTreeMap::new(),
+            net,
+            listen,
+            ike_port,
+            closing: None,
+            refusal_told_at: None,
+            from_tun: vec![0; HEADROOM + LARGEST + TAILROOM].into(),
+            from_net: vec![0; LARGEST].into(),
+            config,
+        })
+    }
+
+    /// Until a signal, and until all is deleted then.
+    pub(crate) async fn run(mut self) -> Result<(), Box<dyn Error>> {
+        let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        self.log.line(format_args!("listening on {}", addresses.join(", ")));
+        loop {
+            self.start_due();
+            self.settle().await;
+            if self.is_over() {
+                break;
+            }
+            match self.wait(&mut signals).await {
+                Wake::Net(index) => self.on_net(index).await,
+                Wake::Tun(len) => self.on_tun(len?).await,
+                Wake::Time => self.on_time(),
+                Wake::Signal if self.closing.is_some() => break,
+                Wake::Signal => self.close(),
+            }
+        }
+        self.tell_statistics();
+        Ok(())
+    }
+
+    async fn wait(&mut self, signals: &mut (Signal, Signal)) -> Wake {
+        let timers =
+            [self.endpoint.poll_timeout(), self.engine.poll_timeout(), self.starts.next(), self.closing];
+        let next = timers.into_iter().flatten().min();
+        let left = next.map_or(Duration::MAX, |at| at.saturating_since(self.log.now()));
+        let (_, room) = self.from_tun.split_at_mut(HEADROOM);
+        let (room, _) = room.split_at_mut(LARGEST);
+        select! {
+            _ = signals.0.recv() => Wake::Signal,
+            _ = signals.1.recv() => Wake::Signal,
+            index = self.net.readable() => Wake::Net(index),
+            len = self.tun.receive(room) => Wake::Tun(len),
+            () = sleep(left), if next.is_some() => Wake::Time,
+        }
+    }
+
+    /// Reports go up, events are carried out, and then datagrams go out, until there is nothing more.
+    async fn settle(&mut self) {
+        let mut idle = false;
+        while !idle {
+            idle = true;
+            while let Some(report) = self.engine.poll_report() {
+                idle = false;
+                // Of an SA that is gone meanwhile nothing need be known.
+                let _ = self.endpoint.handle_report(self.log.now(), &report);
+            }
+            while let Some(event) = self.endpoint.poll_event() {
+                idle = false;
+                self.on_event(event);
+            }
+            while let Some(transmit) = self.endpoint.poll_transmit() {
+                idle = false;
+                self.net.send_ike(&transmit).await;
+            }
+        }
+    }
+
+    fn on_time(&mut self) {
+        self.endpoint.handle_timeout(self.log.now());
+        self.engine.handle_timeout(self.log.now());
+    }
+
+    /// Datagrams of a socket, one batch at most.
+    async fn on_net(&mut self, index: usize) {
+        let mut buffer = std::mem::take(&mut self.from_net);
+        for _ in 0..BATCH {
+            let Some(arrived) = self.net.receive(index, &mut buffer) else { break };
+            let (datagram, _) = buffer.split_at_mut(arrived.len);
+            let Arrived { port, local, remote, .. } = arrived;
+            match port {
+                Port::Ike => self.on_ike(Path::ike(local, remote), datagram).await,
+                Port::NatT => match classify(datagram) {
+                    Datagram4500::Ike(_) => self.on_ike(Path::nat_t(local, remote), datagram).await,
+                    Datagram4500::Esp(_) => {
+                        self.on_esp(Some(Arrival::udp(Path::nat_t(local, remote))), datagram).await;
+                    }
+                    Datagram4500::Keepalive | Datagram4500::Invalid => {}
+                },
+                Port::RawEsp if local.is_ipv4() => self.on_esp(None, datagram).await,
+                Port::RawEsp => self.on_esp(Some(Arrival::raw(local.ip(), remote.ip())), datagram).await,
+            }
+        }
+        self.from_net = buffer;
+    }
+
+    async fn on_ike(&mut self, path: Path, datagram: &[u8]) {
+        if let Err(rejection) = self.endpoint.handle_datagram(self.log.now(), path, datagram) {
+            self.tell_rejection(&path, &rejection);
+        }
+        self.settle().await;
+    }
+
+    /// A packet for the inside. Without an arrival it still has its outer header.
+    async fn on_esp(&mut self, arrival: Option<Arrival>, octets: &mut [u8]) {
+        let (now, mut packet) = (self.log.now(), PacketBuf::whole(octets));
+        let opened = match arrival {
+            Some(arrival) => self.engine.open(now, arrival, &mut packet),
+            None => self.engine.open_ip(now, &mut packet),
+        };
+        match opened {
+            Ok(incoming) if incoming.opened != Opened::Dummy => {
+                if let Err(error) = self.tun.send(packet.as_slice()).await {
+                    self.tell_if_verbose(format_args!("the TUN device takes no packet: {error}"));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.tell_if_verbose(format_args!("ESP packet dropped: {error}")),
+        }
+    }
+
+    /// Packets from the inside, one batch at most. The first one is in its place already.
+    async fn on_tun(&mut self, first: usize) {
+        let mut buffer = std::mem::take(&mut self.from_tun);
+        let mut len = first;
+        for _ in 0..BATCH {
+            let now = self.log.now();
+            let Some(mut packet) = PacketBuf::new(&mut buffer, HEADROOM..HEADROOM + len) else { break };
+            match self.engine.seal(now, &mut packet) {
+                Ok(out) => {
+                    let udp = out.encapsulation == Encapsulation::Udp;
+                    let ds_field = out.sealed.outer.ds_field;
+                    self.net.send_esp(&out.path, udp, ds_field, packet.as_slice()).await;
+                }
+                Err(error) => self.tell_if_verbose(format_args!("packet dropped: {error}")),
+            }
+            let (_, room) = buffer.split_at_mut(HEADROOM);
+            let (room, _) = room.split_at_mut(LARGEST);
+            match self.tun.try_receive(room) {
+                Some(next) => len = next,
+                None => break,
+            }
+        }
+        self.from_tun = buffer;
+    }
+
+    fn start_due(&mut self) {
+        let now = self.log.now();
+        while let Some(starting) = self.starts.due(now) {
+            let name = &starting.start.connection;
+            let path = starting.path(&self.config, &self.listen, self.ike_port);
+            let begun = path.ok_or("none of our addresses reaches the peer".to_string()).and_then(|path| {
+                self.log.line(format_args!("connecting: {name}, to {}", path.remote));
+                self.endpoint.connect(now, name, path).map_err(|error| error.to_string())
+            });
+            match begun {
+                Ok(sa) => starting.began(sa),
+                Err(error) => {
+                    let name = name.clone();
+                    let pause = starting.failed(now);
+                    self.log.line(format_args!("{name} does not begin: {error}; again in {pause:?}"));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        let now = self.log.now();
+        self.log.line("closing");
+        self.closing = Some(now + PATIENCE);
+        self.starts.stop();
+        self.endpoint.shut_down(now);
+    }
+
+    fn is_over(&self) -> bool {
+        self.closing.is_some_and(|end| end <= self.log.now() || self.endpoint.ike_sas().next().is_none())
+    }
+
+    fn tell_rejection(&mut self, path: &Path, rejection: &Rejection) {
+        let now = self.log.now();
+        // What a peer's administrator will ask about; but anybody can send such messages.
+        let matters = matches!(
+            rejection,
+            Rejection::NoProposalChosen(_)
+                | Rejection::NoConnection
+                | Rejection::Limit(_)
+                | Rejection::Algorithm(_)
+        );
+        let rarely = |told: Instant| now.saturating_since(told) >= Duration::from_secs(1);
+        if self.verbose || matters && self.refusal_told_at.is_none_or(rarely) {
+            self.refusal_told_at = Some(now);
+            self.log.line(format_args!("message from {} refused: {rejection}", path.remote));
+        }
+    }
+
+    pub(crate) fn tell_if_verbose(&self, text: std::fmt::Arguments<'_>) {
+        if self.verbose {
+            self.log.line(text);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The sockets: for each address of ours, IKE's two ports, and IP protocol 50.
+
+use ikev2_core::Transmit;
+use ipsec_examples::config::GatewayConfig;
+use ipsec_types::{Path, PathKind};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
+use tokio::net::UdpSocket;
+
+/// IP protocol number of ESP.
+const ESP: i32 = 50;
+
+/// What arrives at a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Port {
+    /// IKE.
+    Ike,
+    /// IKE behind a marker, ESP, and keepalives.
+    NatT,
+    /// ESP, in IPv4 with the outer header.
+    RawEsp,
+}
+
+#[derive(Debug)]
+struct Entry {
+    socket: UdpSocket,
+    local: SocketAddr,
+    port: Port,
+    /// What the system puts into the DS field now.
+    ds_field: u8,
+}
+
+/// All sockets.
+#[derive(Debug)]
+pub(crate) struct Net {
+    entries: Vec<Entry>,
+    /// Where looking for what is readable begins, so that a busy socket starves no other.
+    turn: usize,
+    /// Datagrams that the system did not take.
+    pub(crate) unsent: u64,
+}
+
+/// A datagram that came in, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) port: Port,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) len: usize,
+}
+
+impl Net {
+    /// Opens the sockets.
+    pub(crate) fn open(config: &GatewayConfig) -> io::Result<Self> {
+        let mut entries = Vec::new();
+        for &address in &config.listen {
+            for (port, number) in [
+                (Port::Ike, config.ike_port),
+                (Port::NatT, config.endpoint.local_nat_t_port),
+                (Port::RawEsp, 0),
+            ] {
+                let local = SocketAddr::new(address, number);
+                let socket = bind(port, local).map_err(|error| {
+                    io::Error::new(error.kind(), format!("{port:?} socket at {local}: {error}"))
+                })?;
+                entries.push(Entry { socket, local, port, ds_field: 0 });
+            }
+        }
+        Ok(Self { entries, turn: 0, unsent: 0 })
+    }
+
+    /// Waits until a socket has something, and names it for [`Net::receive`].
+    pub(crate) async fn readable(&mut self) -> usize {
+        let Self { entries, turn, .. } = self;
+        let found = poll_fn(|cx| {
+            let count = entries.len();
+            for index in (*turn..*turn + count).map(|index| index % count) {
+                let ready = entries.get(index).map(|entry| entry.socket.poll_recv_ready(cx));
+                if matches!(ready, Some(Poll::Ready(_))) {
+                    return Poll::Ready(index);
+                }
+            }
+            Poll::Pending
+        });
+        let index = found.await;
+        *turn = index + 1;
+        index
+    }
+
+    /// The next datagram of a socket, if there is one.
+    pub(crate) fn receive(&self, index: usize, buffer: &mut [u8]) -> Option<Arrived> {
+        let entry = self.entries.get(index)?;
+        loop {
+            match entry.socket.try_recv_from(buffer) {
+                Ok((len, remote)) => {
+                    return Some(Arrived { port: entry.port, local: entry.local, remote, len });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                // What an earlier datagram met on its way (ICMP) is no news: IKE repeats, ESP is lost.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends a datagram of IKE.
+    pub(crate) async fn send_ike(&mut self, transmit: &Transmit) {
+        let port = match transmit.path.kind {
+            PathKind::Ike => Port::Ike,
+            PathKind::NatT => Port::NatT,
+        };
+        self.send(port, transmit.path.local_ip(), transmit.path.remote, 0, &transmit.datagram).await;
+    }
+
+    /// Sends an ESP packet in UDP or as it is.
+    pub(crate) async fn send_esp(&mut self, path: &Path, udp: bool, ds_field: u8, packet: &[u8]) {
+        if udp {
+            self.send(Port::NatT, path.local_ip(), path.remote, ds_field, packet).await;
+        } else {
+            let remote = SocketAddr::new(path.remote_ip(), 0);
+            self.send(Port::RawEsp, path.local_ip(), remote, ds_field, packet).await;
+        }
+    }
+
+    async fn send(&mut self, port: Port, local: IpAddr, remote: SocketAddr, ds_field: u8, octets: &[u8]) {
+        let fits = |entry: &&mut Entry| entry.port == port && entry.local.ip() == local;
+        let Some(entry) = self.entries.iter_mut().find(fits) else {
+            self.unsent += 1;
+            return;
+        };
+        if entry.ds_field != ds_field {
+            let socket = SockRef::from(&entry.socket);
+            let set = if local.is_ipv4() {
+                socket.set_tos_v4(ds_field.into())
+            } else {
+                socket.set_tclass_v6(ds_field.into())
+            };
+            entry.ds_field = if set.is_ok() { ds_field } else { entry.ds_field };
+        }
+        // Waits where the socket is full: what the TUN device has meanwhile, it keeps.
+        if entry.socket.send_to(octets, remote).await.is_err() {
+            self.unsent += 1;
+        }
+    }
+}
+
+fn bind(port: Port, local: SocketAddr) -> io::Result<UdpSocket> {
+    let (ty, protocol) = match port {
+        Port::Ike | Port::NatT => (Type::DGRAM, Protocol::UDP),
+        Port::RawEsp => (Type::RAW, Protocol::from(ESP)),
+    };
+    let socket = Socket::new(Domain::for_address(local), ty, Some(protocol))?;
+    if local.is_ipv6() && port != Port::RawEsp {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
+    // A raw socket sends and receives by the same calls as a UDP socket.
+    UdpSocket::from_std(socket.into())
+}

@@ -1,0 +1,154 @@
+//! The TUN device. Its addresses, its MTU and its routes are set by iproute2's `ip`; a product would speak
+//! rtnetlink.
+
+use ipsec_examples::config::{GatewayConfig, TunConfig};
+use ipsec_types::AddressRange;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+/// A TUN device, which goes with the program, and its routes with it.
+pub(crate) struct Tun {
+    device: tokio_tun::Tun,
+    name: String,
+    mtu: Option<u16>,
+}
+
+/// Before an SA says what fits, and where a packet of this size may not fit it is fragmented outside.
+const FIRST_MTU: u16 = 1_400;
+/// IPv6 goes no lower (RFC 8200 §5).
+const LEAST_MTU: u16 = 1_280;
+
+impl Tun {
+    /// Makes the device, and the routes to everything behind the peers: what no SA takes must not go elsewhere.
+    pub(crate) fn open(config: &GatewayConfig) -> io::Result<Self> {
+        let TunConfig { name, addresses, mtu, routes, .. } = &config.tun;
+        let mtu = mtu.unwrap_or(FIRST_MTU);
+        let opened = tokio_tun::Tun::builder().name(name).mtu(mtu.into()).up().build();
+        let device = opened
+            .map_err(|error| io::Error::other(format!("TUN device `{name}`: {error}")))?
+            .pop()
+            .ok_or_else(|| io::Error::other("no TUN device"))?;
+        let tun = Self { device, name: name.clone(), mtu: config.tun.mtu };
+        for address in addresses {
+            ip(&["address", "add", address, "dev", name])?;
+        }
+        if *routes {
+            let children = config.endpoint.connections.iter().flat_map(|connection| &connection.children);
+            let remote: BTreeSet<AddressRange> =
+                children.flat_map(|child| &child.remote).map(|selector| selector.addresses).collect();
+            for range in remote {
+                let mut peers = config.endpoint.connections.iter().filter_map(|c| c.remote_address);
+                if let Some(peer) = peers.find(|peer| range.contains(*peer)) {
+                    let what = format!("a route to {range} would take the tunnel's own packets to {peer}");
+                    return Err(io::Error::other(
+                        what + ": set `routes = false`, and make routes that do not",
+                    ));
+                }
+                for prefix in prefixes(range) {
+                    tun.add_route(&prefix, addresses)?;
+                }
+            }
+        }
+        Ok(tun)
+    }
+
+    fn add_route(&self, prefix: &str, addresses: &[String]) -> io::Result<()> {
+        // In front of a route to the same place, which is in force again when the device is gone.
+        let mut words = vec!["route", "prepend", prefix, "dev", &self.name];
+        let own = addresses.iter().filter_map(|address| address.split('/').next());
+        if let Some(source) = own.into_iter().find(|address| address.contains(':') == prefix.contains(':')) {
+            words.extend(["src", source]);
+        }
+        ip(&words)
+    }
+
+    /// Sets the MTU to what fits into an SA, unless the configuration has set it.
+    pub(crate) fn fit(&mut self, largest: usize) -> io::Result<()> {
+        let mtu = u16::try_from(largest).unwrap_or(u16::MAX).max(LEAST_MTU);
+        if self.mtu.is_none() {
+            ip(&["link", "set", "dev", &self.name, "mtu", &mtu.to_string()])?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a packet.
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.device.recv(buffer).await
+    }
+
+    /// A packet that waits, if there is one.
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> Option<usize> {
+        self.device.try_recv(buffer).ok()
+    }
+
+    /// Hands a packet to the system.
+    pub(crate) async fn send(&self, packet: &[u8]) -> io::Result<()> {
+        self.device.send(packet).await.map(drop)
+    }
+}
+
+fn ip(words: &[&str]) -> io::Result<()> {
+    let said = |what: String| io::Error::other(format!("`ip {}`: {what}", words.join(" ")));
+    let output = Command::new("ip")
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| said(format!("{error}; iproute2 is needed")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(said(String::from_utf8_lossy(&output.stderr).trim().into()))
+}
+
+/// The prefixes that make up a range. All addresses are two halves, so that the default route stays.
+fn prefixes(range: AddressRange) -> Vec<String> {
+    let (first, last, width) = match (range.start(), range.end()) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            (u128::from(first.to_bits()), u128::from(last.to_bits()), 32)
+        }
+        (first, last) => (bits(first), bits(last), 128),
+    };
+    let (mut at, mut found) = (first, Vec::new());
+    loop {
+        let aligned = at.trailing_zeros().min(width - 1);
+        let size = (0..=aligned).rev().find(|size| (at | ((1 << size) - 1)) <= last).unwrap_or(0);
+        let address = if width == 32 {
+            IpAddr::V4(u32::try_from(at).unwrap_or(u32::MAX).into())
+        } else {
+            IpAddr::V6(at.into())
+        };
+        found.push(format!("{address}/{}", width - size));
+        match (at | ((1 << size) - 1)).checked_add(1) {
+            Some(next) if next <= last => at = next,
+            _ => return found,
+        }
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipsec_types::TrafficSelector;
+
+    #[test]
+    fn ranges_become_prefixes() {
+        let of = |first: &str, last: &str| {
+            prefixes(AddressRange::new(first.parse().unwrap(), last.parse().unwrap()).unwrap())
+        };
+        assert_eq!(of("10.2.0.0", "10.2.0.255"), ["10.2.0.0/24"]);
+        assert_eq!(of("10.2.0.1", "10.2.0.1"), ["10.2.0.1/32"]);
+        assert_eq!(of("10.2.0.1", "10.2.0.4"), ["10.2.0.1/32", "10.2.0.2/31", "10.2.0.4/32"]);
+        assert_eq!(prefixes(TrafficSelector::ALL_V4.addresses), ["0.0.0.0/1", "128.0.0.0/1"]);
+        assert_eq!(prefixes(TrafficSelector::ALL_V6.addresses), ["::/1", "8000::/1"]);
+        assert_eq!(of("255.255.255.255", "255.255.255.255"), ["255.255.255.255/32"]);
+    }
+}

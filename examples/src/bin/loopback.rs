@@ -1,0 +1,2 @@
+//! Two endpoints in one process.
+fn main() {}

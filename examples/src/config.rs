@@ -1,0 +1,479 @@
+//! The gateway's configuration: a TOML file, checked whole before anything is opened.
+//!
+//! ```toml
+//! listen = ["10.9.0.1"]         # our addresses; without it, the `local` of each connection
+//! ike_port = 500                # the default
+//! nat_t_port = 4500             # the default
+//! cookies = "never"             # or "always", or from so many half-open IKE SAs on (default 100)
+//!
+//! [tun]
+//! name = "ipsec0"               # the default
+//! addresses = ["10.1.0.1/32"]   # none by default: the addresses are on another device
+//! path_mtu = 1500               # of the path to the peers, the default
+//! mtu = 1400                    # by default the largest that ESP in `path_mtu` leaves
+//! routes = true                 # the default: what the children call `remote` goes to the device
+//!
+//! [[connection]]
+//! name = "b"
+//! start = true                  # default false: wait for the peer
+//! reconnect = "after-failure"   # the default; or "never", or "always": also when the peer deleted it
+//! local = "10.9.0.1"            # default: any of `listen`
+//! remote = "10.9.0.2"           # default: any, and then `start` is not possible
+//! remote_port = 500             # the default
+//! remote_nat_t_port = 4500      # the default
+//! local_id = "a.example"
+//! remote_id = "b.example"       # or "any"
+//! psk = "a long and random text"  # or psk_hex = "0123abcd"
+//! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: all that there is
+//! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
+//! force_encapsulation = false   # the default; true: ESP always in UDP
+//!
+//! [[connection.child]]
+//! name = "net"
+//! local = ["10.1.0.0/24"]       # a text or a list; also 10.1.0.1, 10.1.0.1-10.1.0.9, 10.1.0.0/24[tcp/443]
+//! remote = ["10.2.0.0/24"]
+//! esp = ["aes256gcm16"]         # a text or a list; default: all that there is
+//! lifetime = { seconds = 3600, octets = 1_000_000_000, packets = 1_000_000 }  # default: none
+//! ```
+
+use ikev2_core::identity::IdentityError;
+use ikev2_core::negotiation::{EspProposal, IkeProposal};
+use ikev2_core::{
+    Authentication, ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern,
+};
+use ipsec_crypto::rustcrypto::RUSTCRYPTO;
+use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
+use ipsec_types::{AddressRange, PortRange, SecretBytes, TrafficSelector};
+use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Why a configuration is not used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It is no TOML, or a value is not what it should be; the text shows the line.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// It says nothing about any peer.
+    #[error("there is no [[connection]]")]
+    NoConnection,
+    /// Something in a connection does not fit together.
+    #[error("connection `{connection}`: {what}")]
+    Connection {
+        /// Its name.
+        connection: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Neither `listen` nor any `local` gives an address.
+    #[error("no address to listen on: set `listen`, or `local` in each connection")]
+    NoAddress,
+    /// The two ports are the same.
+    #[error("ike_port and nat_t_port are both {0}")]
+    SamePorts(u16),
+}
+
+/// A configuration that was checked.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// Our addresses.
+    pub listen: Vec<IpAddr>,
+    /// The port of IKE without NAT traversal.
+    pub ike_port: u16,
+    /// The TUN device.
+    pub tun: TunConfig,
+    /// What the IKE endpoint is told, the NAT-T port included.
+    pub endpoint: EndpointConfig,
+    /// The connections that we start.
+    pub starts: Vec<Start>,
+}
+
+/// The TUN device.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TunConfig {
+    /// Its name.
+    pub name: String,
+    /// Its addresses, with prefix lengths.
+    pub addresses: Vec<String>,
+    /// Its MTU; `None` to compute it from [`TunConfig::path_mtu`].
+    pub mtu: Option<u16>,
+    /// The MTU of the path to the peers.
+    pub path_mtu: u16,
+    /// Whether routes to the children's remote selectors are made.
+    pub routes: bool,
+}
+
+impl Default for TunConfig {
+    fn default() -> Self {
+        Self { name: "ipsec0".into(), addresses: Vec::new(), mtu: None, path_mtu: 1_500, routes: true }
+    }
+}
+
+/// A connection that we start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// The connection's name.
+    pub connection: String,
+    /// When it is started again.
+    pub reconnect: Reconnect,
+}
+
+/// When a connection that ended is started again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reconnect {
+    /// Never.
+    Never,
+    /// When it failed, or the peer was lost.
+    #[default]
+    AfterFailure,
+    /// Also when the peer deleted it.
+    Always,
+}
+
+impl FromStr for GatewayConfig {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text)?;
+        if file.connection.is_empty() {
+            return Err(ConfigError::NoConnection);
+        }
+        if file.ike_port == file.nat_t_port {
+            return Err(ConfigError::SamePorts(file.ike_port));
+        }
+        let mut endpoint = EndpointConfig::new(&RUSTCRYPTO);
+        endpoint.local_nat_t_port = file.nat_t_port;
+        endpoint.cookies = file.cookies.0;
+        let mut listen: BTreeSet<IpAddr> = file.listen.iter().flatten().copied().collect();
+        let (mut names, mut starts, mut policies) = (BTreeSet::new(), Vec::new(), (1..).map(PolicyId));
+        for connection in file.connection {
+            let name = connection.name.clone();
+            let fail = |what: String| ConfigError::Connection { connection: name.clone(), what };
+            if !names.insert(name.clone()) {
+                return Err(fail("the name stands twice".into()));
+            }
+            match (connection.local, &file.listen) {
+                (Some(local), None) => drop(listen.insert(local)),
+                (Some(local), Some(addresses)) if !addresses.contains(&local) => {
+                    return Err(fail(format!("`local` {local} is not in `listen`")));
+                }
+                _ => {}
+            }
+            if connection.start {
+                starts.push(Start { connection: name.clone(), reconnect: connection.reconnect });
+            }
+            endpoint.connections.push(Arc::new(connection.build(&mut policies).map_err(fail)?));
+        }
+        if listen.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        let listen = listen.into_iter().collect();
+        Ok(Self { listen, ike_port: file.ike_port, tun: file.tun, endpoint, starts })
+    }
+}
+
+impl ConnectionFile {
+    fn build(self, policies: &mut impl Iterator<Item = PolicyId>) -> Result<Connection, String> {
+        if self.start && self.remote.is_none() {
+            return Err("`start` needs a `remote`".into());
+        }
+        if let (Some(local), Some(remote)) = (self.local, self.remote)
+            && local.is_ipv4() != remote.is_ipv4()
+        {
+            return Err(format!("`local` {local} and `remote` {remote} are of two families"));
+        }
+        if self.child.is_empty() {
+            return Err("there is no [[connection.child]]".into());
+        }
+        let secret = match (self.psk, self.psk_hex) {
+            (Some(text), None) => SecretBytes::copy_from(text.0.as_bytes()),
+            (None, Some(text)) => unhex(&text.0).ok_or("`psk_hex` is not hexadecimal")?,
+            (None, None) => return Err("there is no `psk` or `psk_hex`".into()),
+            (Some(_), Some(_)) => return Err("there are both `psk` and `psk_hex`".into()),
+        };
+        if secret.is_empty() {
+            return Err("the secret is empty".into());
+        }
+        let authentication = Authentication::SharedKey(secret);
+        let mut connection = Connection::new(self.name, self.local_id.0, self.remote_id.0.0, authentication);
+        connection.local_address = self.local;
+        connection.remote_address = self.remote;
+        connection.remote_port = self.remote_port;
+        connection.remote_nat_t_port = self.remote_nat_t_port;
+        connection.force_udp_encapsulation = self.force_encapsulation;
+        if let Some(seconds) = self.liveness {
+            connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
+        if !self.ike.0.is_empty() {
+            connection.ike_proposals = self.ike.0;
+        }
+        let mut names = BTreeSet::new();
+        for (child, policy) in self.child.into_iter().zip(policies) {
+            if !names.insert(child.name.clone()) {
+                return Err(format!("two children are called `{}`", child.name));
+            }
+            connection.children.push(Arc::new(child.build(policy)?));
+        }
+        Ok(connection)
+    }
+}
+
+impl ChildFile {
+    fn build(self, policy: PolicyId) -> Result<ChildConfig, String> {
+        if self.local.0.is_empty() || self.remote.0.is_empty() {
+            return Err(format!("child `{}` needs `local` and `remote` selectors", self.name));
+        }
+        let selectors = |list: List<Selector>| list.0.into_iter().map(|selector| selector.0).collect();
+        let mut child = ChildConfig::tunnel(policy, self.name, selectors(self.local), selectors(self.remote));
+        if !self.esp.0.is_empty() {
+            child.proposals = self.esp.0;
+        }
+        // Nine tenths through its life, a Child SA is replaced.
+        let limit = |hard: Option<u64>| Limit { soft: hard.map(|hard| hard - hard / 10), hard };
+        let LifetimeFile { seconds, octets, packets } = self.lifetime;
+        child.lifetimes =
+            Lifetimes { seconds: limit(seconds), octets: limit(octets), packets: limit(packets) };
+        Ok(child)
+    }
+}
+
+fn unhex(text: &str) -> Option<SecretBytes> {
+    let digits: Option<Zeroizing<Vec<u8>>> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+        .collect::<Option<Vec<u8>>>()
+        .map(Zeroizing::new);
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    let octets: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |sum, d| sum << 4 | d)).collect();
+    Some(SecretBytes::from(octets))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<Vec<IpAddr>>,
+    #[serde(default = "ike_port")]
+    ike_port: u16,
+    #[serde(default = "nat_t_port")]
+    nat_t_port: u16,
+    #[serde(default)]
+    cookies: Cookies,
+    #[serde(default)]
+    tun: TunConfig,
+    #[serde(default)]
+    connection: Vec<ConnectionFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectionFile {
+    name: String,
+    #[serde(default)]
+    start: bool,
+    #[serde(default)]
+    reconnect: Reconnect,
+    local: Option<IpAddr>,
+    remote: Option<IpAddr>,
+    #[serde(default = "ike_port")]
+    remote_port: u16,
+    #[serde(default = "nat_t_port")]
+    remote_nat_t_port: u16,
+    local_id: Text<Identity>,
+    remote_id: Text<Pattern>,
+    psk: Option<Secret>,
+    psk_hex: Option<Secret>,
+    #[serde(default)]
+    ike: List<IkeProposal>,
+    liveness: Option<u64>,
+    #[serde(default)]
+    force_encapsulation: bool,
+    #[serde(default)]
+    child: Vec<ChildFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChildFile {
+    name: String,
+    local: List<Selector>,
+    remote: List<Selector>,
+    #[serde(default)]
+    esp: List<EspProposal>,
+    #[serde(default)]
+    lifetime: LifetimeFile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LifetimeFile {
+    seconds: Option<u64>,
+    octets: Option<u64>,
+    packets: Option<u64>,
+}
+
+fn ike_port() -> u16 {
+    500
+}
+
+fn nat_t_port() -> u16 {
+    4_500
+}
+
+/// A value that the file has as a text.
+struct Text<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Text<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|error| de::Error::custom(format_args!("{text:?}: {error}")))
+    }
+}
+
+/// Values that the file has as one text, or as a list of texts.
+struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany<T>(PhantomData<T>);
+
+        impl<'de, T: FromStr<Err: fmt::Display>> de::Visitor<'de> for OneOrMany<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<List<T>, E> {
+                Text::deserialize(de::value::StrDeserializer::new(text)).map(|one| List(vec![one.0]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut texts: A) -> Result<List<T>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Text(one)) = texts.next_element()? {
+                    list.push(one);
+                }
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany(PhantomData))
+    }
+}
+
+/// A secret text, wiped after use.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+/// The peer's identity, or `any`.
+struct Pattern(IdentityPattern);
+
+impl FromStr for Pattern {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        Ok(Self(if text == "any" { IdentityPattern::Any } else { IdentityPattern::Exactly(text.parse()?) }))
+    }
+}
+
+/// When cookies are asked for.
+struct Cookies(CookiePolicy);
+
+impl Default for Cookies {
+    fn default() -> Self {
+        Self(CookiePolicy::WhenHalfOpen(100))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cookies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "\"never\", \"always\" or a number of half-open IKE SAs")]
+        enum Value {
+            Number(usize),
+            Word(Word),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum Word {
+            Never,
+            Always,
+        }
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Number(half_open) => CookiePolicy::WhenHalfOpen(half_open),
+            Value::Word(Word::Never) => CookiePolicy::Never,
+            Value::Word(Word::Always) => CookiePolicy::Always,
+        }))
+    }
+}
+
+/// A traffic selector as it is printed: `10.1.0.0/24`, `10.1.0.1-10.1.0.9[udp/53]`.
+struct Selector(TrafficSelector);
+
+impl FromStr for Selector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (addresses, rest) = match text.split_once('[') {
+            Some((addresses, rest)) => (addresses, rest.strip_suffix(']').ok_or("`]` is missing")?),
+            None => (text, "any"),
+        };
+        let (protocol, ports) = rest.split_once('/').unwrap_or((rest, "any"));
+        Ok(Self(TrafficSelector {
+            addresses: address_range(addresses)?,
+            protocol: match protocol {
+                "any" => TrafficSelector::ANY_PROTOCOL,
+                "icmp" => 1,
+                "tcp" => 6,
+                "udp" => 17,
+                "icmpv6" => 58,
+                number => number.parse().map_err(|_| format!("`{number}` is no protocol"))?,
+            },
+            ports: port_range(ports)?,
+        }))
+    }
+}
+
+fn address_range(text: &str) -> Result<AddressRange, String> {
+    let address = |text: &str| text.parse::<IpAddr>().map_err(|_| format!("`{text}` is no address"));
+    if let Some((start, end)) = text.split_once('-') {
+        return AddressRange::new(address(start)?, address(end)?).map_err(|error| error.to_string());
+    }
+    let Some((base, prefix)) = text.split_once('/') else { return Ok(AddressRange::single(address(text)?)) };
+    let prefix = prefix.parse().map_err(|_| format!("`{prefix}` is no prefix length"))?;
+    AddressRange::prefix(address(base)?, prefix).map_err(|error| error.to_string())
+}
+
+fn port_range(text: &str) -> Result<PortRange, String> {
+    let port = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is no port"));
+    match text {
+        "any" => Ok(PortRange::ANY),
+        "opaque" => Ok(PortRange::OPAQUE),
+        _ => {
+            let (start, end) = text.split_once('-').unwrap_or((text, text));
+            PortRange::new(port(start)?, port(end)?).map_err(|error| error.to_string())
+        }
+    }
+}
