@@ -658,6 +658,35 @@ fn configuration_attributes() {
     assert_eq!(CpPayload::build(CfgType::REPLY, &[long]).unwrap_err().field, Field::Attribute);
 }
 
+/// The Length column of IANA's registry of attribute types; no octets are a request.
+#[test]
+fn lengths_of_configuration_values() {
+    let octets = [0; 40];
+    let allowed = |ty| -> Vec<usize> {
+        let attribute = |length| CpAttribute::new(CfgAttribute(ty), &octets[..length]);
+        (0..=40).filter(|length| attribute(*length).has_allowed_length()).collect()
+    };
+    for (types, lengths) in [
+        (&[1, 2, 3, 4, 6, 20, 24][..], &[0, 4][..]),
+        (&[8, 15, 18], &[0, 17]),
+        (&[10, 12, 21], &[0, 16]),
+        (&[13], &[0, 8]),
+        (&[16], &[0, 21]),
+        (&[19], &[0, 16, 20]),
+        (&[22], &[0, 2]),
+        (&[23], &[0, 6]),
+    ] {
+        for ty in types {
+            assert_eq!(allowed(*ty), lengths, "{}", CfgAttribute(*ty));
+        }
+    }
+    assert_eq!(allowed(14), (0..=40).step_by(2).collect::<Vec<_>>());
+    assert_eq!(allowed(17)[..3], [0, 8, 9]);
+    for ty in [0, 5, 7, 9, 25, 26, 27, 28, 29, 30, 32_767] {
+        assert_eq!(allowed(ty).len(), 41);
+    }
+}
+
 #[test]
 fn errors_say_what_and_where() {
     let error = raw(42, &[1, 4, 0, 1]).decode().unwrap_err();

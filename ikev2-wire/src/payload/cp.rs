@@ -28,6 +28,63 @@ pub struct CpAttribute<'a> {
     pub value: &'a [u8],
 }
 
+/// The form of an attribute's value, by its type.
+#[derive(Clone, Copy)]
+enum Form {
+    /// An IPv4 address or mask.
+    Address4,
+    /// An IPv6 address.
+    Address6,
+    /// An IPv6 address and a prefix length.
+    Prefix6,
+    /// An IPv4 address and a mask.
+    Subnet4,
+    /// An IPv4 address and a port.
+    AddressAndPort4,
+    /// Attribute types.
+    Attributes,
+    /// A lifetime, a prefix length and an IPv6 prefix (RFC 5026).
+    HomePrefix,
+    /// An interface identifier and a link identifier (RFC 5739).
+    Link,
+    /// An IPv6 address, and an IPv4 address or not.
+    HomeAgent,
+    /// Two octets.
+    KeepaliveTimer,
+    /// Four octets.
+    Seconds,
+    /// Of any length, or not known.
+    Other,
+}
+
+impl Form {
+    const fn of(ty: CfgAttribute) -> Self {
+        match ty {
+            CfgAttribute::INTERNAL_IP4_ADDRESS
+            | CfgAttribute::INTERNAL_IP4_NETMASK
+            | CfgAttribute::INTERNAL_IP4_DNS
+            | CfgAttribute::INTERNAL_IP4_NBNS
+            | CfgAttribute::INTERNAL_IP4_DHCP
+            | CfgAttribute::P_CSCF_IP4_ADDRESS => Self::Address4,
+            CfgAttribute::INTERNAL_IP6_DNS
+            | CfgAttribute::INTERNAL_IP6_DHCP
+            | CfgAttribute::P_CSCF_IP6_ADDRESS => Self::Address6,
+            CfgAttribute::INTERNAL_IP6_ADDRESS
+            | CfgAttribute::INTERNAL_IP6_SUBNET
+            | CfgAttribute::INTERNAL_IP6_PREFIX => Self::Prefix6,
+            CfgAttribute::INTERNAL_IP4_SUBNET => Self::Subnet4,
+            CfgAttribute::EXTERNAL_SOURCE_IP4_NAT_INFO => Self::AddressAndPort4,
+            CfgAttribute::SUPPORTED_ATTRIBUTES => Self::Attributes,
+            CfgAttribute::MIP6_HOME_PREFIX => Self::HomePrefix,
+            CfgAttribute::INTERNAL_IP6_LINK => Self::Link,
+            CfgAttribute::HOME_AGENT_ADDRESS => Self::HomeAgent,
+            CfgAttribute::FTT_KAT => Self::KeepaliveTimer,
+            CfgAttribute::TIMEOUT_PERIOD_FOR_LIVENESS_CHECK => Self::Seconds,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// CFG Type and three reserved octets.
 const HEADER_LEN: usize = 4;
 /// The bit before an attribute's type.
@@ -94,62 +151,43 @@ impl<'a> CpAttribute<'a> {
         Self { ty, value }
     }
 
-    /// Whether the registry allows a value of this length. Any length is allowed for types that are not
-    /// registered, and none at all besides for those that a request names without a value.
+    /// Whether the registry allows a value of this length. No octets are always allowed: they ask for a value
+    /// or accept one. For types that are not registered every length is.
     #[must_use]
     pub const fn has_allowed_length(&self) -> bool {
-        let length = self.value.len();
-        match self.ty {
-            CfgAttribute::INTERNAL_IP4_ADDRESS
-            | CfgAttribute::INTERNAL_IP4_NETMASK
-            | CfgAttribute::INTERNAL_IP4_DNS
-            | CfgAttribute::INTERNAL_IP4_NBNS
-            | CfgAttribute::INTERNAL_IP4_DHCP
-            | CfgAttribute::P_CSCF_IP4_ADDRESS
-            | CfgAttribute::TIMEOUT_PERIOD_FOR_LIVENESS_CHECK => matches!(length, 0 | 4),
-            CfgAttribute::INTERNAL_IP6_ADDRESS
-            | CfgAttribute::INTERNAL_IP6_SUBNET
-            | CfgAttribute::INTERNAL_IP6_PREFIX => matches!(length, 0 | 17),
-            CfgAttribute::INTERNAL_IP6_DNS
-            | CfgAttribute::INTERNAL_IP6_DHCP
-            | CfgAttribute::P_CSCF_IP6_ADDRESS => matches!(length, 0 | 16),
-            CfgAttribute::INTERNAL_IP4_SUBNET => matches!(length, 0 | 8),
-            CfgAttribute::SUPPORTED_ATTRIBUTES => length.is_multiple_of(2),
-            CfgAttribute::MIP6_HOME_PREFIX => matches!(length, 0 | 21),
-            CfgAttribute::INTERNAL_IP6_LINK => length >= 8,
-            CfgAttribute::HOME_AGENT_ADDRESS => matches!(length, 0 | 16 | 20),
-            CfgAttribute::FTT_KAT => length == 2,
-            CfgAttribute::EXTERNAL_SOURCE_IP4_NAT_INFO => matches!(length, 0 | 6),
-            _ => true,
+        match (self.value.len(), Form::of(self.ty)) {
+            (0, _) | (_, Form::Other) => true,
+            (length, Form::Address4 | Form::Seconds) => length == 4,
+            (length, Form::Address6) => length == 16,
+            (length, Form::Prefix6) => length == 17,
+            (length, Form::Subnet4) => length == 8,
+            (length, Form::Attributes) => length.is_multiple_of(2),
+            (length, Form::HomePrefix) => length == 21,
+            (length, Form::Link) => length >= 8,
+            (length, Form::HomeAgent) => matches!(length, 16 | 20),
+            (length, Form::KeepaliveTimer) => length == 2,
+            (length, Form::AddressAndPort4) => length == 6,
         }
     }
 
-    /// The address of an attribute that is one address, with the prefix length of INTERNAL_IP6_ADDRESS or the
-    /// prefix attributes; `None` for other types, for wrong lengths and without a value.
+    /// The address of an attribute that is one address, with the prefix length of INTERNAL_IP6_ADDRESS,
+    /// INTERNAL_IP6_SUBNET and INTERNAL_IP6_PREFIX; `None` for other types, for wrong lengths and without a
+    /// value.
     #[must_use]
     pub fn address(&self) -> Option<(IpAddr, Option<u8>)> {
-        if !self.has_allowed_length() {
-            return None;
-        }
-        match self.ty {
-            CfgAttribute::INTERNAL_IP4_ADDRESS
-            | CfgAttribute::INTERNAL_IP4_NETMASK
-            | CfgAttribute::INTERNAL_IP4_DNS
-            | CfgAttribute::INTERNAL_IP4_NBNS
-            | CfgAttribute::INTERNAL_IP4_DHCP
-            | CfgAttribute::P_CSCF_IP4_ADDRESS => {
+        match Form::of(self.ty) {
+            Form::Address4 => {
                 let octets: [u8; 4] = self.value.try_into().ok()?;
                 Some((Ipv4Addr::from(octets).into(), None))
             }
-            CfgAttribute::INTERNAL_IP6_ADDRESS
-            | CfgAttribute::INTERNAL_IP6_DNS
-            | CfgAttribute::INTERNAL_IP6_DHCP
-            | CfgAttribute::INTERNAL_IP6_SUBNET
-            | CfgAttribute::INTERNAL_IP6_PREFIX
-            | CfgAttribute::P_CSCF_IP6_ADDRESS => {
-                let (octets, prefix) = self.value.split_first_chunk::<16>()?;
-                Some((Ipv6Addr::from(*octets).into(), prefix.first().copied()))
+            Form::Address6 => {
+                let octets: [u8; 16] = self.value.try_into().ok()?;
+                Some((Ipv6Addr::from(octets).into(), None))
             }
+            Form::Prefix6 => match self.value.split_first_chunk::<16>()? {
+                (octets, [prefix]) => Some((Ipv6Addr::from(*octets).into(), Some(*prefix))),
+                _ => None,
+            },
             _ => None,
         }
     }
