@@ -91,10 +91,12 @@ extern crate std;
 
 pub mod cipher;
 pub mod kx;
+mod pem;
 pub mod prf;
 pub mod provider;
 pub mod random;
 pub mod rustcrypto;
+pub mod signature;
 #[cfg(test)]
 mod test_vectors;
 
@@ -103,3 +105,6 @@ pub use kx::{KeMethod, KeyExchangeMethod, KxError, KxResponse, PendingKeyExchang
 pub use prf::{KeyedPrf, PrfAlgorithm, PrfError, PrfId, prf_plus};
 pub use provider::CryptoProvider;
 pub use random::{RandomError, SecureRandom};
+pub use signature::{
+    KeyType, PublicKey, SignatureAlgorithm, SignatureEncoding, SignatureError, SignatureScheme, SigningKey,
+};

@@ -3,6 +3,7 @@
 use crate::cipher::CipherAlgorithm;
 use crate::kx::{KeMethod, KeyExchangeMethod};
 use crate::prf::{PrfAlgorithm, PrfId};
+use crate::signature::{SignatureAlgorithm, SignatureScheme};
 use ipsec_types::algorithm::CipherSuite;
 
 /// Lists of algorithms, in the order in which they are offered when nothing else is configured.
@@ -26,6 +27,8 @@ pub struct CryptoProvider {
     pub prfs: &'static [&'static dyn PrfAlgorithm],
     /// Key exchange methods.
     pub key_exchanges: &'static [&'static dyn KeyExchangeMethod],
+    /// What checks the signatures of peers.
+    pub signatures: &'static [&'static dyn SignatureAlgorithm],
 }
 
 impl CryptoProvider {
@@ -45,5 +48,11 @@ impl CryptoProvider {
     #[must_use]
     pub fn key_exchange(&self, method: KeMethod) -> Option<&'static dyn KeyExchangeMethod> {
         self.key_exchanges.iter().copied().find(|exchange| exchange.method() == method)
+    }
+
+    /// What checks signatures of this scheme.
+    #[must_use]
+    pub fn signature(&self, scheme: SignatureScheme) -> Option<&'static dyn SignatureAlgorithm> {
+        self.signatures.iter().copied().find(|algorithm| algorithm.scheme() == scheme)
     }
 }
