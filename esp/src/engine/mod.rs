@@ -211,7 +211,7 @@ impl Engine {
             return Err(self.count_seal(SealError::NoSa));
         };
         let sealed = entry.sa.seal_parsed(now, packet, &header);
-        entry.settle(child, &mut self.timers, &mut self.reports);
+        entry.tell(&mut self.timers, &mut self.reports);
         let (path, encapsulation) = (*entry.sa.path(), entry.sa.encapsulation());
         Ok(Outgoing { child, path, encapsulation, sealed: sealed? })
     }
@@ -233,8 +233,8 @@ impl Engine {
             let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
             return Err(self.count_open(too_short.into()));
         };
-        let found = EspSpi::new(header.spi).and_then(|spi| Some((spi, self.inbound.get_mut(&spi)?)));
-        let Some((spi, entry)) = found else {
+        let found = EspSpi::new(header.spi).and_then(|spi| self.inbound.get_mut(&spi));
+        let Some(entry) = found else {
             let error = unknown_spi(header.spi);
             if let OpenError::UnknownSpi(spi) = error {
                 self.reports.unknown_spi(now, spi, arrival.path);
@@ -243,7 +243,7 @@ impl Engine {
         };
         let child = entry.sa.child().id;
         let authentic = entry.sa.authenticate(now, packet);
-        entry.settle(spi, &mut self.timers, &mut self.reports);
+        entry.tell(&mut self.timers, &mut self.reports);
         let authentic = authentic?;
         entry.note_authentic(now, &authentic, arrival, &mut self.reports);
         let opened = entry.sa.deliver(packet, &authentic, arrival.ecn)?;
@@ -280,12 +280,14 @@ impl Engine {
                 TimerKey::Inbound(spi) => {
                     let Some(entry) = self.inbound.get_mut(&spi) else { return };
                     entry.sa.handle_timeout(now);
-                    entry.settle(spi, &mut self.timers, &mut self.reports);
+                    entry.tell(&mut self.timers, &mut self.reports);
+                    self.timers.settle(key, &mut entry.armed, entry.sa.deadlines());
                 }
                 TimerKey::Outbound(child) => {
                     let Some(entry) = self.outbound.get_mut(&child) else { return };
                     entry.sa.handle_timeout(now);
-                    entry.settle(child, &mut self.timers, &mut self.reports);
+                    entry.tell(&mut self.timers, &mut self.reports);
+                    self.timers.settle(key, &mut entry.armed, entry.sa.deadlines());
                 }
             }
         }
@@ -449,24 +451,25 @@ impl Engine {
 }
 
 impl Outbound {
-    /// Tells which limits were reached, and takes the timers away that no longer stand.
+    /// Tells the limits that were reached, and takes away the timers that no longer stand.
     #[inline]
-    fn settle(&mut self, id: ChildSaId, timers: &mut Timers, reports: &mut Reports) {
+    fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
         while let Some(event) = self.sa.poll_event() {
+            let id = self.sa.child().id;
             reports.expired(id, Direction::Outbound, event);
+            timers.settle(TimerKey::Outbound(id), &mut self.armed, self.sa.deadlines());
         }
-        timers.settle(TimerKey::Outbound(id), &mut self.armed, self.sa.deadlines());
     }
 }
 
 impl Inbound {
-    /// As [`Outbound::settle`].
+    /// As [`Outbound::tell`].
     #[inline]
-    fn settle(&mut self, spi: EspSpi, timers: &mut Timers, reports: &mut Reports) {
+    fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
         while let Some(event) = self.sa.poll_event() {
             reports.expired(self.sa.child().id, Direction::Inbound, event);
+            timers.settle(TimerKey::Inbound(self.sa.spi()), &mut self.armed, self.sa.deadlines());
         }
-        timers.settle(TimerKey::Inbound(spi), &mut self.armed, self.sa.deadlines());
     }
 
     /// What an authentic packet says of its peer: that it lives, and where it is.

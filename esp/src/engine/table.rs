@@ -58,11 +58,7 @@ impl Timers {
     }
 
     /// Takes away what was set and no longer stands.
-    #[inline]
     pub(super) fn settle(&mut self, key: TimerKey, armed: &mut Armed, standing: Armed) {
-        if *armed == standing {
-            return;
-        }
         for (which, (armed, standing)) in armed.iter_mut().zip(standing).enumerate() {
             if let Some(deadline) = *armed
                 && standing.is_none()
