@@ -17,7 +17,7 @@ esac
 interop=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${PEERS-$HOME/peers} root=${root%/}
 GATEWAY=${GATEWAY:-$interop/../target/release/gateway}
-lab=$(mktemp -d) ns=ike$$ pids=() theirs_pid='' ours_pid='' natted=''
+lab=$(mktemp -d) ns=ike$$ pids=() theirs_pid='' ours_pid='' natted='' pinged=0
 declare -A addr=([a]=10.9.0.1 [b]=10.9.0.2)
 mkdir -p "$lab/theirs"
 

@@ -12,6 +12,8 @@ charon-systemd {
     default = 1
     cfg = 2 } }
   plugins { kernel-libipsec { raw_esp = no } }
+  # it drops an answer that comes while it still works at what the answer is to ('already processing'), and asks again
+  retransmit_timeout = 1
   $theirs_daemon
 }
 CONF

@@ -1,0 +1,72 @@
+# ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
+ours_cookies=never ours_conn='' # when it asks for cookies; further lines of its connection
+
+ours_start() {
+  local start=false remote="remote = \"${addr[$they]}\""
+  [[ $we == a ]] && start=true
+  if [[ $natted ]]; then
+    [[ $we == a ]] && remote='remote = "10.9.0.2"' || remote=
+  fi
+  cat >"$lab/ours.toml" <<TOML
+cookies = "$ours_cookies"
+
+[tun]
+mtu = 1400
+
+[[connection]]
+name = "t"
+start = $start
+reconnect = "never"
+local = "${addr[$we]}"
+$remote
+local_id = "$we.example"
+remote_id = "$they.example"
+psk = "$psk_ours"
+ike = "$ike_ours"
+$ours_conn
+
+[[connection.child]]
+name = "net"
+local = "10.$we_n.0.0/24"
+remote = "10.$they_n.0.0/24"
+esp = "$esp_ours"
+TOML
+  ip netns exec $ns$we "$GATEWAY" --config "$lab/ours.toml" --verbose --keys "$lab/keys" >"$lab/ours.log" 2>&1 &
+  ours_pid=$!
+  wait_for logged ours 'listening on' || die "our gateway does not come up"
+}
+
+# our words for what cases look for
+declare -A ours_say=(
+  [ike-gcm]='ENCR_AES_GCM_16-128/PRF_HMAC_SHA2_256/Curve25519'
+  [ike-cbc]='ENCR_AES_CBC-256/AUTH_HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/256-bit random ECP group'
+  [ike-gcm-p256]='ENCR_AES_GCM_16-128/PRF_HMAC_SHA2_256/256-bit random ECP group'
+  [esp-gcm]='ENCR_AES_GCM_16-128'
+  [esp-cbc]='ENCR_AES_CBC-256/AUTH_HMAC_SHA2_256_128'
+)
+ours_ike_up() { # ours_ike_up SUITE: the IKE SA stands with it, and with what is known about NATs
+  local nat='no NAT' at="${addr[$they]}:(500|4500)"
+  # strongSwan claims a NAT before itself where its ESP is in user space, to get ESP in UDP
+  [[ $peer == strongswan && ! ${KERNEL:-} ]] && nat='the peer is behind a NAT'
+  if [[ $natted && $we == a ]]; then nat='(we are|both are) behind'; fi
+  if [[ $natted && $we == b ]]; then nat='the peer is behind a NAT' at='10.9.0.1:2[0-9]{4}'; fi
+  [[ $natted && $we == a ]] && at=10.9.0.2:4500
+  want ours "IKE SA up: t, $role, us $we.example, peer $they.example at $at, ${ours_say[ike-$1]}, $nat"
+}
+ours_child_up() { # ours_child_up SUITE: the Child SA too; raw ESP with a kernel's ESP, else in UDP
+  local how='ESP in UDP'
+  [[ ${KERNEL:-} ]] && how='raw ESP'
+  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, 10.$we_n.0.0/24 <-> 10.$they_n.0.0/24, ${ours_say[esp-$1]}, .*, $how"
+}
+ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
+  kill -INT "$ours_pid"
+  wait "$ours_pid" || die "our gateway left with $?"
+  ours_pid=
+  want ours 'IKE SA down: t: deleted by us'
+}
+ours_clean() { # after ours_stop: no packet was dropped on the way in, and no IKE message refused but second answers to what we had to repeat
+  want ours 'packets in: [0-9]+, [0-9]+ octets; dropped: none'
+  local refused repeats
+  read -r refused repeats < <(sed -nE 's/.* IKE datagrams in: .* rejected ([0-9]+); out: .* repeats ([0-9]+)$/\1 \2/p' "$lab/ours.log")
+  ((${refused:-1} <= ${repeats:-0})) || die "our gateway refused ${refused:-no word} messages and repeated ${repeats:-no word}"
+}
