@@ -168,8 +168,16 @@ fn sign<C: Curve, D: Digest + BlockSizeUser>(
 ) -> Result<Signature<C>, SignatureError> {
     let mut added = Zeroizing::new([0; ADDED_RANDOMNESS]);
     random.fill(&mut *added)?;
+    Ok(sign_with::<C, D>(key, message, &*added))
+}
+
+fn sign_with<C: Curve, D: Digest + BlockSizeUser>(
+    key: &SecretKey<C>,
+    message: &[&[u8]],
+    added: &[u8],
+) -> Signature<C> {
     let scalar = Zeroizing::new(key.to_nonzero_scalar());
-    Ok(sign_prehashed_rfc6979::<C, D>(&scalar, &digest::<D>(message), &*added).0)
+    sign_prehashed_rfc6979::<C, D>(&scalar, &digest::<D>(message), added).0
 }
 
 impl<C> Signer for SecretKey<C>
@@ -203,5 +211,41 @@ where
             scheme => Err(SignatureError::KeyType { scheme, key: C::KEY_TYPE }),
         }?;
         encode(encoding, &signature).ok_or(SignatureError::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_vectors::{json, octets};
+
+    fn check<C: Curve>(case: &serde_json::Value) {
+        let key = SecretKey::<C>::from_slice(&octets(case, "private")).unwrap();
+        let message = octets(case, "message");
+        let signature = match case["scheme"].as_str().unwrap() {
+            "ECDSA with SHA2-256" => sign_with::<C, Sha256>(&key, &[&message], &[]),
+            "ECDSA with SHA2-384" => sign_with::<C, Sha384>(&key, &[&message], &[]),
+            "ECDSA with SHA2-512" => sign_with::<C, Sha512>(&key, &[&message], &[]),
+            other => panic!("{other}"),
+        };
+        for (encoding, name) in [(SignatureEncoding::Raw, "raw"), (SignatureEncoding::Rfc7427, "der")] {
+            assert_eq!(encode(encoding, &signature).unwrap(), octets(case, name), "{}", case["id"]);
+        }
+    }
+
+    /// RFC 6979 A.2.5, A.2.6, A.2.7: what is signed with no randomness added.
+    #[test]
+    fn rfc_6979() {
+        let file = json(include_str!("../../tests/vectors/signatures_generated.json"));
+        let cases = file["ecdsa"].as_array().unwrap();
+        assert_eq!(cases.len(), 18);
+        for case in cases {
+            match case["private"].as_str().unwrap().len() {
+                64 => check::<NistP256>(case),
+                96 => check::<NistP384>(case),
+                132 => check::<NistP521>(case),
+                other => panic!("{other}"),
+            }
+        }
     }
 }
