@@ -49,6 +49,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::num::ParseIntError;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -413,18 +414,23 @@ impl<'de> Deserialize<'de> for Cookies {
         #[serde(untagged, expecting = "\"never\", \"always\" or a number of half-open IKE SAs")]
         enum Value {
             Number(usize),
-            Word(Word),
+            Word(Text<Cookies>),
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case")]
-        enum Word {
-            Never,
-            Always,
-        }
-        Ok(Self(match Value::deserialize(deserializer)? {
-            Value::Number(half_open) => CookiePolicy::WhenHalfOpen(half_open),
-            Value::Word(Word::Never) => CookiePolicy::Never,
-            Value::Word(Word::Always) => CookiePolicy::Always,
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Number(half_open) => Self(CookiePolicy::WhenHalfOpen(half_open)),
+            Value::Word(Text(cookies)) => cookies,
+        })
+    }
+}
+
+impl FromStr for Cookies {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        Ok(Self(match text {
+            "never" => CookiePolicy::Never,
+            "always" => CookiePolicy::Always,
+            number => CookiePolicy::WhenHalfOpen(number.parse()?),
         }))
     }
 }

@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod capture;
 pub mod config;
+pub mod echo;
 pub mod keys;
 pub mod log;
+pub mod loopback;

@@ -29,6 +29,13 @@ impl Log {
         Self::new(Box::new(io::stdout()), colour)
     }
 
+    /// The same, but held back until [`Log::flush`]: so that what is told does not take the time of what is measured.
+    #[must_use]
+    pub fn buffered_stdout() -> Arc<Self> {
+        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self::new(Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout())), colour)
+    }
+
     /// To anywhere, without colour.
     #[must_use]
     pub fn to(sink: impl Write + Send + 'static) -> Arc<Self> {
@@ -63,6 +70,17 @@ impl Log {
             text.push('\n');
         }
         self.raw(&text);
+    }
+
+    /// A headline.
+    pub fn heading(&self, text: impl Display) {
+        let (bold, plain) = if self.colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        self.raw(&format!("\n{bold}{text}{plain}\n"));
+    }
+
+    /// Lets out what is held back.
+    pub fn flush(&self) {
+        let _ = self.sink.lock().unwrap_or_else(PoisonError::into_inner).flush();
     }
 
     /// A text as it is.
