@@ -16,7 +16,7 @@ case $role in
 esac
 interop=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${PEERS-$HOME/peers} root=${root%/}
-GATEWAY=${GATEWAY:-$interop/../target/release/gateway}
+GATEWAY=${GATEWAY:-$interop/../target/debug/gateway}
 lab=$(mktemp -d) ns=ike$$ pids=() theirs_pid='' ours_pid='' natted='' pinged=0
 declare -A addr=([a]=10.9.0.1 [b]=10.9.0.2)
 mkdir -p "$lab/theirs"

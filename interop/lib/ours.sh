@@ -67,6 +67,6 @@ ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
 ours_clean() { # after ours_stop: no packet was dropped on the way in, and no IKE message refused but second answers to what we had to repeat
   want ours 'packets in: [0-9]+, [0-9]+ octets; dropped: none'
   local refused repeats
-  read -r refused repeats < <(sed -nE 's/.* IKE datagrams in: .* rejected ([0-9]+); out: .* repeats ([0-9]+)$/\1 \2/p' "$lab/ours.log")
+  read -r refused repeats <<<"$(sed -nE 's/.* IKE datagrams in: .* rejected ([0-9]+); out: .* repeats ([0-9]+)$/\1 \2/p' "$lab/ours.log")"
   ((${refused:-1} <= ${repeats:-0})) || die "our gateway refused ${refused:-no word} messages and repeated ${repeats:-no word}"
 }
