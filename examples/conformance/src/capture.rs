@@ -67,10 +67,7 @@ pub struct Packet {
 /// # Errors
 /// Any [`CaptureError`].
 pub fn read_capture(file: &[u8]) -> Result<Vec<Packet>, CaptureError> {
-    let capture = LegacyPcapSlice::from_slice(file).map_err(|error| {
-        // The error holds the rest of the file, which nobody wants to read.
-        CaptureError::Format(if file.len() < 24 { "too short".into() } else { kind_of(&error) })
-    })?;
+    let capture = LegacyPcapSlice::from_slice(file).map_err(|error| CaptureError::Format(kind_of(&error)))?;
     if capture.header.is_bigendian() || capture.header.network != Linktype::ETHERNET {
         return Err(CaptureError::Format(format!("{:?}", capture.header)));
     }
@@ -88,7 +85,7 @@ pub fn read_capture(file: &[u8]) -> Result<Vec<Packet>, CaptureError> {
     Ok(packets)
 }
 
-/// The name of an error without the octets in it.
+/// The name of an error, without the rest of the file that it holds.
 fn kind_of(error: &impl std::fmt::Debug) -> String {
     let text = format!("{error:?}");
     text.split(['[', '{']).next().unwrap_or_default().to_owned()

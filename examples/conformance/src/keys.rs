@@ -190,7 +190,7 @@ impl KeyFile {
         match *words {
             [] => Ok(()),
             ["ike", i, r, stage, label, value] => {
-                let sa = self.ike_lines(ike_spi(i)?, ike_spi(r)?);
+                let sa = self.ike_lines(ike_spi(i)?, ike_spi(r)?).ok_or(KeyFileErrorKind::Form)?;
                 let stage = stage.parse().map_err(|_| KeyFileErrorKind::Value(stage.into()))?;
                 if label == "proposal" {
                     sa.algorithms = Some(algorithms(value)?);
@@ -209,8 +209,9 @@ impl KeyFile {
                 let mut algorithms = algorithms(proposal)?;
                 if algorithms.suite.encr == EncrId::AES_GCM_16 && algorithms.suite.key_bits.is_none() {
                     // A kernel names the mode alone. The key ends in four octets of salt (RFC 4106 §8.1).
-                    let key = keys.encr.len().checked_sub(4).and_then(|key| u16::try_from(key * 8).ok());
-                    algorithms.suite.key_bits = Some(key.ok_or_else(|| bad(encr))?);
+                    let bits = keys.encr.len().checked_sub(4).and_then(|key| key.checked_mul(8));
+                    let bits = bits.and_then(|bits| u16::try_from(bits).ok());
+                    algorithms.suite.key_bits = Some(bits.ok_or_else(|| bad(encr))?);
                 }
                 self.esp.push(EspLine {
                     spi: u32::from_str_radix(spi, 16).ok().and_then(EspSpi::new).ok_or_else(|| bad(spi))?,
@@ -225,15 +226,13 @@ impl KeyFile {
         }
     }
 
-    fn ike_lines(&mut self, initiator: IkeSpi, responder: IkeSpi) -> &mut IkeSaLines {
+    /// The lines of one IKE SA, made where there are none. It is always found.
+    fn ike_lines(&mut self, initiator: IkeSpi, responder: IkeSpi) -> Option<&mut IkeSaLines> {
         let is_it = |sa: &IkeSaLines| (sa.initiator, sa.responder) == (initiator, responder);
-        let at = self.ike.iter().position(is_it).unwrap_or(self.ike.len());
-        if at == self.ike.len() {
+        if !self.ike.iter().any(is_it) {
             self.ike.push(IkeSaLines { initiator, responder, algorithms: None, secrets: Vec::new() });
         }
-        // It is there now.
-        #[allow(clippy::indexing_slicing, reason = "found or pushed above")]
-        &mut self.ike[at]
+        self.ike.iter_mut().find(|sa| is_it(sa))
     }
 }
 
