@@ -23,6 +23,7 @@ mkdir -p "$lab/theirs"
 
 . "$interop/lib/net.sh"
 . "$interop/lib/assert.sh"
+. "$interop/lib/tshark.sh"
 . "$interop/lib/$peer.sh"
 . "$interop/lib/ours.sh"
 
