@@ -93,6 +93,56 @@
 //! # }
 //! ```
 //!
+//! # A turn of an embedder's loop
+//!
+//! ```
+//! use ipsec_esp::{Arrival, Engine, MAX_HEADROOM, Opened, PacketBuf};
+//! use ipsec_types::{Instant, Path, SaReport};
+//! use std::io::{self, Write};
+//! use std::net::UdpSocket;
+//!
+//! /// What the loop was woken by. The octets lie in its buffer, those of the TUN device behind some headroom.
+//! enum Wake {
+//!     FromTun { len: usize },
+//!     FromSocket { len: usize, path: Path },
+//!     Deadline,
+//! }
+//!
+//! /// Does what is to be done and says when to wake up at the latest.
+//! fn turn(
+//!     engine: &mut Engine,
+//!     now: Instant,
+//!     wake: Wake,
+//!     buffer: &mut [u8],
+//!     socket: &UdpSocket,
+//!     tun: &mut impl Write,
+//!     mut to_ike: impl FnMut(SaReport),
+//! ) -> io::Result<Option<Instant>> {
+//!     match wake {
+//!         Wake::FromTun { len } => {
+//!             if let Some(mut packet) = PacketBuf::new(buffer, MAX_HEADROOM..MAX_HEADROOM + len)
+//!                 && let Ok(outgoing) = engine.seal(now, &mut packet)
+//!             {
+//!                 socket.send_to(packet.as_slice(), outgoing.path.remote)?;
+//!             }
+//!         }
+//!         Wake::FromSocket { len, path } => {
+//!             if let Some(mut packet) = PacketBuf::new(buffer, 0..len)
+//!                 && let Ok(incoming) = engine.open(now, Arrival::udp(path), &mut packet)
+//!                 && let Opened::Packet(_) = incoming.opened
+//!             {
+//!                 tun.write_all(packet.as_slice())?;
+//!             }
+//!         }
+//!         Wake::Deadline => engine.handle_timeout(now),
+//!     }
+//!     while let Some(report) = engine.poll_report() {
+//!         to_ike(report);
+//!     }
+//!     Ok(engine.poll_timeout())
+//! }
+//! ```
+//!
 //! # What is carried
 //!
 //! Tunnel mode, IPv4 and IPv6 in either; 32-bit and 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC

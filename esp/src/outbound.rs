@@ -200,6 +200,7 @@ impl OutboundSa {
             self.cipher.seal(packet_number(self.kind(), number), header.to_octets().len(), esp)?;
         }
         if let Some(outer) = &self.outer {
+            // The low half of the number tells fragments apart for 2^16 packets, as any counter would.
             outer.write(datagram, fields, number as u16);
         }
         Ok(Sealed { number, outer: fields })

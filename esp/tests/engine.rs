@@ -5,16 +5,16 @@ mod common;
 
 use common::*;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
-use ipsec_crypto::{CipherError, CryptoProvider};
+use ipsec_crypto::{CipherError, CryptoProvider, PacketCipher, PacketNumber, UsageLimits};
 use ipsec_esp::{
-    Arrival, CommandError, DropReason, Engine, EngineConfig, Framing, InstallError, NoRoom, OpenError,
-    OutboundConfig, OutboundSa, PacketBuf, ReportConfig, SealError,
+    Arrival, CommandError, DropReason, Engine, EngineConfig, Framing, InboundConfig, InboundSa, InstallError,
+    NoRoom, OpenError, OutboundConfig, OutboundSa, PacketBuf, ReportConfig, SealError,
 };
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, Direction, ExpiryReason, Lifetimes, Limit, SaKeys};
 use ipsec_types::{
-    AddressRange, Encapsulation, EncrId, Instant, IntegId, Mode, Path, PortRange, SaCommand, SaReport,
-    SecretBytes, SequenceNumbers, TrafficSelector,
+    Encapsulation, EncrId, Instant, IntegId, Mode, Path, PortRange, SaCommand, SaReport, SecretBytes,
+    SequenceNumbers, TrafficSelector,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -276,6 +276,120 @@ fn soft_and_hard_expiry_in_both_directions() {
     }
 }
 
+/// The hard deadline holds for packets before anybody called `handle_timeout`; what comes later moves nothing.
+#[test]
+fn hard_deadline_of_an_inbound_sa() {
+    let seconds = Limit { soft: None, hard: Some(10) };
+    let lifetimes = Lifetimes { seconds, ..Lifetimes::default() };
+    let mut receiver = engine();
+    install_in(&mut receiver, &mirrored(&ChildSa { lifetimes, ..child() }), 0x1001).unwrap();
+    let mut sender = engine();
+    install_out(&mut sender, &child(), 0x1001).unwrap();
+    for (millis, passes) in [(9_999, true), (10_000, false), (10_001, false)] {
+        let packet = send(&mut sender, &v4(60)).unwrap().1;
+        let opened = receive_at(&mut receiver, Instant::from_millis(millis), from("192.0.2.1:4500"), &packet);
+        assert_eq!(opened.is_ok(), passes, "{millis}");
+    }
+    assert_eq!(receiver.inbound(spi(0x1001)).unwrap().newest_number(), 1);
+    let (id, direction, reason) = (ChildSaId(1), Direction::Inbound, ExpiryReason::Time);
+    assert_eq!(reports(&mut receiver)[1..], [SaReport::HardExpired { id, direction, reason }]);
+    assert_eq!(receiver.poll_timeout(), None);
+}
+
+/// A cipher with limits of the test's own, that refuses to seal one packet.
+struct Limited {
+    cipher: Box<dyn PacketCipher>,
+    limits: UsageLimits,
+    refuse: u64,
+}
+
+impl Limited {
+    fn new(packets: u64, failed_opens: u64, refuse: u64) -> Box<Self> {
+        let cipher = RUSTCRYPTO.cipher(GCM_128).unwrap().with_keys(&keys(GCM_128, 1)).unwrap();
+        Box::new(Self { cipher, limits: UsageLimits { packets, octets: u64::MAX, failed_opens }, refuse })
+    }
+}
+
+impl PacketCipher for Limited {
+    fn iv_len(&self) -> usize {
+        self.cipher.iv_len()
+    }
+    fn icv_len(&self) -> usize {
+        self.cipher.icv_len()
+    }
+    fn block_len(&self) -> usize {
+        self.cipher.block_len()
+    }
+    fn limits(&self) -> UsageLimits {
+        self.limits
+    }
+    fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
+        if number.value == self.refuse {
+            return Err(CipherError::PacketLength { got: packet.len() });
+        }
+        self.cipher.seal(number, header_len, packet)
+    }
+    fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
+        self.cipher.open(number, header_len, packet)
+    }
+}
+
+/// What one key may do ends the SA: packets sealed, and forgeries tried (RFC 4303 §3.4.4 has no such end; the
+/// cipher's own document does).
+#[test]
+fn usage_limits_of_the_cipher() {
+    use ipsec_esp::lifetime::LifetimeEvent::{Hard, Soft};
+    let reason = ExpiryReason::CipherUsage;
+    let install = || install(&child(), 0x1001, 1);
+    let cipher = Limited::new(4, u64::MAX, 0);
+    let mut sender = OutboundSa::with_cipher(cipher, install(), OutboundConfig::default(), NOW).unwrap();
+    let mut packets = Vec::new();
+    let mut events = Vec::new();
+    for _ in 0..4 {
+        packets.push(common::seal(&mut sender, &v4(60)));
+        events.push(sender.poll_event());
+    }
+    assert_eq!(events, [None, None, Some(Soft(reason)), Some(Hard(reason))]);
+    let (mut storage, at) = roomy(&v4(60));
+    let mut packet = PacketBuf::new(&mut storage, at).unwrap();
+    assert!(matches!(sender.seal(NOW, &mut packet), Err(SealError::Expired(_))));
+
+    let cipher = Limited::new(u64::MAX, 4, 0);
+    let config = InboundConfig::default();
+    let mut receiver = InboundSa::with_cipher(cipher, install(), config, NOW).unwrap();
+    let mut forged = packets[0].clone();
+    forged[20] ^= 1;
+    let mut events = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(common::open(&mut receiver, &forged), Err(OpenError::Integrity));
+        events.push(receiver.poll_event());
+    }
+    assert_eq!(events, [None, None, Some(Soft(reason)), Some(Hard(reason))]);
+    assert!(matches!(common::open(&mut receiver, &packets[0]), Err(OpenError::Expired(_))));
+}
+
+/// RFC 4303 §3.3.3 and the ESP digest §2.1: a number is used up whatever becomes of its packet.
+#[test]
+fn number_of_a_packet_that_failed_is_not_given_again() {
+    let install = install(&child(), 0x1001, 1);
+    let cipher = Limited::new(u64::MAX, u64::MAX, 2);
+    let mut sender = OutboundSa::with_cipher(cipher, install, OutboundConfig::default(), NOW).unwrap();
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        let (mut storage, at) = roomy(&v4(60));
+        let mut packet = PacketBuf::new(&mut storage, at.clone()).unwrap();
+        match sender.seal(NOW, &mut packet) {
+            Ok(sealed) => numbers.push(sealed.number),
+            Err(error) => {
+                assert!(matches!(error, SealError::Cipher(_)));
+                assert_eq!(packet.range(), at);
+            }
+        }
+    }
+    assert_eq!(numbers, [1, 3, 4]);
+    assert_eq!(sender.statistics().dropped(DropReason::OutboundCipher), 1);
+}
+
 /// A forged packet ends no SA, however long it is.
 #[test]
 fn forged_packets_use_up_no_lifetime() {
@@ -338,9 +452,11 @@ fn peer_moved_by_the_newest_authentic_packet_only() {
     let path = from(third).path;
     let command = SaCommand::Move { id: ChildSaId(1), path, encapsulation: Encapsulation::Udp };
     receiver.apply(NOW, command).unwrap();
-    let packet = send(&mut sender, &v4(60)).unwrap().1;
-    assert!(receive_at(&mut receiver, NOW, from(third), &packet).is_ok());
-    assert_eq!(reports(&mut receiver), []);
+    for (place, told) in [(third, vec![]), (home, moved(home).to_vec()), (third, vec![])] {
+        let packet = send(&mut sender, &v4(60)).unwrap().1;
+        assert!(receive_at(&mut receiver, NOW, from(place), &packet).is_ok());
+        assert_eq!(reports(&mut receiver), told, "{place}");
+    }
 }
 
 /// Without UDP on either side ports tell nothing (RFC 7296 §2.23: both forms are accepted at any time).
@@ -491,159 +607,4 @@ fn types_are_send_and_prints_are_clean() {
     let print = format!("{engine:?}");
     let octets: Vec<String> = key.encr.as_slice().iter().map(u8::to_string).collect();
     assert!(!print.contains(&octets[..4].join(", ")));
-}
-
-/// What an SA admits: each selector of one side with each of the other, protocols, ports, ICMP and fragments.
-mod selectors {
-    use super::*;
-    use ipsec_esp::ip::IpHeader;
-    use ipsec_esp::selectors::admits;
-
-    fn ts(prefix: &str, bits: u8, protocol: u8, ports: PortRange) -> TrafficSelector {
-        TrafficSelector {
-            addresses: AddressRange::prefix(prefix.parse().unwrap(), bits).unwrap(),
-            protocol,
-            ports,
-        }
-    }
-
-    /// A packet from 10.1.0.1 to 10.2.0.1 with the first octets of its next layer.
-    fn packet(protocol: u8, fragment: u16, upper: [u8; 4]) -> IpHeader {
-        let mut packet = v4(28);
-        packet[9] = protocol;
-        packet[6..8].copy_from_slice(&fragment.to_be_bytes());
-        packet[20..24].copy_from_slice(&upper);
-        IpHeader::parse(&packet).unwrap()
-    }
-
-    fn sa(local: TrafficSelector, remote: TrafficSelector) -> ChildSa {
-        ChildSa { local: vec![local], remote: vec![remote], ..child() }
-    }
-
-    #[test]
-    fn addresses_protocols_and_ports() {
-        let any = PortRange::ANY;
-        let web = PortRange::single(443);
-        let (here, there) = (ts("10.1.0.0", 16, 6, any), ts("10.2.0.0", 16, 6, web));
-        let child = sa(here, there);
-        let out = |p: &IpHeader| admits(&child, p, Direction::Outbound);
-        assert!(out(&packet(6, 0, [0x80, 0, 0x01, 0xBB])));
-        assert!(!out(&packet(6, 0, [0x80, 0, 0x01, 0xBC])), "another port");
-        assert!(!out(&packet(6, 0, [0x01, 0xBB, 0x80, 0])), "the port on the other side");
-        assert!(!out(&packet(17, 0, [0x80, 0, 0x01, 0xBB])), "another protocol");
-        assert!(!out(&packet(6, 1, [0x80, 0, 0x01, 0xBB])), "a later fragment shows no port");
-        assert!(out(&packet(6, 0x2000, [0x80, 0, 0x01, 0xBB])), "a first fragment does");
-        // Inbound the far side is the source.
-        let back = admits(&mirrored(&child), &packet(6, 0, [0x80, 0, 0x01, 0xBB]), Direction::Inbound);
-        assert!(back && !admits(&child, &packet(6, 0, [0x80, 0, 0x01, 0xBB]), Direction::Inbound));
-        let elsewhere = sa(ts("10.3.0.0", 16, 6, any), there);
-        assert!(!admits(&elsewhere, &packet(6, 0, [0x80, 0, 0x01, 0xBB]), Direction::Outbound));
-    }
-
-    #[test]
-    fn any_of_one_side_with_any_of_the_other() {
-        let any = PortRange::ANY;
-        let mut child = sa(ts("10.9.0.0", 16, 0, any), ts("10.9.0.0", 16, 0, any));
-        child.local.push(ts("10.1.0.1", 32, 0, any));
-        child.remote.push(TrafficSelector::ALL_V6);
-        assert!(!admits(&child, &packet(17, 0, [0; 4]), Direction::Outbound));
-        child.remote.push(ts("10.2.0.0", 24, 17, any));
-        assert!(admits(&child, &packet(17, 0, [0; 4]), Direction::Outbound));
-    }
-
-    /// RFC 4301 §7: SAs with any ports carry all fragments; OPAQUE ports carry those that show none.
-    #[test]
-    fn fragments() {
-        let later = packet(17, 100, [0; 4]);
-        let first = packet(17, 0x2000, [0, 5, 0, 5]);
-        let with = |ports| sa(ts("10.1.0.0", 16, 17, ports), ts("10.2.0.0", 16, 17, ports));
-        let all = with(PortRange::ANY);
-        assert!(admits(&all, &later, Direction::Outbound) && admits(&all, &first, Direction::Outbound));
-        let opaque = with(PortRange::OPAQUE);
-        assert!(
-            admits(&opaque, &later, Direction::Outbound) && !admits(&opaque, &first, Direction::Outbound)
-        );
-        let five = with(PortRange::single(5));
-        assert!(!admits(&five, &later, Direction::Outbound) && admits(&five, &first, Direction::Outbound));
-    }
-
-    /// RFC 4301 §4.4.1.1: type and code as one value; ranges of them; one-directional rules by OPAQUE.
-    #[test]
-    fn icmp_types_and_codes() {
-        let echo_request = packet(1, 0, [8, 0, 0, 0]);
-        let unreachable = packet(1, 0, [3, 4, 0, 0]);
-        let range = |from: u16, to: u16| PortRange::new(from, to).unwrap();
-        let with = |local, remote| sa(ts("10.1.0.0", 16, 1, local), ts("10.2.0.0", 16, 1, remote));
-        let check = |child: &ChildSa, packet: &IpHeader| {
-            let outbound = admits(child, packet, Direction::Outbound);
-            // The same packet arriving: its source is then the far side.
-            (outbound, admits(&mirrored(child), packet, Direction::Inbound))
-        };
-        let echo = range(0x0800, 0x08FF);
-        assert_eq!(check(&with(echo, echo), &echo_request), (true, true));
-        assert_eq!(check(&with(echo, echo), &unreachable), (false, false));
-        let codes = range(0x0300, 0x0304);
-        assert_eq!(check(&with(codes, codes), &unreachable), (true, true));
-        assert_eq!(check(&with(codes, codes), &packet(1, 0, [3, 5, 0, 0])), (false, false));
-        assert_eq!(check(&with(range(0x0300, 0x08FF), PortRange::ANY), &echo_request), (true, true));
-        // May be sent from here, must not be received: the source's selector names it, the other is OPAQUE.
-        let send_only = with(echo, PortRange::OPAQUE);
-        assert!(admits(&send_only, &echo_request, Direction::Outbound));
-        let from_peer = {
-            let mut packet = v4(28);
-            packet[9] = 1;
-            packet[20..24].copy_from_slice(&[8, 0, 0, 0]);
-            packet[12..16].copy_from_slice(&[10, 2, 0, 1]);
-            packet[16..20].copy_from_slice(&[10, 1, 0, 1]);
-            IpHeader::parse(&packet).unwrap()
-        };
-        assert!(!admits(&send_only, &from_peer, Direction::Inbound));
-        assert!(admits(&with(PortRange::OPAQUE, echo), &from_peer, Direction::Inbound));
-        // A later fragment of ICMP shows no type.
-        let later = packet(1, 50, [8, 0, 0, 0]);
-        assert_eq!(check(&with(echo, echo), &later), (false, false));
-        assert_eq!(check(&with(PortRange::ANY, PortRange::ANY), &later), (true, true));
-    }
-
-    /// A packet whose next layer can't be found fits only selectors for any protocol.
-    #[test]
-    fn hidden_protocol() {
-        let mut hidden = v6(60);
-        hidden[6] = 43; // a routing header that runs past the end
-        hidden[41] = 200;
-        let hidden = IpHeader::parse(&hidden).unwrap();
-        assert_eq!(hidden.protocol, None);
-        let all = child();
-        assert!(admits(&all, &hidden, Direction::Outbound));
-        let udp = TrafficSelector { protocol: 17, ..TrafficSelector::ALL_V6 };
-        let child = ChildSa { local: vec![udp], ..child() };
-        assert!(!admits(&child, &hidden, Direction::Outbound));
-    }
-
-    /// After decryption the inner packet is held against the SA (RFC 4301 §5.2), and dropped if it does not fit.
-    #[test]
-    fn inbound_packets_that_the_sa_does_not_carry() {
-        let (mut sender, _) = default_pair(&child());
-        let narrow = ChildSa {
-            local: vec![ts("10.2.0.0", 24, 0, PortRange::ANY)],
-            remote: vec![ts("10.1.0.0", 24, 0, PortRange::ANY)],
-            ..mirrored(&child())
-        };
-        let mut receiver = engine();
-        let keys_of_sender = install(&narrow, 0x1001, 1);
-        receiver.apply(NOW, SaCommand::InstallInbound(Box::new(keys_of_sender))).unwrap();
-        let arrival = from("192.0.2.1:4500");
-        let good = seal(&mut sender, &v4(60));
-        assert_eq!(receive_at(&mut receiver, NOW, arrival, &good).unwrap(), v4(60));
-        // Edge case 16: a source that the peer may not send from.
-        let mut spoofed = v4(60);
-        spoofed[12..16].copy_from_slice(&[10, 2, 0, 1]);
-        fix_checksum(&mut spoofed);
-        for inner in [spoofed, v6(60)] {
-            let packet = seal(&mut sender, &inner);
-            assert_eq!(receive_at(&mut receiver, NOW, arrival, &packet), Err(OpenError::Selectors));
-        }
-        assert_eq!(receiver.statistics().inbound.dropped(DropReason::Selectors), 2);
-        assert_eq!(receiver.inbound(spi(0x1001)).unwrap().newest_number(), 3, "authentic all the same");
-    }
 }

@@ -39,7 +39,7 @@ pub struct EngineConfig {
     pub outbound: OutboundConfig,
     /// How every inbound SA judges packets.
     pub inbound: InboundConfig,
-    /// The most SAs in one direction; default 4,096. An SA takes about 1 KiB with its expanded keys, and an
+    /// The most SAs in one direction; default 4,096. An SA takes about 2 KiB with its expanded keys, and an
     /// inbound one its window: 128 octets by default, at most 8 KiB.
     pub max_sas: usize,
     /// What is told upwards, and how often.

@@ -12,7 +12,7 @@ const EXPIRIES_OF_AN_SA: usize = 2;
 /// Bounds of what is told upwards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReportConfig {
-    /// Reports that may wait; default 1,024, at most 64 octets each. When it is full, new ones are lost and
+    /// Reports that may wait; default 1,024, about 100 octets each. When it is full, new ones are lost and
     /// counted. Expiries have room of their own, two for each SA, and are never lost.
     pub queue: usize,
     /// The shortest time between two [`SaReport::LastInbound`] of one pair; default 5 s. The time that a report
