@@ -38,9 +38,7 @@
 
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
-use ikev2_core::{
-    Authentication, ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern,
-};
+use ikev2_core::{ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
 use ipsec_types::{AddressRange, PortRange, SecretBytes, TrafficSelector};
@@ -204,8 +202,8 @@ impl ConnectionFile {
         if secret.is_empty() {
             return Err("the secret is empty".into());
         }
-        let authentication = Authentication::SharedKey(secret);
-        let mut connection = Connection::new(self.name, self.local_id.0, self.remote_id.0.0, authentication);
+        let mut connection =
+            Connection::with_shared_key(self.name, self.local_id.0, self.remote_id.0.0, secret);
         connection.local_address = self.local;
         connection.remote_address = self.remote;
         connection.remote_port = self.remote_port;

@@ -1,6 +1,7 @@
 //! What an endpoint is told once, and what it is told of each peer. Every bound is a field here, with its
 //! default and its worst case.
 
+use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys};
 use crate::event::Hooks;
 use crate::exchange::retransmit::RetransmitPolicy;
 use crate::identity::{Identity, IdentityPattern};
@@ -10,7 +11,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-use ikev2_wire::codes::AuthMethod;
 use ipsec_crypto::CryptoProvider;
 use ipsec_types::sa::{Lifetimes, PolicyId};
 use ipsec_types::{Mode, Path, SecretBytes, TrafficSelector};
@@ -97,24 +97,6 @@ impl EndpointConfig {
     }
 }
 
-/// How both sides of a connection prove who they are.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Authentication {
-    /// A secret that both sides hold (RFC 7296 §2.15).
-    SharedKey(SecretBytes),
-}
-
-impl Authentication {
-    /// The method's code point.
-    #[must_use]
-    pub fn method(&self) -> AuthMethod {
-        match self {
-            Self::SharedKey(_) => AuthMethod::SHARED_KEY,
-        }
-    }
-}
-
 /// What a second IKE SA with the same peer means: the same pair of identities, both authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
@@ -148,8 +130,10 @@ pub struct Connection {
     pub local_id: Identity,
     /// Who the peer must be.
     pub remote_id: IdentityPattern,
-    /// The proof, of both.
-    pub authentication: Authentication,
+    /// How we prove it.
+    pub local_auth: LocalAuth,
+    /// What proof we take of the peer.
+    pub remote_auth: RemoteAuth,
     /// What we offer and accept for the IKE SA, in order of preference.
     pub ike_proposals: Vec<IkeProposal>,
     /// Its Child SAs. The first is made with the IKE SA.
@@ -159,11 +143,16 @@ pub struct Connection {
     /// How long an unprotected error in answer to IKE_SA_INIT is doubted before it is believed (§2.21.1).
     /// Default: 3 s.
     pub init_error_patience: Duration,
+    /// How long the embedder has for a signature or a verification that it was asked for. Default: 20 s.
+    pub answer_timeout: Duration,
     /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
-    /// Default: 30 s.
+    /// Default: 30 s; never below 1 s.
     pub liveness: Option<Duration>,
+    /// How long the IKE SA may be silent while its ESP is not in UDP, so that a firewall on the way forgets it,
+    /// however lively the Child SAs are; `None` for ever. Default: 5 min; never below 1 s.
+    pub ike_keepalive: Option<Duration>,
     /// How often a NAT keepalive is sent while we are behind a NAT and send nothing else (RFC 3948 §4).
-    /// Default: 20 s.
+    /// Default: 20 s; never below 1 s.
     pub nat_keepalive: Duration,
     /// What a second IKE SA with the same peer means. Default: [`DuplicatePolicy::Allow`].
     pub duplicates: DuplicatePolicy,
@@ -172,13 +161,27 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A connection with the default proposals and no children, both ends of which hold one secret.
+    #[must_use]
+    pub fn with_shared_key(
+        name: impl Into<String>,
+        local_id: Identity,
+        remote_id: IdentityPattern,
+        secret: SecretBytes,
+    ) -> Self {
+        let keys = SharedKeys::One(secret);
+        let remote_auth = RemoteAuth::SharedKey(keys.clone());
+        Self::new(name, local_id, remote_id, LocalAuth::SharedKey(keys), remote_auth)
+    }
+
     /// A connection with the default proposals and no children.
     #[must_use]
     pub fn new(
         name: impl Into<String>,
         local_id: Identity,
         remote_id: IdentityPattern,
-        authentication: Authentication,
+        local_auth: LocalAuth,
+        remote_auth: RemoteAuth,
     ) -> Self {
         Self {
             name: name.into(),
@@ -188,12 +191,15 @@ impl Connection {
             remote_nat_t_port: 4500,
             local_id,
             remote_id,
-            authentication,
+            local_auth,
+            remote_auth,
+            answer_timeout: Duration::from_secs(20),
             ike_proposals: IkeProposal::defaults(),
             children: Vec::new(),
             retransmit: RetransmitPolicy::default(),
             init_error_patience: Duration::from_secs(3),
             liveness: Some(Duration::from_secs(30)),
+            ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),
             duplicates: DuplicatePolicy::Allow,
             force_udp_encapsulation: false,

@@ -2,6 +2,7 @@
 //! skipped unless critical (RFC 7296 §2.5), order means nothing, and what may stand once stands once.
 
 use crate::error::{Failure, Rejection};
+use crate::exchange::protect::Plaintext;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{NotifyType, PayloadType};
 use ikev2_wire::{
@@ -74,6 +75,14 @@ fn once<T>(slot: &mut Option<T>, payload: T, ty: PayloadType) -> Result<(), Cont
 }
 
 impl<'a> Contents<'a> {
+    /// Decodes and sorts what was in an SK payload.
+    ///
+    /// # Errors
+    /// [`ContentsError`].
+    pub fn of(plaintext: &'a Plaintext<'_>) -> Result<Self, ContentsError> {
+        Self::read(plaintext.payloads()?)
+    }
+
     /// Decodes and sorts the payloads.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use ikev2_wire::codes::{AuthMethod, ExchangeType, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::codes::{AuthMethod, ExchangeType, HashAlgorithm, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{EncodeError, ParseError};
+use ipsec_crypto::signature::{AlgorithmIdentifierError, SignatureError, SignatureScheme};
 use ipsec_crypto::{KxError, RandomError};
 use ipsec_types::IkeSpi;
 use thiserror::Error;
@@ -291,7 +292,7 @@ pub enum Failure {
         wanted: KeMethod,
     },
     /// The peer wants a key exchange method that we did not offer.
-    #[error("the peer wants {wanted}, we offer {offered:?}")]
+    #[error("the peer wants {wanted}, we offer {}", Joined(.offered))]
     KeMethodWanted {
         /// What INVALID_KE_PAYLOAD named.
         wanted: KeMethod,
@@ -345,6 +346,14 @@ pub enum Failure {
     /// The peer asks for something that we do not do.
     #[error("{0} is not supported")]
     Unsupported(Unsupported),
+    /// Our key would not sign.
+    #[error("signing by {scheme}: {error}")]
+    Signing {
+        /// The scheme.
+        scheme: SignatureScheme,
+        /// What was wrong.
+        error: SignatureError,
+    },
     /// A bound of ours is reached.
     #[error("the limit {0} is reached")]
     Limit(Bound),
@@ -381,6 +390,55 @@ pub enum Unsupported {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum AuthFailure {
+    /// We hold no secret for these two.
+    #[error("no shared secret for {local} with {}", OrAnyone(.remote))]
+    NoSecret {
+        /// Who we are.
+        local: Identity,
+        /// Who the peer is, if that is known.
+        remote: Option<Identity>,
+    },
+    /// None of our signature schemes is one that the peer reads.
+    #[error("we sign by {}; the peer reads {}", Joined(.ours), Hashes(.hashes))]
+    NoCommonScheme {
+        /// What we can sign with.
+        ours: Vec<SignatureScheme>,
+        /// The hashes that the peer announced; `None` where it announced none, and reads only methods 1, 9, 10
+        /// and 11.
+        hashes: Option<Vec<HashAlgorithm>>,
+    },
+    /// The peer signs in a way that we do not know.
+    #[error("the peer's signature: {0}")]
+    UnknownScheme(AlgorithmIdentifierError),
+    /// The peer signs with a hash that we did not announce.
+    #[error("the peer signs by {scheme}, we announced {}", Joined(.announced))]
+    HashNotAnnounced {
+        /// What the peer uses.
+        scheme: SignatureScheme,
+        /// What we announced.
+        announced: Vec<HashAlgorithm>,
+    },
+    /// The signature is by none of the keys that we trust for this peer.
+    #[error("the signature of {peer} ({method}, {}) is by none of the {trusted} keys trusted for it", Joined(.schemes))]
+    Signature {
+        /// Who the peer says it is.
+        peer: Identity,
+        /// The method of AUTH.
+        method: AuthMethod,
+        /// The schemes that it was tried as.
+        schemes: Vec<SignatureScheme>,
+        /// How many keys were tried.
+        trusted: usize,
+    },
+    /// The embedder would not sign.
+    #[error("the signature that was asked for was refused")]
+    NotSigned,
+    /// The embedder says that the peer's signature is not good.
+    #[error("the peer's signature was found wanting")]
+    NotVerified,
+    /// The embedder did not answer in time.
+    #[error("no answer came to what was asked for")]
+    NotAnswered,
     /// The AUTH value does not fit: most often the two sides hold different secrets.
     #[error(
         "the AUTH of {peer} does not fit the shared secret of connection `{connection}`; are both sides' secrets the same?"
@@ -392,7 +450,7 @@ pub enum AuthFailure {
         connection: String,
     },
     /// No connection takes this pair of identities.
-    #[error("no connection for {peer} asking for {us}; known: {known}", us = UsDisplay(.us), known = ListDisplay(.known))]
+    #[error("no connection for {peer} asking for {us}; known: {known}", us = OrAnyone(.us), known = ListDisplay(.known))]
     UnknownIdentity {
         /// IDi or IDr of the peer.
         peer: Identity,
@@ -431,13 +489,36 @@ pub enum AuthFailure {
     },
 }
 
-struct UsDisplay<'a>(&'a Option<Identity>);
+struct OrAnyone<'a>(&'a Option<Identity>);
 
-impl core::fmt::Display for UsDisplay<'_> {
+impl core::fmt::Display for OrAnyone<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.0 {
             Some(identity) => write!(f, "{identity}"),
             None => f.write_str("anyone"),
+        }
+    }
+}
+
+/// With commas between.
+struct Joined<'a, T>(&'a [T]);
+
+impl<T: core::fmt::Display> core::fmt::Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (at, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+struct Hashes<'a>(&'a Option<Vec<HashAlgorithm>>);
+
+impl core::fmt::Display for Hashes<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(hashes) => write!(f, "signatures with {}", Joined(hashes)),
+            None => f.write_str("methods 1, 9, 10 and 11 alone"),
         }
     }
 }
@@ -473,6 +554,9 @@ impl Failure {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Authentication(
+                AuthFailure::NoSecret { .. } | AuthFailure::NotSigned | AuthFailure::NotAnswered,
+            ) => Fault::Caller,
             Self::NoProposalChosen(_)
             | Self::TsUnacceptable(_)
             | Self::KeMethod { .. }
@@ -493,7 +577,9 @@ impl Failure {
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
             Self::Timeout { .. } | Self::Random(_) => Fault::Environment,
             Self::Limit(_) => Fault::Limit,
-            Self::Encode(_) | Self::Algorithm(_) | Self::NoChild | Self::NoKeys => Fault::Caller,
+            Self::Signing { .. } | Self::Encode(_) | Self::Algorithm(_) | Self::NoChild | Self::NoKeys => {
+                Fault::Caller
+            }
         }
     }
 
@@ -504,7 +590,7 @@ impl Failure {
             Self::NoProposalChosen(_) | Self::Algorithm(_) => NotifyType::NO_PROPOSAL_CHOSEN,
             Self::TsUnacceptable(_) | Self::NoChild => NotifyType::TS_UNACCEPTABLE,
             Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
-            Self::Authentication(_) | Self::Unsupported(Unsupported::Eap) => {
+            Self::Authentication(_) | Self::Signing { .. } | Self::Unsupported(Unsupported::Eap) => {
                 NotifyType::AUTHENTICATION_FAILED
             }
             Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
@@ -551,6 +637,12 @@ pub enum CallError {
     /// The path's two ends are of different families, or the remote one is not known.
     #[error("the path names no peer")]
     BadPath,
+    /// The ticket was answered, or its IKE SA is gone.
+    #[error("nothing waits for this ticket")]
+    NoSuchTicket,
+    /// The ticket waits for another kind of answer.
+    #[error("the ticket waits for another kind of answer")]
+    WrongAnswer,
     /// A bound of the configuration is reached.
     #[error("the limit {0} is reached")]
     Limit(Bound),

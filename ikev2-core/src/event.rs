@@ -1,6 +1,7 @@
 //! What comes out of an endpoint besides time: datagrams and events.
 
 use crate::error::Failure;
+use crate::establish::auth::SignatureToVerify;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
 use alloc::boxed::Box;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::time::Duration;
 use ikev2_wire::codes::{KeMethod, NotifyType, PrfId};
+use ipsec_crypto::signature::{SignatureEncoding, SignatureScheme};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, ExpiryReason, PolicyId};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SaCommand};
@@ -188,6 +190,24 @@ pub enum Event {
         /// What was agreed.
         info: Box<IkeSaInfo>,
     },
+    /// A signature is needed; [`Endpoint::answer`](crate::Endpoint::answer) brings it.
+    SignatureNeeded {
+        /// To answer with.
+        ticket: Ticket,
+        /// When the IKE SA ends without an answer.
+        deadline: Instant,
+        /// What to sign.
+        request: Box<SignatureRequest>,
+    },
+    /// A signature must be verified; [`Endpoint::answer`](crate::Endpoint::answer) brings the verdict.
+    VerificationNeeded {
+        /// To answer with.
+        ticket: Ticket,
+        /// When the IKE SA ends without an answer.
+        deadline: Instant,
+        /// What to verify.
+        request: Box<VerificationRequest>,
+    },
     /// Somebody answered IKE_SA_INIT with an error. It may be forged, so the attempt goes on for
     /// [`Connection::init_error_patience`](crate::Connection::init_error_patience).
     InitErrorSeen {
@@ -257,6 +277,51 @@ pub enum Event {
     },
 }
 
+/// Names one answer that the embedder owes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket {
+    pub(crate) sa: IkeSaHandle,
+    pub(crate) number: u32,
+}
+
+/// Octets that must be signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignatureRequest {
+    /// The connection's name.
+    pub connection: String,
+    /// Who we are.
+    pub identity: Identity,
+    /// Key type, padding and hash.
+    pub scheme: SignatureScheme,
+    /// The form of the signature.
+    pub encoding: SignatureEncoding,
+    /// What is to be signed, not hashed yet.
+    pub octets: Vec<u8>,
+}
+
+/// A signature of the peer's that must be verified.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerificationRequest {
+    /// The connection's name.
+    pub connection: String,
+    /// Who the peer says it is.
+    pub peer: Option<Identity>,
+    /// The signature, what it must cover, and the peer's certificates.
+    pub signature: SignatureToVerify,
+}
+
+/// What the embedder answers to a ticket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Answer {
+    /// The signature, to [`Event::SignatureNeeded`].
+    Signature(Vec<u8>),
+    /// The peer's signature is good and by a key of this peer's, to [`Event::VerificationNeeded`].
+    Verified,
+    /// No signature, or none that is good: the IKE SA ends.
+    Refused,
+}
+
 /// What a handled datagram was.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
@@ -265,6 +330,8 @@ pub enum Handled {
     Processed,
     /// A repeat of a request: its answer was sent again, nothing else happened.
     RepeatAnswered,
+    /// A repeat of a request whose answer waits for the embedder.
+    InHand,
     /// A NAT keepalive.
     Keepalive,
 }

@@ -146,6 +146,8 @@ impl fmt::Debug for Identity {
 pub enum IdentityPattern {
     /// Whoever authenticates.
     Any,
+    /// Those of this type that end so: names below a domain, mailboxes in it.
+    Ending(Identity),
     /// This one alone.
     Exactly(Identity),
 }
@@ -156,7 +158,39 @@ impl IdentityPattern {
     pub fn matches(&self, identity: &Identity) -> bool {
         match self {
             Self::Any => true,
+            Self::Ending(end) => {
+                let longer = identity.data.len().checked_sub(end.data.len()).filter(|at| *at > 0);
+                let tail = longer.and_then(|at| identity.data.get(at..));
+                identity.ty == end.ty && tail.is_some_and(|tail| tail.eq_ignore_ascii_case(&end.data))
+            }
             Self::Exactly(expected) => expected.is_same(identity),
+        }
+    }
+
+    /// How many others it takes besides: of several that fit, the least loose is meant.
+    #[must_use]
+    pub fn looseness(&self) -> usize {
+        match self {
+            Self::Exactly(_) => 0,
+            Self::Ending(end) => usize::MAX.saturating_sub(1).saturating_sub(end.data.len()),
+            Self::Any => usize::MAX,
+        }
+    }
+}
+
+impl FromStr for IdentityPattern {
+    type Err = IdentityError;
+
+    /// `*` for anyone, `*.domain` for names below a domain, `*@domain` for mailboxes in it, or an identity.
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        match text.strip_prefix('*') {
+            Some("") => Ok(Self::Any),
+            Some(end) if !end.is_ascii() => Err(IdentityError::NotAscii(end.to_string())),
+            Some(end) => {
+                let ty = if end.contains('@') { IdType::RFC822_ADDR } else { IdType::FQDN };
+                Ok(Self::Ending(Identity { ty, data: end.as_bytes().to_vec() }))
+            }
+            None => text.parse().map(Self::Exactly),
         }
     }
 }
@@ -165,6 +199,7 @@ impl fmt::Display for IdentityPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("anyone"),
+            Self::Ending(end) => write!(f, "*{end}"),
             Self::Exactly(identity) => fmt::Display::fmt(identity, f),
         }
     }
@@ -197,6 +232,21 @@ mod tests {
         assert!(odd.to_string().ends_with(":610062"));
         let short = Identity { ty: IdType::IPV4_ADDR, data: [1, 2].to_vec() };
         assert!(short.to_string().ends_with(":0102"));
+    }
+
+    #[test]
+    fn patterns_take_what_their_text_says() {
+        let takes = |pattern: &str, identity: &str| {
+            pattern.parse::<IdentityPattern>().unwrap().matches(&identity.parse().unwrap())
+        };
+        assert!(takes("*", "10.0.0.1") && takes("a.example", "A.example"));
+        assert!(takes("*.a.example", "x.A.example") && takes("*.a.example", "x.y.a.example"));
+        assert!(!takes("*.a.example", "a.example") && !takes("*.a.example", "xa.example"));
+        assert!(!takes("*.a.example", ".a.example") && !takes("*.a.example", "carol@x.a.example"));
+        assert!(takes("*@a.example", "carol@a.example") && !takes("*@a.example", "carol@b.example"));
+        let loose = |pattern: &str| pattern.parse::<IdentityPattern>().unwrap().looseness();
+        assert!(loose("a.example") < loose("*.a.example") && loose("*.a.example") < loose("*.example"));
+        assert!(loose("*.example") < loose("*"));
     }
 
     #[test]

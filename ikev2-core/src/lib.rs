@@ -24,16 +24,16 @@
 //! Two endpoints in one process; the loop in the middle is what an embedder writes around its sockets.
 //!
 //! ```
-//! use ikev2_core::{Authentication, ChildConfig, Connection, Endpoint, EndpointConfig, Event, IdentityPattern};
+//! use ikev2_core::{ChildConfig, Connection, Endpoint, EndpointConfig, Event, IdentityPattern};
 //! use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 //! use ipsec_types::{Instant, Path, SecretBytes, TrafficSelector, sa::PolicyId};
 //! use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 //! use std::sync::Arc;
 //!
 //! fn endpoint(us: &str, peer: &str, seed: u8) -> Endpoint {
-//!     let secret = Authentication::SharedKey(SecretBytes::copy_from(b"a long and random secret"));
+//!     let secret = SecretBytes::copy_from(b"a long and random secret");
 //!     let peer = IdentityPattern::Exactly(peer.parse().unwrap());
-//!     let mut connection = Connection::new("tunnel", us.parse().unwrap(), peer, secret);
+//!     let mut connection = Connection::with_shared_key("tunnel", us.parse().unwrap(), peer, secret);
 //!     let everything = || vec![TrafficSelector::ALL_V4];
 //!     connection.children.push(Arc::new(ChildConfig::tunnel(PolicyId(1), "net", everything(), everything())));
 //!     let mut config = EndpointConfig::new(&RUSTCRYPTO);
@@ -93,6 +93,7 @@ extern crate std;
 
 pub mod config;
 pub mod contents;
+pub mod credentials;
 mod endpoint;
 pub mod error;
 pub mod establish;
@@ -106,12 +107,13 @@ pub mod observe;
 mod sa;
 pub mod stats;
 
-pub use config::{Authentication, ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig};
+pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig};
+pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 pub use endpoint::Endpoint;
 pub use error::{CallError, Failure, Rejection};
 pub use event::{
-    ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role,
-    Transmit,
+    Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
+    Role, Transmit,
 };
 pub use identity::{Identity, IdentityPattern};
 pub use keylog::KeyLog;

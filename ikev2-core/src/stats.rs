@@ -10,6 +10,8 @@ pub struct Statistics {
     pub datagrams_received: u64,
     /// Datagrams handed out, repeats included.
     pub datagrams_sent: u64,
+    /// Datagrams that were lost because nobody polled.
+    pub transmits_lost: u64,
     /// Requests and answers that were sent again.
     pub repeats_sent: u64,
     /// Calls whose clock stood before an earlier one's; the earlier time was used.

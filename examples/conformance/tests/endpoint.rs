@@ -10,8 +10,8 @@ use ikev2_core::contents::Contents;
 use ikev2_core::error::{AuthFailure, Unsupported};
 use ikev2_core::negotiation::IkeProposal;
 use ikev2_core::{
-    Authentication, ChildConfig, Connection, DownReason, Endpoint, EndpointConfig, Event, Failure, Identity,
-    IdentityPattern, NatStatus, Rejection, Role, Transmit,
+    ChildConfig, Connection, DownReason, Endpoint, EndpointConfig, Event, Failure, Identity, IdentityPattern,
+    NatStatus, Rejection, Role, Transmit,
 };
 use ikev2_wire::{EncrId, Header, Message, PrfId};
 use ipsec_conformance::{Carries, EspLine, KeyFile, Label, Packet, open_recording};
@@ -271,8 +271,8 @@ impl Gateway {
 fn connection(role: Role, secret: SecretBytes, method: KeMethod, packets: &[Packet]) -> Connection {
     let (a, b): (Identity, Identity) = ("a.example".parse().unwrap(), "b.example".parse().unwrap());
     let (local, remote) = if role == Role::Initiator { (a, b) } else { (b, a) };
-    let proof = Authentication::SharedKey(secret);
-    let mut connection = Connection::new("recorded", local, IdentityPattern::Exactly(remote), proof);
+    let mut connection =
+        Connection::with_shared_key("recorded", local, IdentityPattern::Exactly(remote), secret);
     if role == Role::Initiator {
         connection.remote_address = Some(packets[0].destination.ip());
     }

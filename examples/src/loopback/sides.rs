@@ -5,8 +5,8 @@ use crate::keys::KeyFiles;
 use crate::log::{Log, message_name};
 use ikev2_core::event::Hooks;
 use ikev2_core::{
-    Authentication, ChildConfig, Connection, Endpoint, EndpointConfig, IdentityPattern, KeyLog,
-    MessageDirection, MessageObserver,
+    ChildConfig, Connection, Endpoint, EndpointConfig, IdentityPattern, KeyLog, MessageDirection,
+    MessageObserver,
 };
 use ikev2_wire::Header;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
@@ -79,7 +79,7 @@ fn connection(number: usize, peer: &Sockets) -> Result<Connection, Failed> {
     let secret = SecretBytes::copy_from(b"a secret for two endpoints in one process");
     let them = IdentityPattern::Exactly(them.parse().map_err(|error| wrong(&error))?);
     let us = us.parse().map_err(|error| wrong(&error))?;
-    let mut connection = Connection::new("loopback", us, them, Authentication::SharedKey(secret));
+    let mut connection = Connection::with_shared_key("loopback", us, them, secret);
     let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
     connection.local_address = Some(localhost);
     connection.remote_address = Some(localhost);

@@ -3,13 +3,13 @@
 use super::Endpoint;
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError};
-use crate::event::{DownReason, Event, IkeSaHandle};
+use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::sa::context::Context;
 use crate::sa::{IkeSa, Task};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ipsec_crypto::RandomError;
-use ipsec_types::sa::{ChildSaId, PolicyId};
+use ipsec_types::sa::{ChildSaId, PacketSelectors, PolicyId};
 use ipsec_types::{IkeSpi, Instant, Path, SaReport};
 
 impl Endpoint {
@@ -95,7 +95,7 @@ impl Endpoint {
         self.with_live_sa(now, handle, |sa, context| {
             let found = sa.connection.children.iter().find(|c| c.name == child);
             let config = found.cloned().ok_or(CallError::NoSuchChild)?;
-            create(sa, context, config)
+            create(sa, context, config, None)
         })
     }
 
@@ -131,6 +131,17 @@ impl Endpoint {
         self.with_live_sa(now, handle, |sa, context| sa.request(context, Task::Liveness))
     }
 
+    /// Answers what an event asked for, once.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchTicket`] where it was answered, came too late, or its IKE SA is gone;
+    /// [`CallError::WrongAnswer`] where it waits for another kind of answer.
+    pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Result<(), CallError> {
+        self.advance(now);
+        self.with_sa(ticket.sa, |sa, context| sa.resume(context, ticket, answer))
+            .unwrap_or(Err(CallError::NoSuchTicket))
+    }
+
     /// What the data path reports.
     ///
     /// # Errors
@@ -150,10 +161,11 @@ impl Endpoint {
                 Ok(())
             }),
             SaReport::PeerMoved { id, path } => self.with_child(now, id, |sa, context| {
-                sa.heard(context, path);
+                sa.heard_at = context.now;
+                sa.follow(context, path);
                 Ok(())
             }),
-            SaReport::Acquire { policy, .. } => self.acquire(now, policy),
+            SaReport::Acquire { policy, packet } => self.acquire(now, policy, packet),
             // Nothing to do for IKE: a hint that anyone can send (RFC 7296 §1.5).
             _ => Ok(()),
         }
@@ -170,13 +182,15 @@ impl Endpoint {
     }
 
     /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection.
-    fn acquire(&mut self, now: Instant, policy: PolicyId) -> Result<(), CallError> {
+    fn acquire(&mut self, now: Instant, policy: PolicyId, packet: PacketSelectors) -> Result<(), CallError> {
         let serves = |config: &Arc<ChildConfig>| config.policy == policy;
         let found = self.state.sas.iter().filter(|(_, sa)| sa.is_established()).find_map(|(handle, sa)| {
             Some((handle, sa.connection.children.iter().find(|c| serves(c))?.clone()))
         });
         let (handle, config) = found.ok_or(CallError::NoSuchPolicy)?;
-        self.with_live_sa(now, handle, |sa, context| create(sa, context, config))
+        self.with_live_sa(now, handle, |sa, context| {
+            if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, Some(packet)) }
+        })
     }
 
     /// Begins to delete every IKE SA, for an orderly end. Those that are not established end at once.
@@ -190,9 +204,14 @@ impl Endpoint {
     }
 }
 
-fn create(sa: &mut IkeSa, context: &mut Context<'_>, config: Arc<ChildConfig>) -> Result<(), CallError> {
-    if sa.children.len() >= context.config.max_children {
+fn create(
+    sa: &mut IkeSa,
+    context: &mut Context<'_>,
+    config: Arc<ChildConfig>,
+    packet: Option<PacketSelectors>,
+) -> Result<(), CallError> {
+    if sa.child_count() >= context.config.max_children {
         return Err(CallError::Limit(Bound::Children));
     }
-    sa.request(context, Task::CreateChild(config))
+    sa.request(context, Task::CreateChild(config, packet))
 }

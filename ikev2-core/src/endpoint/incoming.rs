@@ -3,14 +3,13 @@
 use super::Endpoint;
 use crate::contents::{Contents, ContentsError};
 use crate::error::{Bound, Rejection};
-use crate::establish::init;
 use crate::event::Handled;
 use crate::exchange::responses::{RequestDigest, Standing};
 use crate::sa::receive::observe_received;
 use crate::sa::respond::{InitRequest, Refusal};
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
-use ikev2_wire::{Header, Message, Version};
+use ikev2_wire::{Header, Message, NotifyPayload, Version};
 use ipsec_types::udp::{self, Datagram4500};
 use ipsec_types::{Instant, Path, PathKind};
 
@@ -117,8 +116,10 @@ impl Endpoint {
         let (mut context, kept) = self.lend();
         let half_open = kept.half_open.len();
         let handle = kept.sas.next_handle();
+        observe_received(&context, &path, message, message.payloads());
         if let Some(cookie) = request.cookie_wanted(&mut context, kept.cookies, half_open)? {
-            context.transmit(path, &cookie);
+            let head = InitRequest::stateless_head(message.header());
+            context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
             context.statistics.cookies_sent = context.statistics.cookies_sent.saturating_add(1);
             return Err(Refusal::silent(Rejection::CookieRequired));
         }
@@ -128,7 +129,6 @@ impl Endpoint {
         if kept.sas.len() >= context.config.max_ike_sas {
             return Err(Refusal::silent(Rejection::Limit(Bound::IkeSas)));
         }
-        observe_received(&context, &path, message, message.payloads());
         let sa = request.answer(&mut context, handle, spi)?;
         kept.sas.insert(spi, sa);
         kept.half_open.insert(digest, handle);
@@ -159,8 +159,6 @@ impl Endpoint {
             return;
         }
         let head = InitRequest::stateless_head(header);
-        if let Ok(datagram) = init::notify(&head, notify, data) {
-            self.lend().0.transmit(path, &datagram);
-        }
+        self.lend().0.send_notify(path, &head, NotifyPayload::new(notify, data));
     }
 }

@@ -107,8 +107,9 @@ impl<S> Table<S> {
         })
     }
 
-    /// Sets the one timer of an entry.
+    /// Sets the one timer of an entry. The end of time never comes: a deadline there is none.
     pub(crate) fn set_deadline(&mut self, handle: IkeSaHandle, deadline: Option<Instant>) {
+        let deadline = deadline.filter(|at| *at < Instant::MAX);
         let Some(slot) = self.slots.get_mut(handle.slot as usize) else { return };
         if slot.generation != handle.generation || slot.deadline == deadline {
             return;

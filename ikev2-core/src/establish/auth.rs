@@ -1,9 +1,18 @@
-//! Authentication of the IKE SA (RFC 7296 §2.15): the octets that AUTH covers, and the proof by a shared key.
-//! No Child SA stands here.
+//! Authentication of the IKE SA (RFC 7296 §2.15): the octets that AUTH covers, and proofs by a shared key or by a
+//! signature (RFC 7427, RFC 8420, RFC 7296 §3.8). No Child SA stands here.
 
 use super::secrets::Agreement;
+use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, TrustedKeys};
+use crate::error::{AuthFailure, Failure};
 use crate::event::Role;
+use crate::identity::Identity;
 use crate::keys::{self, IkeKeys};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use ikev2_wire::codes::{AuthMethod, HashAlgorithm};
+use ikev2_wire::{AuthPayload, DigitalSignature};
+use ipsec_crypto::signature::{KeyType, PublicKey, SignatureEncoding, SignatureScheme};
+use ipsec_crypto::{CryptoProvider, SecureRandom};
 use ipsec_types::SecretBytes;
 use subtle::ConstantTimeEq;
 
@@ -39,6 +48,12 @@ impl<'a> SignedOctets<'a> {
     pub fn parts(&self) -> [&[u8]; 3] {
         [self.real_message, self.peer_nonce, self.maced_id.as_slice()]
     }
+
+    /// The octets in one piece.
+    #[must_use]
+    pub fn concat(&self) -> Vec<u8> {
+        self.parts().concat()
+    }
 }
 
 /// AUTH by a shared secret (method 2).
@@ -56,4 +71,300 @@ pub fn verify_shared_key(
     auth: &[u8],
 ) -> bool {
     shared_key(agreement, octets, secret).as_slice().ct_eq(auth).into()
+}
+
+/// The content of an AUTH payload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proof {
+    /// The method.
+    pub method: AuthMethod,
+    /// The data.
+    pub data: Vec<u8>,
+}
+
+impl Proof {
+    /// A signature, with its AlgorithmIdentifier where the method has one (RFC 7427 §3).
+    ///
+    /// # Errors
+    /// [`Failure::Encode`] where the identifier is longer than its length octet can say.
+    pub fn from_signature(form: SignatureForm, signature: Vec<u8>) -> Result<Self, Failure> {
+        let data = match form.encoding {
+            SignatureEncoding::Rfc7427 => {
+                let mut data = Vec::new();
+                let algorithm = form.scheme.algorithm_identifier();
+                DigitalSignature { algorithm, signature: &signature }.encode(&mut data)?;
+                data
+            }
+            SignatureEncoding::Raw => signature,
+        };
+        Ok(Self { method: form.method, data })
+    }
+}
+
+/// How a signature stands in an AUTH payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignatureForm {
+    /// The method.
+    pub method: AuthMethod,
+    /// Key type, padding and hash.
+    pub scheme: SignatureScheme,
+    /// The octets of the signature.
+    pub encoding: SignatureEncoding,
+}
+
+impl SignatureForm {
+    /// What to sign with: a scheme of ours whose hash the peer announced, first of all the one that the peer
+    /// itself used; without an announcement one that has a method of its own (RFC 7427 §3, RFC 7296 §3.8).
+    #[must_use]
+    pub fn choose(
+        schemes: &[SignatureScheme],
+        key: KeyType,
+        announced: Option<&[HashAlgorithm]>,
+        used_by_peer: Option<SignatureScheme>,
+    ) -> Option<Self> {
+        let preferred = used_by_peer.filter(|scheme| schemes.contains(scheme));
+        preferred.iter().chain(schemes).copied().find_map(|scheme| match announced {
+            Some(hashes) => hashes.contains(&scheme.hash()).then_some(Self {
+                method: AuthMethod::DIGITAL_SIGNATURE,
+                scheme,
+                encoding: SignatureEncoding::Rfc7427,
+            }),
+            None => scheme.raw_auth_method(key).map(|method| Self {
+                method,
+                scheme,
+                encoding: SignatureEncoding::Raw,
+            }),
+        })
+    }
+}
+
+/// Our proof, or what it takes to make it elsewhere.
+#[derive(Debug)]
+pub enum ProofOrRequest {
+    /// The proof.
+    Ready(Proof),
+    /// These octets must be signed in this form.
+    Sign(SignatureForm, Vec<u8>),
+}
+
+/// The two ends of an IKE SA about to be authenticated.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// Our identity.
+    pub local: &'a Identity,
+    /// The peer's, if it is known.
+    pub remote: Option<&'a Identity>,
+    /// The connection's name, for errors.
+    pub connection: &'a str,
+}
+
+impl Ends<'_> {
+    fn secret(&self, keys: &SharedKeys) -> Result<SecretBytes, Failure> {
+        keys.find(self.local, self.remote).ok_or_else(|| {
+            Failure::Authentication(AuthFailure::NoSecret {
+                local: self.local.clone(),
+                remote: self.remote.cloned(),
+            })
+        })
+    }
+}
+
+/// Proves who we are.
+///
+/// # Errors
+/// [`Failure::Authentication`] where we have no secret for these ends or no scheme that the peer reads.
+pub fn prove(
+    local: &LocalAuth,
+    ends: &Ends<'_>,
+    agreement: &Agreement,
+    octets: &SignedOctets<'_>,
+    used_by_peer: Option<SignatureScheme>,
+    random: &mut dyn SecureRandom,
+) -> Result<ProofOrRequest, Failure> {
+    let identity = match local {
+        LocalAuth::SharedKey(keys) => {
+            let data = shared_key(agreement, octets, &ends.secret(keys)?).as_slice().to_vec();
+            return Ok(ProofOrRequest::Ready(Proof { method: AuthMethod::SHARED_KEY, data }));
+        }
+        LocalAuth::Signature(identity) => identity,
+    };
+    let (schemes, announced) = (identity.signer.schemes(), agreement.peer_hashes.as_deref());
+    let key = identity.signer.key_type();
+    let form = SignatureForm::choose(schemes, key, announced, used_by_peer).ok_or_else(|| {
+        Failure::Authentication(AuthFailure::NoCommonScheme {
+            ours: schemes.to_vec(),
+            hashes: announced.map(<[_]>::to_vec),
+        })
+    })?;
+    match &identity.signer {
+        Signer::Later { .. } => Ok(ProofOrRequest::Sign(form, octets.concat())),
+        Signer::Key(key) => {
+            let signature = key
+                .sign(form.scheme, form.encoding, &octets.parts(), random)
+                .map_err(|error| Failure::Signing { scheme: form.scheme, error })?;
+            Proof::from_signature(form, signature).map(ProofOrRequest::Ready)
+        }
+    }
+}
+
+/// What checking a peer's proof came to.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The proof is good. A signature's scheme is what the peer can read in return.
+    Proven(Option<SignatureScheme>),
+    /// The embedder must say whether this signature is good.
+    Verify(Box<SignatureToVerify>),
+}
+
+/// A peer's signature for the embedder to verify.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignatureToVerify {
+    /// How it stands in AUTH.
+    pub form: SignatureForm,
+    /// What it must cover.
+    pub octets: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
+    /// The certificates that the peer sent, in DER, its own first.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+/// Checks the peer's proof.
+///
+/// # Errors
+/// [`Failure::Authentication`] says what about the proof is not as the connection wants it.
+pub fn check(
+    remote: &RemoteAuth,
+    ends: &Ends<'_>,
+    peer: &Identity,
+    agreement: &Agreement,
+    octets: &SignedOctets<'_>,
+    auth: &AuthPayload<'_>,
+    provider: &CryptoProvider,
+) -> Result<Verdict, Failure> {
+    let wrong_method = || {
+        Failure::Authentication(AuthFailure::Method {
+            got: auth.method,
+            wanted: remote.method(),
+            connection: ends.connection.into(),
+        })
+    };
+    let trusted = match (remote, auth.method) {
+        (RemoteAuth::SharedKey(keys), AuthMethod::SHARED_KEY) => {
+            if verify_shared_key(agreement, octets, &ends.secret(keys)?, auth.data) {
+                return Ok(Verdict::Proven(None));
+            }
+            return Err(Failure::Authentication(AuthFailure::WrongSecret {
+                peer: peer.clone(),
+                connection: ends.connection.into(),
+            }));
+        }
+        (RemoteAuth::Signature(trusted), method) if method != AuthMethod::SHARED_KEY => trusted,
+        _ => return Err(wrong_method()),
+    };
+    let ReadSignature { forms, octets: signature } =
+        read_signature(agreement, auth, provider)?.ok_or_else(wrong_method)?;
+    let keys = match trusted {
+        TrustedKeys::Pinned(keys) => keys.clone(),
+        TrustedKeys::ByIdentity(store) => store.trusted_keys(peer),
+        TrustedKeys::Later => {
+            let Some(form) = forms.first().copied() else { return Err(wrong_method()) };
+            return Ok(Verdict::Verify(Box::new(SignatureToVerify {
+                form,
+                octets: octets.concat(),
+                signature: signature.to_vec(),
+                certificates: Vec::new(),
+            })));
+        }
+    };
+    match verified_by(provider, &keys, &forms, &octets.parts(), signature) {
+        Some(scheme) => Ok(Verdict::Proven(Some(scheme))),
+        None => Err(Failure::Authentication(AuthFailure::Signature {
+            peer: peer.clone(),
+            method: auth.method,
+            schemes: forms.iter().map(|form| form.scheme).collect(),
+            trusted: keys.len(),
+        })),
+    }
+}
+
+/// A signature as it stands in AUTH.
+struct ReadSignature<'a> {
+    /// The forms that it may have.
+    forms: Vec<SignatureForm>,
+    octets: &'a [u8],
+}
+
+/// The forms that a signature may have, and its octets; `None` where the method is no signature that we read.
+///
+/// Where hashes were announced both ways, method 14 is the only one (RFC 7427 §3), and its hash must be one
+/// that we announced.
+fn read_signature<'a>(
+    agreement: &Agreement,
+    auth: &AuthPayload<'a>,
+    provider: &CryptoProvider,
+) -> Result<Option<ReadSignature<'a>>, Failure> {
+    let negotiated = agreement.peer_hashes.is_some();
+    let supported = || provider.signatures.iter().map(|algorithm| algorithm.scheme());
+    if auth.method != AuthMethod::DIGITAL_SIGNATURE {
+        let method = auth.method;
+        // SHA-1 was what method 1 was made with for long, and is refused (RFC 8247 §3.2).
+        let readable = |scheme: &SignatureScheme| {
+            !negotiated && scheme.hash() != HashAlgorithm::SHA1 && supported().any(|s| s == *scheme)
+        };
+        let forms: Vec<_> = SignatureScheme::of_raw_auth_method(method)
+            .iter()
+            .copied()
+            .filter(readable)
+            .map(|scheme| SignatureForm { method, scheme, encoding: SignatureEncoding::Raw })
+            .collect();
+        return Ok((!forms.is_empty()).then_some(ReadSignature { forms, octets: auth.data }));
+    }
+    if !negotiated {
+        return Ok(None);
+    }
+    let DigitalSignature { algorithm, signature } = DigitalSignature::parse(auth.data)?;
+    let scheme = SignatureScheme::from_algorithm_identifier(algorithm)
+        .map_err(|error| Failure::Authentication(AuthFailure::UnknownScheme(error)))?;
+    if !announced_hashes(provider).contains(&scheme.hash()) {
+        return Err(Failure::Authentication(AuthFailure::HashNotAnnounced {
+            scheme,
+            announced: announced_hashes(provider),
+        }));
+    }
+    if !supported().any(|supported| supported == scheme) {
+        return Err(Failure::Algorithm(scheme.name().into()));
+    }
+    let encoding = SignatureEncoding::Rfc7427;
+    let forms = Vec::from([SignatureForm { method: auth.method, scheme, encoding }]);
+    Ok(Some(ReadSignature { forms, octets: signature }))
+}
+
+/// The scheme by which one of the keys made the signature.
+fn verified_by(
+    provider: &CryptoProvider,
+    keys: &[PublicKey],
+    forms: &[SignatureForm],
+    octets: &[&[u8]],
+    signature: &[u8],
+) -> Option<SignatureScheme> {
+    forms.iter().find_map(|form| {
+        let algorithm = provider.signatures.iter().find(|a| a.scheme() == form.scheme)?;
+        keys.iter()
+            .any(|key| algorithm.verify(key, form.encoding, octets, signature).is_ok())
+            .then_some(form.scheme)
+    })
+}
+
+/// The hashes that we announce (SIGNATURE_HASH_ALGORITHMS, RFC 7427 §4): those of the provider's signatures, in
+/// its order. SHA-1 MUST NOT be among them (RFC 8247 §3.2).
+#[must_use]
+pub fn announced_hashes(provider: &CryptoProvider) -> Vec<HashAlgorithm> {
+    let mut hashes = Vec::new();
+    for hash in provider.signatures.iter().map(|algorithm| algorithm.scheme().hash()) {
+        if hash != HashAlgorithm::SHA1 && !hashes.contains(&hash) {
+            hashes.push(hash);
+        }
+    }
+    hashes
 }

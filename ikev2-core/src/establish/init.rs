@@ -4,7 +4,7 @@ use super::nat::Claim;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::MessageHead;
 use alloc::vec::Vec;
-use ikev2_wire::codes::{KeMethod, NotifyType};
+use ikev2_wire::codes::{HashAlgorithm, KeMethod, NotifyType};
 use ikev2_wire::{EncodeError, Payload};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload};
 
@@ -26,6 +26,8 @@ pub struct InitMessage<'a> {
     pub nonce: &'a [u8],
     /// What we say of the path; `None` where the peer does no NAT traversal.
     pub nat: Option<Claim>,
+    /// The hashes of the signatures that we read, as 16-bit numbers (RFC 7427 §4); empty for none.
+    pub hashes: &'a [u8],
 }
 
 impl<'a> InitMessage<'a> {
@@ -46,8 +48,18 @@ impl<'a> InitMessage<'a> {
             payloads.push(notify(NotifyType::NAT_DETECTION_SOURCE_IP, &nat.source));
             payloads.push(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, &nat.destination));
         }
+        if !self.hashes.is_empty() {
+            let notify = NotifyPayload::new(NotifyType::SIGNATURE_HASH_ALGORITHMS, self.hashes);
+            payloads.push(Payload::Notify(notify));
+        }
         Ok(payloads)
     }
+}
+
+/// The data of SIGNATURE_HASH_ALGORITHMS.
+#[must_use]
+pub fn hash_list(hashes: &[HashAlgorithm]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.0.to_be_bytes()).collect()
 }
 
 /// A message without protection.
@@ -58,12 +70,4 @@ pub fn plain(head: &MessageHead, payloads: &[Payload<'_>]) -> Result<Datagram, E
     let mut buffer = Datagram::buffer(512);
     ikev2_wire::encode_message(&head.header(), payloads, &mut buffer)?;
     Ok(Datagram::finish(buffer))
-}
-
-/// An unprotected message with one notify: COOKIE, or an error outside any SA (§2.21).
-///
-/// # Errors
-/// [`EncodeError`] where the data is larger than its length field can say.
-pub fn notify(head: &MessageHead, ty: NotifyType, data: &[u8]) -> Result<Datagram, EncodeError> {
-    plain(head, &[Payload::Notify(NotifyPayload::new(ty, data))])
 }

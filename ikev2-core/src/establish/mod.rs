@@ -6,7 +6,7 @@
 //! | [`cookie`] | stateless cookies | §2.6 |
 //! | [`nat`] | NAT detection | §2.23 |
 //! | [`secrets`] | from both halves of the key exchange to the keys of the IKE SA | §2.14 |
-//! | [`auth`] | the octets under AUTH, and the proof by a shared key | §2.15 |
+//! | [`auth`] | the octets under AUTH, proofs by a shared key or a signature | §2.15, RFC 7427 |
 
 pub mod auth;
 pub mod cookie;

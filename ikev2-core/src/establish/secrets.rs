@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use ikev2_wire::codes::{KeMethod, PrfId};
+use ikev2_wire::codes::{HashAlgorithm, KeMethod, PrfId};
 use ipsec_crypto::{CipherAlgorithm, CryptoProvider, KxError, PendingKeyExchange, PrfAlgorithm};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{IkeSpi, SecretBytes};
@@ -60,6 +60,9 @@ pub struct Agreement {
     pub request: Datagram,
     /// RealMessage2: the answer.
     pub answer: Datagram,
+    /// The hashes that the peer announced, where both sides announced any: signatures are then of method 14
+    /// alone (RFC 7427 §3).
+    pub peer_hashes: Option<Vec<HashAlgorithm>>,
 }
 
 impl Agreement {

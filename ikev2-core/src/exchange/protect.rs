@@ -1,6 +1,7 @@
 //! The SK payload: sealing messages and opening them (RFC 7296 §3.14, RFC 5282).
 
 use super::datagram::Datagram;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -56,9 +57,6 @@ pub enum OpenError {
     /// It is too short, or no whole blocks, or its integrity check failed: it may be from anyone.
     #[error(transparent)]
     Cipher(#[from] CipherError),
-    /// Its integrity is good and its content is malformed: the peer itself is broken.
-    #[error("authentic and malformed: {0}")]
-    Malformed(#[from] ParseError),
     /// Its integrity is good and its Pad Length says more than there is.
     #[error("authentic, with {pad} octets of padding in {text} of text")]
     Padding {
@@ -67,6 +65,33 @@ pub enum OpenError {
         /// Octets decrypted.
         text: usize,
     },
+}
+
+/// What was in an SK payload: authentic, and not looked into yet.
+#[derive(Clone, Debug)]
+pub struct Plaintext<'s> {
+    first: PayloadType,
+    octets: Cow<'s, [u8]>,
+    /// Where it began in the message, for errors.
+    offset: usize,
+    /// How many payloads it may hold.
+    limit: usize,
+}
+
+impl Plaintext<'_> {
+    /// The payloads in it.
+    ///
+    /// # Errors
+    /// [`ParseError`] where the chain is not whole.
+    pub fn payloads(&self) -> Result<Payloads<'_>, ParseError> {
+        Payloads::parse_limited(self.first, &self.octets, self.offset, self.limit)
+    }
+
+    /// The same, to keep.
+    #[must_use]
+    pub fn into_owned(self) -> Plaintext<'static> {
+        Plaintext { octets: Cow::Owned(self.octets.into_owned()), ..self }
+    }
 }
 
 /// The keys of an IKE SA's messages, both ways.
@@ -144,15 +169,15 @@ impl Protection {
         Ok(Datagram::finish(buffer))
     }
 
-    /// Opens the SK payload of a message. `scratch` is overwritten; the payloads borrow from it.
+    /// Opens the SK payload of a message. `scratch` is overwritten; the plain text borrows from it.
     ///
     /// # Errors
-    /// [`OpenError`]; only for [`OpenError::Malformed`] and [`OpenError::Padding`] the message is authentic.
+    /// [`OpenError`]; only for [`OpenError::Padding`] the message is authentic.
     pub fn open<'s>(
         &self,
         message: &Message<'_>,
         scratch: &'s mut Vec<u8>,
-    ) -> Result<Payloads<'s>, OpenError> {
+    ) -> Result<Plaintext<'s>, OpenError> {
         let Some(Protected::Sk(sk)) = message.protected() else { return Err(OpenError::Unprotected) };
         scratch.clear();
         scratch.extend_from_slice(message.as_bytes());
@@ -167,6 +192,7 @@ impl Protection {
         let Some(inner) = rest.len().checked_sub(usize::from(pad)).and_then(|n| rest.get(..n)) else {
             return Err(OpenError::Padding { pad, text: text.len() });
         };
-        Ok(Payloads::parse_limited(sk.first_inner, inner, start, message.inner_limit())?)
+        let (first, limit) = (sk.first_inner, message.inner_limit());
+        Ok(Plaintext { first, octets: Cow::Borrowed(inner), offset: start, limit })
     }
 }

@@ -127,12 +127,14 @@ impl<T> RequestWindow<T> {
     /// When the next repeat is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.in_flight.iter().map(|r| r.repeat_at).min()
+        self.in_flight.iter().map(|r| r.repeat_at).min().filter(|at| *at < Instant::MAX)
     }
 
     /// Takes one request whose time has come; call it until it gives `None`.
     pub fn due(&mut self, now: Instant, policy: &RetransmitPolicy) -> Option<Due<T>> {
-        let at = self.in_flight.iter().position(|r| r.repeat_at <= now)?;
+        // The end of time never comes: what lies there is never due.
+        let due = |r: &InFlight<T>| r.repeat_at <= now && r.repeat_at < Instant::MAX;
+        let at = self.in_flight.iter().position(due)?;
         let request = self.in_flight.get_mut(at)?;
         if request.transmissions > policy.repeats {
             return Some(Due::Exhausted(self.in_flight.swap_remove(at).purpose));

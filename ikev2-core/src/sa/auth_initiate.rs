@@ -1,122 +1,240 @@
 //! IKE_AUTH as initiator (RFC 7296 §1.2, §2.15, Appendix C.2): our proof and the first Child SA out, the
 //! peer's proof and its answer in.
 
+use super::answerer::Answerer;
+use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::child::ChildAttempt;
 use super::context::Context;
+use super::initiate::InitAttempt;
+use super::receive::open;
+use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
-use crate::config::{Authentication, DuplicatePolicy};
 use crate::contents::Contents;
-use crate::error::{AuthFailure, Failure};
-use crate::establish::auth::{self, SignedOctets};
-use crate::establish::secrets::Agreement;
-use crate::event::{DownReason, Event, Role};
-use crate::identity::{Identity, IdentityPattern};
-use crate::keys::IkeKeys;
+use crate::error::{AuthFailure, Failure, Rejection};
+use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
+use crate::event::{DownReason, Role};
+use crate::exchange::datagram::Datagram;
+use crate::exchange::protect::{MessageHead, Plaintext};
+use crate::identity::IdentityPattern;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ikev2_wire::Payload;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
-use ikev2_wire::{AuthPayload, IdPayload, NotifyPayload};
+use ikev2_wire::{AuthPayload, IdPayload, Message, NotifyPayload, Payload};
+use ipsec_types::{IkeSpi, Path};
 
-/// An IKE_AUTH request that waits for its answer.
+/// What an initiator holds from the first answer to IKE_SA_INIT to the end of IKE_AUTH.
 #[derive(Debug)]
 pub(crate) struct AuthAttempt {
-    pub agreement: Agreement,
-    pub keys: IkeKeys,
+    /// For further answers.
+    pub init: Box<InitAttempt>,
     pub child: ChildAttempt,
+    pub answerers: Vec<Answerer>,
 }
 
 impl IkeSa {
-    /// Sends the IKE_AUTH request.
-    pub(crate) fn begin_auth(&mut self, context: &mut Context<'_>, agreement: Agreement, keys: IkeKeys) {
-        if let Err(failure) = self.try_begin_auth(context, agreement, keys) {
-            self.close(context, DownReason::Failed(Box::new(failure)));
+    /// Somebody answered IKE_SA_INIT: proves who we are, now or when the embedder has signed.
+    pub(crate) fn begin_auth(&mut self, context: &mut Context<'_>, answerer: Answerer) {
+        let spi = answerer.spi();
+        let proof = self.add_answerer(context, answerer).and_then(|()| self.prove_to(context, spi));
+        match proof {
+            Ok(ProofOrRequest::Ready(proof)) => self.send_auth_request(context, spi, &proof),
+            Ok(ProofOrRequest::Sign(form, octets)) => {
+                let step = Step::SignRequest(spi, form);
+                self.suspend_to_sign(context, form, octets, step);
+            }
+            Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
         }
     }
 
-    fn try_begin_auth(
-        &mut self,
-        context: &mut Context<'_>,
-        agreement: Agreement,
-        keys: IkeKeys,
-    ) -> Result<(), Failure> {
-        let connection = self.connection.clone();
-        let config = connection.children.first().ok_or(Failure::NoChild)?;
+    fn add_answerer(&mut self, context: &mut Context<'_>, answerer: Answerer) -> Result<(), Failure> {
+        if let Stage::Authenticating(attempt) = &mut self.stage {
+            attempt.answerers.push(answerer);
+            return Ok(());
+        }
+        let config = self.connection.children.first().ok_or(Failure::NoChild)?;
         let child = ChildAttempt::in_auth(context, config)?;
+        let placeholder = Stage::Lingering(context.now);
+        if let Stage::Initiating(init) = core::mem::replace(&mut self.stage, placeholder) {
+            self.requests.answered(0);
+            let answerers = Vec::from([answerer]);
+            self.stage = Stage::Authenticating(Box::new(AuthAttempt { init, child, answerers }));
+        }
+        Ok(())
+    }
+
+    fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
+        let Stage::Authenticating(attempt) = &self.stage else { return Err(Failure::NoKeys) };
+        attempt.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
+    }
+
+    fn prove_to(&self, context: &mut Context<'_>, spi: IkeSpi) -> Result<ProofOrRequest, Failure> {
+        let Answerer { agreement, keys, .. } = self.answerer(spi)?;
+        let connection = &self.connection;
         let id_body = connection.local_id.to_body();
-        let octets = SignedOctets::of(Role::Initiator, &agreement, &keys, &id_body);
-        let Authentication::SharedKey(secret) = &connection.authentication;
-        let proof = auth::shared_key(&agreement, &octets, secret);
+        let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body);
+        let remote = match &connection.remote_id {
+            IdentityPattern::Exactly(peer) => Some(peer),
+            _ => None,
+        };
+        let ends = peer_ends(connection, remote);
+        auth::prove(&connection.local_auth, &ends, agreement, &octets, None, context.random)
+    }
+
+    /// Sends the IKE_AUTH request to one that answered. All of them are one request of the window: only one can
+    /// be the peer.
+    pub(crate) fn send_auth_request(&mut self, context: &mut Context<'_>, spi: IkeSpi, proof: &Proof) {
+        match self.seal_auth_request(context, spi, proof) {
+            Ok((path, datagram)) => {
+                context.transmit(path, &datagram);
+                self.sent_at = context.now;
+                if self.requests.is_idle() {
+                    self.requests.sent(context.now, datagram, Purpose::Auth, &self.connection.retransmit);
+                }
+            }
+            Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
+        }
+    }
+
+    fn seal_auth_request(
+        &mut self,
+        context: &Context<'_>,
+        spi: IkeSpi,
+        proof: &Proof,
+    ) -> Result<(Path, Datagram), Failure> {
+        let head = MessageHead {
+            responder_spi: Some(spi),
+            message_id: 1,
+            ..self.head(ExchangeType::IKE_AUTH, 1, false)
+        };
+        let initial_contact = self.is_initial_contact(context);
+        let connection = &self.connection;
+        let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
+        let found = attempt.answerers.iter_mut().find(|answerer| answerer.spi() == spi);
+        let answerer = found.ok_or(Failure::NoKeys)?;
 
         let window = context.config.window.to_be_bytes();
-        let mut payloads = Vec::with_capacity(8);
-        payloads.push(Payload::IdI(IdPayload::new(connection.local_id.ty, &connection.local_id.data)));
+        let mut payloads = Vec::with_capacity(10);
+        let us = &connection.local_id;
+        payloads.push(Payload::IdI(IdPayload::new(us.ty, &us.data)));
+        push_certificates(&mut payloads, &connection.local_auth);
+        if initial_contact {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::INITIAL_CONTACT, &[])));
+        }
         if let IdentityPattern::Exactly(peer) = &connection.remote_id {
             payloads.push(Payload::IdR(IdPayload::new(peer.ty, &peer.data)));
         }
-        payloads.push(Payload::Auth(AuthPayload::new(connection.authentication.method(), proof.as_slice())));
-        child.push_request(&mut payloads, None)?;
-        if self.is_initial_contact(context) {
-            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::INITIAL_CONTACT, &[])));
-        }
+        payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
+        attempt.child.push_request(&mut payloads, None)?;
         if context.config.window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
-        let datagram = self.seal_request(context, ExchangeType::IKE_AUTH, &payloads)?;
-        self.send_request(context, datagram, Purpose::Auth);
-        drop(payloads);
-        drop(octets);
-        self.stage = Stage::Authenticating(Box::new(AuthAttempt { agreement, keys, child }));
-        Ok(())
+        let protection = answerer.protection.as_mut().ok_or(Failure::NoKeys)?;
+        let datagram = protection.seal(&head, &payloads)?;
+        context.observe_sent(&answerer.path, &datagram, &payloads);
+        answerer.request = Some(datagram.clone());
+        Ok((answerer.path, datagram))
+    }
+
+    /// Sends every IKE_AUTH request once more.
+    pub(crate) fn repeat_auth(&mut self, context: &mut Context<'_>) {
+        if let Stage::Authenticating(attempt) = &self.stage {
+            for answerer in &attempt.answerers {
+                if let Some(datagram) = &answerer.request {
+                    context.transmit_again(answerer.path, datagram);
+                }
+            }
+        }
     }
 
     /// Whether this is our only IKE SA with a peer whose identity we know beforehand (§2.4).
     fn is_initial_contact(&self, context: &Context<'_>) -> bool {
         match &self.connection.remote_id {
             IdentityPattern::Exactly(peer) => {
-                context.peers.between(&(self.connection.local_id.clone(), peer.clone())).is_empty()
+                let pair = (self.connection.local_id.clone(), peer.clone());
+                context.peers.between(&pair).iter().all(|sa| sa.handle == self.handle)
             }
-            IdentityPattern::Any => false,
+            _ => false,
         }
     }
 
-    /// The answer to our IKE_AUTH request: integrity is good, nothing else is known.
+    /// An answer to our IKE_AUTH request.
     pub(crate) fn on_auth_answer(
         &mut self,
         context: &mut Context<'_>,
-        contents: Result<Contents<'_>, Failure>,
-    ) {
-        let placeholder = Stage::Lingering(context.now);
-        let Stage::Authenticating(attempt) = core::mem::replace(&mut self.stage, placeholder) else { return };
-        let AuthAttempt { agreement, keys, child } = *attempt;
-        let verdict = contents.and_then(|contents| {
-            let peer = self.check_peer(&agreement, &keys, &contents)?;
-            Ok((contents, peer))
+        path: Path,
+        message: &Message<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), Rejection> {
+        let spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
+        let answerer = self.answerer(spi).map_err(|_| Rejection::Contradictory)?;
+        let protection = answerer.protection.as_ref().ok_or(Rejection::Contradictory)?;
+        let opened = open(protection, context, &path, message, scratch)?;
+        let checked = opened.and_then(|plaintext| {
+            let verdict = self.check_responder(context, spi, &plaintext)?;
+            Ok((plaintext, verdict))
         });
-        match verdict {
-            Ok((contents, peer)) => {
-                self.peer_id = Some(peer);
-                let algorithms = agreement.algorithms;
-                self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
-                self.learn_window(&contents);
-                self.tell_up(context, &contents);
-                self.finish_child(context, child, &contents, agreement.nonces());
-                self.pump(context);
+        match checked {
+            Ok((plaintext, Verdict::Proven(_))) => {
+                self.adopt(context, spi);
+                self.finish_auth(context, &plaintext);
+            }
+            Ok((plaintext, Verdict::Verify(signature))) => {
+                let peer = match Contents::of(&plaintext) {
+                    Ok(contents) => contents.id_r.as_ref().map(identity),
+                    Err(_) => None,
+                };
+                self.adopt(context, spi);
+                let step = Step::VerifyAnswer(plaintext.into_owned());
+                self.suspend_to_verify(context, peer, *signature, step);
+            }
+            Err(failure) if self.has_other_answerers() => {
+                tracing::debug!(%failure, %spi, "an answerer was not the peer");
+                self.drop_answerer(spi);
             }
             Err(failure) => {
-                context.release_spi(child.inbound);
+                self.adopt(context, spi);
                 self.refuse_peer(context, failure);
             }
         }
+        Ok(())
+    }
+
+    fn has_other_answerers(&self) -> bool {
+        matches!(&self.stage, Stage::Authenticating(attempt) if attempt.answerers.len() > 1)
+    }
+
+    fn drop_answerer(&mut self, spi: IkeSpi) {
+        if let Stage::Authenticating(attempt) = &mut self.stage {
+            attempt.answerers.retain(|answerer| answerer.spi() != spi);
+        }
+    }
+
+    /// This one is the peer, or the last that could be: the IKE SA is with it.
+    fn adopt(&mut self, context: &Context<'_>, spi: IkeSpi) {
+        let Stage::Authenticating(attempt) = &mut self.stage else { return };
+        attempt.answerers.retain(|answerer| answerer.spi() == spi);
+        let Some(Answerer { agreement, protection, nat, path, .. }) = attempt.answerers.first_mut() else {
+            return;
+        };
+        self.peer_spi = Some(spi);
+        self.protection = protection.take();
+        self.algorithms = Some(agreement.algorithms);
+        self.nat = *nat;
+        self.path = *path;
+        self.heard_at = context.now;
+        self.ike_heard_at = context.now;
+        self.requests.answered(1);
     }
 
     /// Whether the peer is the one that the connection wants.
-    fn check_peer(
+    fn check_responder(
         &self,
-        agreement: &Agreement,
-        keys: &IkeKeys,
-        contents: &Contents<'_>,
-    ) -> Result<Identity, Failure> {
+        context: &Context<'_>,
+        spi: IkeSpi,
+        plaintext: &Plaintext<'_>,
+    ) -> Result<Verdict, Failure> {
+        let Answerer { agreement, keys, .. } = self.answerer(spi)?;
+        let contents = Contents::of(plaintext)?;
         let connection = &self.connection;
         let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
             // Without both, an error notify is the answer (§2.21.2).
@@ -126,7 +244,7 @@ impl IkeSa {
                 None => Failure::MissingPayload(PayloadType::AUTH),
             });
         };
-        let peer = Identity { ty: id.ty, data: id.data.to_vec() };
+        let peer = identity(id);
         if !connection.remote_id.matches(&peer) {
             return Err(Failure::Authentication(AuthFailure::WrongIdentity {
                 got: peer,
@@ -134,14 +252,33 @@ impl IkeSa {
                 connection: connection.name.clone(),
             }));
         }
-        let octets = SignedOctets::of(Role::Responder, agreement, keys, &id_body(id));
-        verify(connection, agreement, &octets, auth, &peer)?;
-        Ok(peer)
+        let body = id_body(id);
+        let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
+        check_peer(context, connection, &peer, agreement, &octets, auth, &contents)
+    }
+
+    /// The peer is authenticated: the IKE SA is up, and its first Child SA if the peer agreed.
+    pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, plaintext: &Plaintext<'_>) {
+        let Ok(contents) = Contents::of(plaintext) else { return };
+        let placeholder = Stage::Lingering(context.now);
+        let Stage::Authenticating(attempt) = core::mem::replace(&mut self.stage, placeholder) else { return };
+        let AuthAttempt { child, answerers, .. } = *attempt;
+        let Some(Answerer { agreement, keys, .. }) = answerers.into_iter().next() else { return };
+        self.peer_id = contents.id_r.as_ref().map(identity);
+        let algorithms = agreement.algorithms;
+        self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
+        self.learn_window(&contents);
+        self.tell_up(context, &contents);
+        self.finish_child(context, child, &contents, agreement.nonces());
+        self.pump(context);
     }
 
     /// The peer did not prove itself, or refused us: tell the embedder now, and end the SA. A peer that did
     /// not refuse us believes the SA established, and is told (§2.21.2).
-    fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
+    pub(crate) fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
+        if let Stage::Authenticating(attempt) = &self.stage {
+            context.release_spi(attempt.child.inbound);
+        }
         let refused_us = matches!(failure, Failure::Refused { .. });
         self.tell_down(context, Some(DownReason::Failed(Box::new(failure))));
         self.stage = Stage::Closing(Closing { reason: None });
@@ -151,58 +288,4 @@ impl IkeSa {
             self.start_closing(context, None, Task::RefuseAuthentication);
         }
     }
-
-    /// The peer is authenticated: tell, and let older IKE SAs with it give way where it must be so.
-    pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
-        self.established_at = Some(context.now);
-        if let Some(pair) = self.identities() {
-            let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
-            if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
-                context.give_way.extend_from_slice(context.peers.between(&pair));
-            }
-            context.peers.insert(pair, self.handle);
-        }
-        context.statistics.ike_sas_established = context.statistics.ike_sas_established.saturating_add(1);
-        tracing::debug!(sa = %self.handle, path = %self.path, "IKE SA up");
-        context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
-    }
-
-    /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3).
-    pub(crate) fn learn_window(&mut self, contents: &Contents<'_>) {
-        if let Some(notify) = contents.notify(NotifyType::SET_WINDOW_SIZE)
-            && let Ok(octets) = notify.data.try_into()
-        {
-            self.requests.set_size(u32::from_be_bytes(octets));
-        }
-    }
-}
-
-/// The body of an ID payload as it came, reserved octets included: what AUTH covers (§2.15).
-pub(crate) fn id_body(id: &IdPayload<'_>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(id.data.len().saturating_add(4));
-    id.body(&mut body);
-    body
-}
-
-/// Checks an AUTH payload against the connection's own authentication.
-pub(crate) fn verify(
-    connection: &crate::config::Connection,
-    agreement: &Agreement,
-    octets: &SignedOctets<'_>,
-    auth: &AuthPayload<'_>,
-    peer: &Identity,
-) -> Result<(), Failure> {
-    let wanted = connection.authentication.method();
-    if auth.method != wanted {
-        let connection = connection.name.clone();
-        return Err(Failure::Authentication(AuthFailure::Method { got: auth.method, wanted, connection }));
-    }
-    let Authentication::SharedKey(secret) = &connection.authentication;
-    if auth::verify_shared_key(agreement, octets, secret, auth.data) {
-        return Ok(());
-    }
-    Err(Failure::Authentication(AuthFailure::WrongSecret {
-        peer: peer.clone(),
-        connection: connection.name.clone(),
-    }))
 }

@@ -1,32 +1,27 @@
 //! IKE_AUTH as responder (RFC 7296 §1.2, §2.15, §2.21.2): the peer's proof in, ours out, and the first Child
 //! SA if it can be agreed. Where it cannot, the IKE SA lives all the same.
 
-use super::auth_initiate::{id_body, verify};
+use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::context::Context;
 use super::receive::Request;
-use super::respond::AnsweredInit;
+use super::respond::{AnsweredInit, LateKeys};
+use super::suspend::{PeerClaim, Step};
 use super::{Established, IkeSa, Stage};
-use crate::config::{Authentication, Connection, DuplicatePolicy};
+use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Unsupported};
-use crate::establish::auth::{self, SignedOctets};
+use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
 use crate::event::{DownReason, Event, Role};
-use crate::identity::Identity;
+use crate::exchange::protect::Plaintext;
 use crate::keys::IkeKeys;
 use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{NotifyType, PayloadType};
-use ikev2_wire::{AuthPayload, IdPayload, NotifyPayload};
-use ikev2_wire::{IntegId, Payload, Transform};
-
-/// A peer that proved who it is.
-struct Proven {
-    connection: Arc<Connection>,
-    peer: Identity,
-}
+use ikev2_wire::{AuthPayload, IdPayload, IntegId, NotifyPayload, Payload, Transform};
+use ipsec_crypto::signature::SignatureScheme;
 
 impl IkeSa {
     /// The peer's IKE_AUTH request: integrity is good, nothing else is known.
@@ -34,44 +29,180 @@ impl IkeSa {
         &mut self,
         context: &mut Context<'_>,
         request: &Request,
-        contents: Result<Contents<'_>, Failure>,
+        plaintext: Result<Plaintext<'_>, Failure>,
     ) {
-        let placeholder = Stage::Lingering(context.now);
-        let Stage::Answered(answered) = core::mem::replace(&mut self.stage, placeholder) else { return };
-        let AnsweredInit { agreement, keys: Some(keys), .. } = *answered else { return };
-        let verdict = contents.and_then(|contents| {
-            let proven = self.find_peer(context, &agreement, &keys, &contents)?;
-            Ok((contents, proven))
+        let checked = plaintext.and_then(|plaintext| {
+            let (claim, verdict) = self.check_initiator(context, &plaintext)?;
+            Ok((plaintext, claim, verdict))
         });
-        match verdict {
-            Ok((contents, proven)) => {
-                self.connection = proven.connection;
-                self.peer_id = Some(proven.peer);
-                // The initiator decides by which ports it goes on (§2.23).
-                self.path = request.path;
-                let algorithms = agreement.algorithms;
-                self.stage = Stage::Established(Established { algorithms, sk_d: keys.d.clone() });
-                self.learn_window(&contents);
-                self.tell_up(context, &contents);
-                if let Err(failure) = self.answer_auth(context, request, &agreement, &keys, &contents) {
-                    self.close(context, DownReason::Failed(Box::new(failure)));
-                } else {
-                    self.pump(context);
-                }
+        match checked {
+            Ok((plaintext, claim, Verdict::Proven(used))) => {
+                self.prove_to_initiator(context, request, plaintext, claim, used);
+            }
+            Ok((plaintext, claim, Verdict::Verify(signature))) => {
+                let peer = Some(claim.peer.clone());
+                let used = signature.form.scheme;
+                let (request, plaintext) = (*request, plaintext.into_owned());
+                let step = Step::VerifyRequest { request, plaintext, claim, used };
+                self.suspend_to_verify(context, peer, *signature, step);
             }
             Err(failure) => self.refuse_request(context, request, failure),
         }
+    }
+
+    /// The connection that takes the peer's identities, and whether the peer's proof fits it.
+    fn check_initiator(
+        &self,
+        context: &Context<'_>,
+        plaintext: &Plaintext<'_>,
+    ) -> Result<(PeerClaim, Verdict), Failure> {
+        let (agreement, keys) = self.answered()?;
+        let contents = Contents::of(plaintext)?;
+        let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
+        let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
+        let peer = identity(id);
+        let us = contents.id_r.as_ref().map(identity);
+        let candidates = || {
+            context.config.connections.iter().filter(|connection| {
+                connection.matches_path(&self.path) && accepts_suite(connection, agreement)
+            })
+        };
+        // The closest pattern wins, and of equal ones the first.
+        let connection = candidates()
+            .filter(|c| c.remote_id.matches(&peer))
+            .filter(|c| us.as_ref().is_none_or(|us| c.local_id.is_same(us)))
+            .min_by_key(|c| c.remote_id.looseness());
+        let Some(connection) = connection.cloned() else {
+            let known = candidates().map(|c| (c.local_id.clone(), c.remote_id.clone())).collect();
+            return Err(Failure::Authentication(AuthFailure::UnknownIdentity { peer, us, known }));
+        };
+        let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
+        let verdict = check_peer(context, &connection, &peer, agreement, &octets, auth, &contents)?;
+        let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
+        let pair = (connection.local_id.clone(), peer.clone());
+        let older = context.peers.older(&pair, self.created_at).next().is_some();
+        if connection.duplicates == DuplicatePolicy::KeepOld && older && !first {
+            let connection = connection.name.clone();
+            return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
+        }
+        Ok((PeerClaim { connection, peer }, verdict))
+    }
+
+    /// The agreement of a half-open SA and its keys.
+    fn answered(&self) -> Result<(&Agreement, &IkeKeys), Failure> {
+        match &self.stage {
+            Stage::Answered(answered) => match &answered.keys {
+                LateKeys::Derived(keys, _) => Ok((&answered.agreement, keys)),
+                _ => Err(Failure::NoKeys),
+            },
+            _ => Err(Failure::NoKeys),
+        }
+    }
+
+    /// The peer proved itself: proves who we are, now or when the embedder has signed.
+    pub(crate) fn prove_to_initiator(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        plaintext: Plaintext<'_>,
+        claim: PeerClaim,
+        used: Option<SignatureScheme>,
+    ) {
+        let connection = &claim.connection;
+        let proof = self.answered().and_then(|(agreement, keys)| {
+            let body = connection.local_id.to_body();
+            let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
+            let ends = peer_ends(connection, Some(&claim.peer));
+            auth::prove(&connection.local_auth, &ends, agreement, &octets, used, context.random)
+        });
+        match proof {
+            Ok(ProofOrRequest::Ready(proof)) => {
+                self.finish_auth_request(context, request, &plaintext, claim, &proof);
+            }
+            Ok(ProofOrRequest::Sign(form, octets)) => {
+                let (request, plaintext) = (*request, plaintext.into_owned());
+                let step = Step::SignAnswer { request, plaintext, claim, form };
+                self.suspend_to_sign(context, form, octets, step);
+            }
+            Err(failure) => self.refuse_request(context, request, failure),
+        }
+    }
+
+    /// Both proofs are there: the IKE SA is up, and its first Child SA if it can be agreed.
+    pub(crate) fn finish_auth_request(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        plaintext: &Plaintext<'_>,
+        claim: PeerClaim,
+        proof: &Proof,
+    ) {
+        let contents = match Contents::of(plaintext).map_err(Failure::from).and_then(with_child) {
+            Ok(contents) => contents,
+            Err(failure) => return self.refuse_request(context, request, failure),
+        };
+        let placeholder = Stage::Lingering(context.now);
+        let Stage::Answered(answered) = core::mem::replace(&mut self.stage, placeholder) else { return };
+        let AnsweredInit { agreement, keys: LateKeys::Derived(keys, _), .. } = *answered else { return };
+        self.connection = claim.connection;
+        self.peer_id = Some(claim.peer);
+        // The initiator decides by which ports it goes on (§2.23).
+        self.path = request.path;
+        let algorithms = agreement.algorithms;
+        self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
+        self.learn_window(&contents);
+        self.tell_up(context, &contents);
+        if let Err(failure) = self.answer_auth(context, request, &agreement, &contents, proof) {
+            self.close(context, DownReason::Failed(Box::new(failure)));
+        } else {
+            self.pump(context);
+        }
+    }
+
+    fn answer_auth(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        agreement: &Agreement,
+        contents: &Contents<'_>,
+        proof: &Proof,
+    ) -> Result<(), Failure> {
+        let connection = Arc::clone(&self.connection);
+        let window = context.config.window.to_be_bytes();
+        let mut payloads = Vec::with_capacity(8);
+        let us = &connection.local_id;
+        payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
+        push_certificates(&mut payloads, &connection.local_auth);
+        payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
+        let agreed = self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth);
+        let pushed = match &agreed {
+            Ok(agreed) => agreed.push_answer(&mut payloads, None),
+            Err(failure) => {
+                payloads.push(Payload::Notify(NotifyPayload::new(failure.notify(), &[])));
+                Ok(())
+            }
+        };
+        if context.config.window > 1 {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
+        }
+        let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));
+        drop(payloads);
+        match agreed {
+            Ok(agreed) if sent.is_ok() => self.install(context, agreed),
+            Ok(agreed) => context.release_spi(agreed.inbound()),
+            Err(failure) => {
+                let (sa, failure) = (self.handle, Box::new(failure));
+                context.out.event(Event::ChildSaFailed { sa, policy: None, failure });
+            }
+        }
+        sent
     }
 
     /// Answers a request with the notify of what is wrong with it, and ends the SA: the failures of IKE_AUTH,
     /// and INVALID_SYNTAX later, leave nothing that could live on (§2.21.2, §2.21.3).
     pub(crate) fn refuse_request(&mut self, context: &mut Context<'_>, request: &Request, failure: Failure) {
         self.answer_with(context, request, &failure);
-        let reason = DownReason::Failed(Box::new(failure));
-        if matches!(self.stage, Stage::Lingering(_)) {
-            self.stage = Stage::Closing(super::Closing { reason: Some(reason.clone()) });
-        }
-        self.close(context, reason);
+        self.close(context, DownReason::Failed(Box::new(failure)));
     }
 
     /// Answers a request with the notify of what is wrong with it.
@@ -80,86 +211,22 @@ impl IkeSa {
         let notify = Payload::Notify(NotifyPayload::new(failure.notify(), &data));
         if let Err(error) = self.send_answer(context, request, &[notify]) {
             // The request stays without an answer, as if it had been lost.
-            tracing::debug!(sa = %self.handle, %error, "no answer");
+            tracing::debug!(%error, "no answer");
         }
     }
+}
 
-    /// The connection that takes these identities, if the peer's proof fits it.
-    fn find_peer(
-        &self,
-        context: &Context<'_>,
-        agreement: &Agreement,
-        keys: &IkeKeys,
-        contents: &Contents<'_>,
-    ) -> Result<Proven, Failure> {
-        let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
-        let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
-        let peer = Identity { ty: id.ty, data: id.data.to_vec() };
-        let us = contents.id_r.as_ref().map(|id| Identity { ty: id.ty, data: id.data.to_vec() });
-        let candidates = || {
-            context.config.connections.iter().filter(|connection| {
-                connection.matches_path(&self.path) && accepts_suite(connection, agreement)
-            })
-        };
-        let connection = candidates().find(|connection| {
-            connection.remote_id.matches(&peer)
-                && us.as_ref().is_none_or(|us| connection.local_id.is_same(us))
-        });
-        let Some(connection) = connection else {
-            let known = candidates().map(|c| (c.local_id.clone(), c.remote_id.clone())).collect::<Vec<_>>();
-            return Err(Failure::Authentication(AuthFailure::UnknownIdentity { peer, us, known }));
-        };
-        let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
-        verify(connection, agreement, &octets, auth, &peer)?;
-        let pair = (connection.local_id.clone(), peer.clone());
-        let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
-        let others = !context.peers.between(&pair).is_empty();
-        if connection.duplicates == DuplicatePolicy::KeepOld && others && !first {
-            let connection = connection.name.clone();
-            return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
-        }
-        Ok(Proven { connection: Arc::clone(connection), peer })
-    }
-
-    fn answer_auth(
-        &mut self,
-        context: &mut Context<'_>,
-        request: &Request,
-        agreement: &Agreement,
-        keys: &IkeKeys,
-        contents: &Contents<'_>,
-    ) -> Result<(), Failure> {
-        let connection = Arc::clone(&self.connection);
-        let body = connection.local_id.to_body();
-        let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
-        let Authentication::SharedKey(secret) = &connection.authentication;
-        let proof = auth::shared_key(agreement, &octets, secret);
-        let window = context.config.window.to_be_bytes();
-        let mut payloads = Vec::with_capacity(6);
-        payloads.push(Payload::IdR(IdPayload::new(connection.local_id.ty, &connection.local_id.data)));
-        payloads.push(Payload::Auth(AuthPayload::new(connection.authentication.method(), proof.as_slice())));
-        let agreed = self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth);
-        let refusal;
-        match &agreed {
-            Ok(agreed) => agreed.push_answer(&mut payloads, None)?,
-            Err(failure) => {
-                refusal = failure.notify();
-                payloads.push(Payload::Notify(NotifyPayload::new(refusal, &[])));
-            }
-        }
-        if context.config.window > 1 {
-            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
-        }
-        self.send_answer(context, request, &payloads)?;
-        drop(payloads);
-        match agreed {
-            Ok(agreed) => self.install(context, agreed),
-            Err(failure) => {
-                let (sa, failure) = (self.handle, Box::new(failure));
-                context.out.event(Event::ChildSaFailed { sa, policy: None, failure });
-            }
-        }
-        Ok(())
+/// A request without a Child SA is malformed where childless IKE SAs were not offered (RFC 6023 §3), and makes
+/// no IKE SA at all.
+fn with_child(contents: Contents<'_>) -> Result<Contents<'_>, Failure> {
+    let missing = [
+        (contents.sa.is_none(), PayloadType::SA),
+        (contents.ts_i.is_none(), PayloadType::TS_I),
+        (contents.ts_r.is_none(), PayloadType::TS_R),
+    ];
+    match missing.into_iter().find(|(missing, _)| *missing) {
+        Some((_, ty)) => Err(Failure::MissingPayload(ty)),
+        None => Ok(contents),
     }
 }
 

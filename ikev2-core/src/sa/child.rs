@@ -7,7 +7,7 @@
 
 use super::context::Context;
 use super::initiate::start_exchange;
-use super::{IkeSa, Stage, Task};
+use super::{IkeSa, Purpose, Stage, Task};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Bound, Failure};
@@ -23,7 +23,7 @@ use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{KePayload, NoncePayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
 use ipsec_crypto::{CipherAlgorithm, PendingKeyExchange};
-use ipsec_types::sa::{ChildSa, ChildSaId, SaInstall, SaKeys};
+use ipsec_types::sa::{ChildSa, ChildSaId, PacketSelectors, PolicyId, SaInstall, SaKeys};
 use ipsec_types::{Encapsulation, EspSpi, Mode, SaCommand, SecretBytes, TrafficSelector};
 
 /// An installed Child SA.
@@ -34,6 +34,8 @@ pub(crate) struct Child {
     pub narrowed: bool,
     pub inbound: EspSpi,
     pub outbound: EspSpi,
+    /// The peer's Delete took this half while ours is on its way.
+    pub outbound_gone: bool,
     /// Our Delete for it is out or waits for the window.
     pub deleting: Option<DownReason>,
 }
@@ -45,12 +47,22 @@ impl Child {
         ChildSaInfo { child: Arc::clone(sa), inbound, outbound, ke, narrowed }
     }
 
+    /// Takes the outbound half from the data path, once.
+    pub(crate) fn remove_outbound(&mut self, context: &mut Context<'_>) {
+        if !self.outbound_gone {
+            self.outbound_gone = true;
+            let remove = SaCommand::Remove { id: self.sa.id, inbound: false, outbound: true };
+            context.out.event(Event::DataPath(remove));
+        }
+    }
+
     /// Takes it from the data path and tells the embedder.
     pub(crate) fn remove(self, context: &mut Context<'_>, sa: IkeSaHandle, reason: DownReason) {
         let id = self.sa.id;
         context.release_spi(self.inbound);
         context.names.disown(id);
-        context.out.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound: true }));
+        let outbound = !self.outbound_gone;
+        context.out.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound }));
         // Whoever began to delete it knows why it ends.
         let reason = self.deleting.unwrap_or(reason);
         context.out.event(Event::ChildSaDown { sa, id, reason });
@@ -88,16 +100,18 @@ pub(crate) struct ChildAttempt {
 impl ChildAttempt {
     /// For the IKE_AUTH request: no key exchange and no nonce of its own.
     pub(crate) fn in_auth(context: &mut Context<'_>, config: &Arc<ChildConfig>) -> Result<Self, Failure> {
-        Self::new(context, config, ChildExchange::IkeAuth)
+        Self::new(context, config, None, ChildExchange::IkeAuth)
     }
 
-    /// For CREATE_CHILD_SA: with a key exchange if the proposals have one.
+    /// For CREATE_CHILD_SA: with a key exchange if the proposals have one, and the packet that asked for it
+    /// first, if one did.
     pub(crate) fn in_create_child(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
+        packet: Option<&PacketSelectors>,
     ) -> Result<Self, Failure> {
         let provider = context.config.crypto;
-        let mut attempt = Self::new(context, config, ChildExchange::CreateChildSa { ke_sent: None })?;
+        let mut attempt = Self::new(context, config, packet, ChildExchange::CreateChildSa { ke_sent: None })?;
         let prepared = context.nonce().map_err(Failure::from).and_then(|nonce| {
             let method = negotiation::offered_ke(&attempt.offered)
                 .into_iter()
@@ -121,11 +135,12 @@ impl ChildAttempt {
     fn new(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
+        packet: Option<&PacketSelectors>,
         exchange: ChildExchange,
     ) -> Result<Self, Failure> {
         let (id, inbound) = context.names.allocate(context.random)?;
         let policy = SelectorPair { local: &config.local, remote: &config.remote };
-        let selectors = negotiation::propose(policy, None);
+        let selectors = negotiation::propose(policy, packet);
         Ok(Self {
             config: Arc::clone(config),
             id,
@@ -254,6 +269,22 @@ impl IkeSa {
             .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
     }
 
+    /// The Child SAs, with those that were asked for.
+    pub(crate) fn child_count(&self) -> usize {
+        let asked = self.requests.purposes().filter(|p| matches!(p, Purpose::CreateChild(_))).count();
+        let waiting = self.queue.iter().filter(|t| matches!(t, Task::CreateChild(..))).count();
+        self.children.len().saturating_add(asked).saturating_add(waiting)
+    }
+
+    /// Whether a Child SA for this policy was asked for and not answered yet.
+    pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
+        let asked = self.requests.purposes().any(
+            |purpose| matches!(purpose, Purpose::CreateChild(attempt) if attempt.config.policy == policy),
+        );
+        let waits = |task: &Task| matches!(task, Task::CreateChild(config, _) if config.policy == policy);
+        asked || self.queue.iter().any(waits)
+    }
+
     /// As responder: what the peer asks for, against all our children, without installing anything.
     ///
     /// `ke` is set in CREATE_CHILD_SA only.
@@ -264,7 +295,7 @@ impl IkeSa {
         nonces: Nonces<'_>,
         exchange: ChildExchange,
     ) -> Result<AgreedChild, Failure> {
-        if self.children.len() >= context.config.max_children {
+        if self.child_count() >= context.config.max_children {
             return Err(Failure::Limit(Bound::Children));
         }
         let missing = |ty| Failure::MissingPayload(ty);
@@ -336,7 +367,7 @@ impl IkeSa {
     pub(crate) fn fail_child(
         &mut self,
         context: &mut Context<'_>,
-        policy: ipsec_types::sa::PolicyId,
+        policy: PolicyId,
         failure: Failure,
         at_peer: Option<EspSpi>,
     ) {
@@ -407,7 +438,9 @@ impl IkeSa {
         let out = &mut context.out;
         out.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
         out.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
-        let child = Child { sa, ke: choice.ke, narrowed, inbound, outbound, deleting: None };
+        let ke = choice.ke;
+        let (outbound_gone, deleting) = (false, None);
+        let child = Child { sa, ke, narrowed, inbound, outbound, outbound_gone, deleting };
         out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
         let installed = &mut context.statistics.child_sas_installed;
         *installed = installed.saturating_add(1);

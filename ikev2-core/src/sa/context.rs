@@ -1,9 +1,11 @@
 //! What an IKE SA may touch beyond itself, lent for the length of one call.
 
 use crate::config::EndpointConfig;
+use crate::establish::init;
 use crate::establish::secrets::Agreement;
 use crate::event::{Event, IkeSaHandle, Transmit};
 use crate::exchange::datagram::Datagram;
+use crate::exchange::protect::MessageHead;
 use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
@@ -12,9 +14,10 @@ use crate::stats::Statistics;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt::Display;
 use ikev2_wire::print::Tree;
-use ikev2_wire::{Header, Payload, Payloads};
+use ikev2_wire::{Header, NotifyPayload, Payload, Payloads};
 use ipsec_crypto::{RandomError, SecureRandom};
 use ipsec_types::sa::{ChildSa, ChildSaId, SaKeys};
 use ipsec_types::{EspSpi, Instant, Path};
@@ -98,8 +101,27 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {
+        self.push_transmit(path, datagram.for_path(path.kind));
+    }
+
+    /// Queues a datagram. What nobody polls is lost when the queue is full, as a network would lose it.
+    pub(crate) fn push_transmit(&mut self, path: Path, datagram: Bytes) {
+        if self.out.transmits.len() >= self.config.max_events {
+            self.statistics.transmits_lost = self.statistics.transmits_lost.saturating_add(1);
+            return;
+        }
         self.statistics.datagrams_sent = self.statistics.datagrams_sent.saturating_add(1);
-        self.out.transmits.push_back(Transmit { path, datagram: datagram.for_path(path.kind) });
+        self.out.transmits.push_back(Transmit { path, datagram });
+    }
+
+    /// Sends an unprotected message with one notify.
+    pub(crate) fn send_notify(&mut self, path: Path, head: &MessageHead, notify: NotifyPayload<'_>) {
+        let payloads = [Payload::Notify(notify)];
+        // A notify of ours is never too long for its length field.
+        if let Ok(datagram) = init::plain(head, &payloads) {
+            self.observe_sent(&path, &datagram, &payloads);
+            self.transmit(path, &datagram);
+        }
     }
 
     pub(crate) fn transmit_again(&mut self, path: Path, datagram: &Datagram) {

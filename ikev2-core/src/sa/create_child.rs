@@ -15,12 +15,18 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
+use ipsec_types::sa::PacketSelectors;
 
 impl IkeSa {
     /// Sends a request for a Child SA; the window has room.
-    pub(crate) fn begin_create_child(&mut self, context: &mut Context<'_>, config: Arc<ChildConfig>) {
+    pub(crate) fn begin_create_child(
+        &mut self,
+        context: &mut Context<'_>,
+        config: &Arc<ChildConfig>,
+        packet: Option<&PacketSelectors>,
+    ) {
         let policy = config.policy;
-        let begun = ChildAttempt::in_create_child(context, &config)
+        let begun = ChildAttempt::in_create_child(context, config, packet)
             .and_then(|attempt| self.send_create_child(context, attempt));
         if let Err(failure) = begun {
             let (sa, policy, failure) = (self.handle, Some(policy), Box::new(failure));
@@ -53,6 +59,11 @@ impl IkeSa {
         attempt: ChildAttempt,
         contents: &Contents<'_>,
     ) {
+        if !self.is_established() {
+            // The Delete of the IKE SA, which comes next, takes what the peer set up with it (§2.25.2).
+            context.release_spi(attempt.inbound);
+            return;
+        }
         if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
             return self.retry_create_child(context, attempt, notify.data);
         }
@@ -113,6 +124,10 @@ impl IkeSa {
             Err(failure) if is_fatal(&failure) => self.refuse_request(context, request, failure),
             Err(failure) => {
                 self.answer_with(context, request, &failure);
+                if !self.is_established() {
+                    // The embedder knows that the SA ends, or was told that it has.
+                    return;
+                }
                 let (sa, failure) = (self.handle, Box::new(failure));
                 context.out.event(Event::ChildSaFailed { sa, policy: None, failure });
             }

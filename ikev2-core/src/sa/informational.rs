@@ -6,14 +6,14 @@ use super::receive::Request;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{CallError, Failure};
-use crate::event::{DownReason, Event};
+use crate::event::{DownReason, Event, Role};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use ikev2_wire::Payload;
 use ikev2_wire::codes::{ExchangeType, NotifyType, ProtocolId};
 use ikev2_wire::{DeletePayload, NotifyPayload};
 use ipsec_types::sa::ChildSaId;
-use ipsec_types::{EspSpi, Instant, SaCommand};
+use ipsec_types::{EspSpi, Instant};
 
 impl IkeSa {
     /// Begins to delete a Child SA.
@@ -23,12 +23,15 @@ impl IkeSa {
         id: ChildSaId,
         reason: DownReason,
     ) -> Result<(), CallError> {
-        let child = self.children.iter_mut().find(|c| c.sa.id == id).ok_or(CallError::NoSuchChild)?;
+        let child = self.children.iter().find(|c| c.sa.id == id).ok_or(CallError::NoSuchChild)?;
         if child.deleting.is_some() {
             return Ok(());
         }
-        child.deleting = Some(reason);
-        self.request(context, Task::DeleteChildren(Vec::from([id])))
+        self.request(context, Task::DeleteChildren(Vec::from([id])))?;
+        if let Some(child) = self.children.iter_mut().find(|c| c.sa.id == id) {
+            child.deleting = Some(reason);
+        }
+        Ok(())
     }
 
     /// Sends the Delete of Child SAs: the SPIs that we receive by (§1.4.1). What is gone by now is left out.
@@ -96,7 +99,8 @@ impl IkeSa {
         request: &Request,
         contents: &Contents<'_>,
     ) {
-        let fatal = contents.notifies.iter().map(|notify| notify.ty).find(|ty| is_fatal(*ty));
+        let first = request.message_id == self.first_after_auth();
+        let fatal = contents.notifies.iter().map(|notify| notify.ty).find(|ty| is_fatal(*ty, first));
         let deletes_ike = contents.deletes.iter().any(|d| d.protocol() == ProtocolId::IKE);
         let spis = if deletes_ike || fatal.is_some() {
             Vec::new()
@@ -131,10 +135,9 @@ impl IkeSa {
             let Some(at) = self.children.iter().position(|c| c.outbound == spi) else { continue };
             let in_flight = self.is_delete_in_flight(at);
             if in_flight {
-                let Some(child) = self.children.get(at) else { continue };
-                let id = child.sa.id;
-                let remove = SaCommand::Remove { id, inbound: false, outbound: true };
-                context.out.event(Event::DataPath(remove));
+                if let Some(child) = self.children.get_mut(at) {
+                    child.remove_outbound(context);
+                }
             } else {
                 let child = self.children.swap_remove(at);
                 answer.push(child.inbound);
@@ -142,6 +145,14 @@ impl IkeSa {
             }
         }
         answer
+    }
+
+    /// The Message ID of the peer's first request after IKE_AUTH.
+    fn first_after_auth(&self) -> u32 {
+        match self.role {
+            Role::Initiator => 0,
+            Role::Responder => 2,
+        }
     }
 
     fn is_delete_in_flight(&self, at: usize) -> bool {
@@ -160,7 +171,11 @@ impl IkeSa {
     }
 }
 
-/// The errors that end an IKE SA without a Delete (§2.21.2, §2.21.3).
-fn is_fatal(notify: NotifyType) -> bool {
-    matches!(notify, NotifyType::AUTHENTICATION_FAILED | NotifyType::INVALID_SYNTAX)
+/// The errors that end an IKE SA without a Delete; the last one only right after IKE_AUTH (§2.21.2, §2.21.3).
+fn is_fatal(notify: NotifyType, first_after_auth: bool) -> bool {
+    match notify {
+        NotifyType::AUTHENTICATION_FAILED | NotifyType::INVALID_SYNTAX => true,
+        NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD => first_after_auth,
+        _ => false,
+    }
 }

@@ -1,44 +1,43 @@
 //! IKE_SA_INIT as initiator (RFC 7296 §1.2): the request, its repeats with a cookie (§2.6) or another key
-//! exchange method (§2.7), and the answer.
+//! exchange method (§2.7). What an answer that agrees leads to is in [`answerer`](super::answerer).
 //!
-//! Nothing in an answer is authentic yet. What is of no use is dropped and the attempt goes on, so that a
-//! forged answer costs the genuine one nothing (§2.21.1).
+//! Nothing in an answer is authentic yet. What is of no use is dropped and the attempt goes on (§2.21.1).
 
 use super::context::Context;
 use super::{IkeSa, Purpose, Stage};
 use crate::config::Connection;
 use crate::contents::Contents;
 use crate::error::{Failure, Rejection};
+use crate::establish::auth::announced_hashes;
 use crate::establish::init::{self, InitMessage};
 use crate::establish::nat::{self, Claim, NatHash};
-use crate::establish::secrets::{Agreement, IkeAlgorithms};
 use crate::event::{DownReason, Event, IkeSaHandle, NatStatus, Role};
 use crate::exchange::datagram::Datagram;
-use crate::negotiation::{self, IkeExchange};
+use crate::identity::IdentityPattern;
+use crate::negotiation;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
 use ikev2_wire::SaPayload;
-use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::codes::{ExchangeType, HashAlgorithm, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{Message, Proposal};
 use ipsec_crypto::PendingKeyExchange;
-use ipsec_types::{IkeSpi, Instant, Path, PathKind};
+use ipsec_types::{IkeSpi, Instant, Path};
 
 /// An IKE_SA_INIT request that waits for its answer.
 pub(crate) struct InitAttempt {
-    offered: Vec<Proposal>,
-    exchange: Box<dyn PendingKeyExchange>,
-    method: KeMethod,
-    nonce: Vec<u8>,
+    pub offered: Vec<Proposal>,
+    pub exchange: Box<dyn PendingKeyExchange>,
+    pub method: KeMethod,
+    pub nonce: Vec<u8>,
     cookie: Option<Vec<u8>>,
     /// How often the peer let us start over.
     retries: u32,
     /// An arbitrary source hash, where one is claimed.
-    forced_nat: Option<NatHash>,
-    request: Datagram,
+    pub forced_nat: Option<NatHash>,
+    pub request: Datagram,
     /// The last unprotected error, and when it will be believed.
     pub hint: Option<(NotifyType, Instant)>,
 }
@@ -94,6 +93,10 @@ impl IkeSa {
         let stage = Stage::Initiating(Box::new(attempt));
         let mut sa = Self::new(context, handle, connection, Role::Initiator, local_spi, path, stage);
         let datagram = sa.init_request(context)?;
+        if let IdentityPattern::Exactly(peer) = &sa.connection.remote_id {
+            let pair = (sa.connection.local_id.clone(), peer.clone());
+            sa.list(context, pair);
+        }
         sa.requests.sent(context.now, datagram, Purpose::Init, &sa.connection.retransmit);
         Ok(sa)
     }
@@ -110,6 +113,7 @@ impl IkeSa {
             &mut attempt.forced_nat,
             context.random,
         )?;
+        let hashes = init::hash_list(&announced_hashes(context.config.crypto));
         let message = InitMessage {
             cookie: attempt.cookie.as_deref(),
             sa: SaPayload::build(&attempt.offered)?,
@@ -117,6 +121,7 @@ impl IkeSa {
             public: attempt.exchange.public(),
             nonce: &attempt.nonce,
             nat: Some(nat),
+            hashes: &hashes,
         };
         let payloads = message.payloads()?;
         let datagram = init::plain(&head, &payloads)?;
@@ -136,10 +141,11 @@ impl IkeSa {
     ) -> Result<(), Rejection> {
         let contents = Contents::read(message.payloads())?;
         if contents.sa.is_some() {
-            return self.on_init_agreed(context, path, message, &contents);
+            return self.on_answerer(context, path, message, &contents);
         }
-        if let Some(cookie) = contents.notify(NotifyType::COOKIE) {
-            let cookie = cookie.data.to_vec();
+        // One of an illegal length is as good as none (§2.6).
+        if let Some(cookie) = contents.notify(NotifyType::COOKIE).and_then(|notify| notify.cookie()) {
+            let cookie = cookie.to_vec();
             return self.start_over(context, |_, attempt| {
                 attempt.cookie = Some(cookie);
                 Ok(())
@@ -207,96 +213,15 @@ impl IkeSa {
         }
         Ok(())
     }
+}
 
-    /// The peer chose: derive the keys and go on to IKE_AUTH.
-    fn on_init_agreed(
-        &mut self,
-        context: &mut Context<'_>,
-        path: Path,
-        message: &Message<'_>,
-        contents: &Contents<'_>,
-    ) -> Result<(), Rejection> {
-        let agreement = self.read_init_answer(context, message, contents)?;
-        let Stage::Initiating(attempt) = &self.stage else {
-            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
-        };
-        let peer = contents.ke.as_ref().map_or(&[][..], |ke| ke.data);
-        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
-        let shared = attempt.exchange.finish(peer)?;
-        let keyed = agreement.keys(&shared);
-        let Some((keys, protection)) = keyed else {
-            return Err(Rejection::UselessAnswer(Box::new(Failure::Algorithm(
-                agreement.algorithms.cipher.suite().to_string(),
-            ))));
-        };
-        let claimed = attempt.forced_nat.is_some();
-        self.nat = self.detect_nat(&path, &agreement, contents, claimed);
-        context.log_ike_keys(&agreement, &keys);
-        self.requests.answered(0);
-        self.peer_spi = Some(agreement.responder_spi);
-        self.protection = Some(protection);
-        self.heard_at = context.now;
-        self.float_to_nat_t(context);
-        self.begin_auth(context, agreement, keys);
-        Ok(())
+/// The hashes that the peer announced, if we announce any too: a notify that answers nothing means nothing.
+pub(crate) fn peer_hashes(context: &Context<'_>, contents: &Contents<'_>) -> Option<Vec<HashAlgorithm>> {
+    if context.config.crypto.signatures.is_empty() {
+        return None;
     }
-
-    fn read_init_answer(
-        &self,
-        context: &Context<'_>,
-        message: &Message<'_>,
-        contents: &Contents<'_>,
-    ) -> Result<Agreement, Rejection> {
-        let Stage::Initiating(attempt) = &self.stage else {
-            return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT));
-        };
-        let useless = |failure| Rejection::UselessAnswer(Box::new(failure));
-        let responder_spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
-        let sa = contents.sa.as_ref().ok_or(Rejection::MissingPayload(PayloadType::SA))?;
-        let ke = contents.ke.as_ref().ok_or(Rejection::MissingPayload(PayloadType::KE))?;
-        let nonce = contents.nonce.as_ref().ok_or(Rejection::MissingPayload(PayloadType::NONCE))?;
-        let choice = negotiation::accept_ike(&attempt.offered, sa, IkeExchange::Initial, attempt.method)
-            .map_err(|fault| useless(Failure::ProposalAnswer(fault)))?;
-        if ke.method != attempt.method {
-            let failure = Failure::KeMethod { got: ke.method, wanted: attempt.method };
-            return Err(useless(failure));
-        }
-        let algorithms = IkeAlgorithms::find(context.config.crypto, choice.cipher, choice.prf, choice.ke)
-            .map_err(|name| useless(Failure::Algorithm(name)))?;
-        let mut answer = Datagram::buffer(message.as_bytes().len());
-        answer.extend_from_slice(message.as_bytes());
-        Ok(Agreement {
-            algorithms,
-            role: Role::Initiator,
-            initiator_spi: self.local_spi,
-            responder_spi,
-            initiator_nonce: attempt.nonce.clone(),
-            responder_nonce: nonce.as_bytes().to_vec(),
-            request: attempt.request.clone(),
-            answer: Datagram::finish(answer),
-        })
-    }
-
-    fn detect_nat(
-        &self,
-        path: &Path,
-        agreement: &Agreement,
-        contents: &Contents<'_>,
-        claimed: bool,
-    ) -> NatStatus {
-        let responder = (agreement.role == Role::Initiator).then_some(agreement.responder_spi);
-        detect_nat(agreement.initiator_spi, responder, path, contents, claimed).unwrap_or_default()
-    }
-
-    /// With a NAT between, everything from now on goes by the NAT-T ports (§2.23).
-    fn float_to_nat_t(&mut self, context: &Context<'_>) {
-        if self.nat.any() && self.path.kind == PathKind::Ike {
-            self.path = Path::nat_t(
-                SocketAddr::new(self.path.local_ip(), context.config.local_nat_t_port),
-                SocketAddr::new(self.path.remote_ip(), self.connection.remote_nat_t_port),
-            );
-        }
-    }
+    let notify = contents.notify(NotifyType::SIGNATURE_HASH_ALGORITHMS)?;
+    Some(notify.hash_algorithms()?.collect())
 }
 
 /// What the NAT_DETECTION notifies of a message say, if it has any.

@@ -4,7 +4,10 @@
 //! |---|---|---|
 //! | [`initiate`] | IKE_SA_INIT as initiator | §1.2, §2.6, §2.7 |
 //! | [`respond`] | IKE_SA_INIT as responder | §1.2, §2.6 |
+//! | [`answerer`] | whoever answers it | §1.2, §2.4 |
 //! | [`auth_initiate`], [`auth_respond`] | IKE_AUTH with the first Child SA | §1.2, §2.15 |
+//! | [`auth`] | what both have in common | §2.15 |
+//! | [`suspend`] | answers of the embedder that come later | |
 //! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
@@ -12,6 +15,8 @@
 //! | [`peers`] | which others there are with the same peer | §2.4 |
 //! | [`timers`] | what happens when nothing comes | §2.4 |
 
+pub(crate) mod answerer;
+pub(crate) mod auth;
 pub(crate) mod auth_initiate;
 pub(crate) mod auth_respond;
 pub(crate) mod child;
@@ -22,9 +27,10 @@ pub(crate) mod initiate;
 pub(crate) mod peers;
 pub(crate) mod receive;
 pub(crate) mod respond;
+pub(crate) mod suspend;
 pub(crate) mod timers;
 
-use crate::config::Connection;
+use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError, Failure};
 use crate::establish::secrets::IkeAlgorithms;
 use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role};
@@ -41,8 +47,10 @@ use child::{Child, ChildAttempt};
 use context::Context;
 use ikev2_wire::codes::ExchangeType;
 use ikev2_wire::{Flags, Payload};
-use ipsec_types::sa::ChildSaId;
+use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
+use peers::IdentityPair;
+use suspend::Suspended;
 
 /// Where an IKE SA stands.
 #[derive(Debug)]
@@ -89,7 +97,7 @@ pub(crate) enum Purpose {
 /// A request that waits for the window.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    CreateChild(Arc<crate::config::ChildConfig>),
+    CreateChild(Arc<ChildConfig>, Option<PacketSelectors>),
     DeleteChildren(Vec<ChildSaId>),
     /// A Child SA that the peer set up and we did not, by the SPI that we offered.
     DeleteUnused(EspSpi),
@@ -112,16 +120,26 @@ pub(crate) struct IkeSa {
     pub peer_id: Option<Identity>,
     pub stage: Stage,
     pub protection: Option<Protection>,
+    /// What IKE_SA_INIT agreed.
+    pub algorithms: Option<IkeAlgorithms>,
     pub requests: RequestWindow<Purpose>,
     pub responses: ResponseWindow,
     pub queue: VecDeque<Task>,
     pub children: Vec<Child>,
+    /// Under whose identities it stands in the list of peers.
+    pub listed: Option<IdentityPair>,
+    /// What waits for the embedder.
+    pub suspended: Option<Box<Suspended>>,
+    /// How many answers the embedder was asked for.
+    pub tickets: u32,
     /// When its first message came or went.
     pub created_at: Instant,
     /// When the peer was authenticated.
     pub established_at: Option<Instant>,
     /// The last proof that the peer lives.
     pub heard_at: Instant,
+    /// The last one by an IKE message.
+    pub ike_heard_at: Instant,
     /// The last datagram that kept a NAT's mapping.
     pub sent_at: Instant,
 }
@@ -147,13 +165,18 @@ impl IkeSa {
             peer_id: None,
             stage,
             protection: None,
+            algorithms: None,
             requests: RequestWindow::default(),
             responses: ResponseWindow::new(context.config.window),
             queue: VecDeque::new(),
             children: Vec::new(),
+            listed: None,
+            suspended: None,
+            tickets: 0,
             created_at: context.now,
             established_at: None,
             heard_at: context.now,
+            ike_heard_at: context.now,
             sent_at: context.now,
         }
     }
@@ -164,6 +187,10 @@ impl IkeSa {
             Role::Initiator => (Some(self.local_spi), self.peer_spi),
             Role::Responder => (self.peer_spi, Some(self.local_spi)),
         }
+    }
+
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(self.stage, Stage::Answered(_))
     }
 
     pub(crate) fn is_established(&self) -> bool {
@@ -180,7 +207,7 @@ impl IkeSa {
         matches!(self.stage, Stage::Lingering(until) if until <= now)
     }
 
-    fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
+    pub(super) fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
         let (initiator, responder) = self.spis();
         MessageHead {
             // Both are known to whoever seals anything; a responder learns the initiator's with the first message.
@@ -245,7 +272,9 @@ impl IkeSa {
 
     fn begin(&mut self, context: &mut Context<'_>, task: Task) {
         match task {
-            Task::CreateChild(config) => self.begin_create_child(context, config),
+            Task::CreateChild(config, packet) => {
+                self.begin_create_child(context, &config, packet.as_ref());
+            }
             Task::DeleteChildren(ids) => self.begin_delete_children(context, &ids),
             Task::DeleteUnused(spi) => self.begin_delete_unused(context, spi),
             Task::DeleteIke => self.begin_delete_ike(context),
@@ -317,12 +346,13 @@ impl IkeSa {
             context.release_spi(attempt.child.inbound);
         }
         self.queue.clear();
+        self.suspended = None;
         self.stage = Stage::Lingering(context.now + context.config.closed_linger);
     }
 
     /// Removes the Child SAs, and tells of the end unless it was told.
     fn tell_down(&mut self, context: &mut Context<'_>, reason: Option<DownReason>) {
-        if let Some(pair) = self.identities() {
+        if let Some(pair) = self.listed.take() {
             context.peers.remove(&pair, self.handle);
         }
         for child in core::mem::take(&mut self.children) {
@@ -338,12 +368,7 @@ impl IkeSa {
     /// What can be shown of it.
     pub(crate) fn info(&self) -> IkeSaInfo {
         let (initiator_spi, responder_spi) = self.spis();
-        let algorithms = match &self.stage {
-            Stage::Established(established) => Some(established.algorithms),
-            Stage::Authenticating(attempt) => Some(attempt.agreement.algorithms),
-            Stage::Answered(answered) => Some(answered.agreement.algorithms),
-            _ => None,
-        };
+        let algorithms = self.algorithms;
         IkeSaInfo {
             connection: self.connection.name.clone(),
             role: self.role,
@@ -376,9 +401,13 @@ impl IkeSa {
         }
     }
 
-    /// The two ends, once both are authenticated.
-    pub(crate) fn identities(&self) -> Option<peers::IdentityPair> {
-        Some((self.connection.local_id.clone(), self.peer_id.clone()?))
+    /// Stands in the list of this pair's IKE SAs from now on.
+    pub(crate) fn list(&mut self, context: &mut Context<'_>, pair: IdentityPair) {
+        if let Some(old) = self.listed.take() {
+            context.peers.remove(&old, self.handle);
+        }
+        context.peers.insert(pair.clone(), self.handle, self.established_at);
+        self.listed = Some(pair);
     }
 
     /// The digest of a request that this SA was made for.

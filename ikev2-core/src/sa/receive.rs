@@ -2,21 +2,19 @@
 //! decrypted; only what is authentic changes anything.
 
 use super::context::Context;
-use super::respond::AnsweredInit;
-use super::{IkeSa, Purpose, Stage};
-use crate::contents::Contents;
+use super::{IkeSa, Purpose, Stage, Task};
+use crate::contents::{Contents, ContentsError};
 use crate::error::{Failure, Rejection};
 use crate::event::{DownReason, Event, Handled, Role};
-use crate::exchange::protect::OpenError;
+use crate::exchange::protect::{OpenError, Plaintext, Protection};
 use crate::exchange::responses::{RequestDigest, Standing};
-use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ikev2_wire::codes::ExchangeType;
+use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::print::Tree;
 use ikev2_wire::{Message, Payloads};
-use ipsec_types::{Path, SaCommand};
+use ipsec_types::{Instant, Path, SaCommand};
 
 /// A request of the peer that waits for our answer.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +62,10 @@ impl IkeSa {
     ) -> Result<Handled, Rejection> {
         let header = message.header();
         let id = header.message_id;
+        if matches!(self.stage, Stage::Authenticating(_)) && header.exchange == ExchangeType::IKE_SA_INIT {
+            // Somebody else answers what was answered.
+            return self.on_further_init_answer(context, path, message);
+        }
         let expected = match self.requests.get(id).ok_or(Rejection::Unsolicited(id))? {
             Purpose::Init => ExchangeType::IKE_SA_INIT,
             Purpose::Auth => ExchangeType::IKE_AUTH,
@@ -83,18 +85,45 @@ impl IkeSa {
             self.on_init_answer(context, path, message)?;
             return Ok(Handled::Processed);
         }
-        let opened = self.open(context, message, scratch)?;
-        if let Ok(payloads) = &opened {
-            observe_received(context, &path, message, payloads.clone());
+        if expected == ExchangeType::IKE_AUTH {
+            self.on_auth_answer(context, path, message, scratch)?;
+            return Ok(Handled::Processed);
         }
+        let opened = self.open(context, &path, message, scratch)?;
         self.heard(context, path);
         let Some((purpose, sent)) = self.requests.answered(id) else {
             return Err(Rejection::Unsolicited(id));
         };
-        let contents = opened.and_then(|payloads| Contents::read(payloads).map_err(Failure::from));
-        self.dispatch_answer(context, purpose, contents, sent);
+        self.dispatch_answer(context, purpose, opened, sent);
         self.pump(context);
         Ok(Handled::Processed)
+    }
+
+    fn on_further_init_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        path: Path,
+        message: &Message<'_>,
+    ) -> Result<Handled, Rejection> {
+        let contents = Contents::read(message.payloads())?;
+        if message.header().message_id != 0 || message.protected().is_some() || contents.sa.is_none() {
+            return Err(Rejection::Unsolicited(message.header().message_id));
+        }
+        observe_received(context, &path, message, message.payloads());
+        self.on_answerer(context, path, message, &contents)?;
+        Ok(Handled::Processed)
+    }
+
+    /// An answer ended the SA. A peer that refused our request as malformed has dropped it already; one whose
+    /// answer is malformed is told.
+    fn end_after_answer(&mut self, context: &mut Context<'_>, failure: Failure) {
+        let dropped = matches!(failure, Failure::Refused { .. });
+        let reason = DownReason::Failed(Box::new(failure));
+        if dropped || !self.is_established() {
+            self.close(context, reason);
+        } else {
+            self.start_closing(context, Some(reason), Task::DeleteIke);
+        }
     }
 
     /// A faulty answer is not answered; what it was for has failed (§2.21.3).
@@ -102,11 +131,20 @@ impl IkeSa {
         &mut self,
         context: &mut Context<'_>,
         purpose: Purpose,
-        contents: Result<Contents<'_>, Failure>,
-        sent: ipsec_types::Instant,
+        plaintext: Result<Plaintext<'_>, Failure>,
+        sent: Instant,
     ) {
+        let contents = plaintext
+            .as_ref()
+            .map_err(Failure::clone)
+            .and_then(|plaintext| Contents::of(plaintext).map_err(Failure::from));
+        if let Some(failure) = fatal(&contents) {
+            if let Purpose::CreateChild(attempt) = &purpose {
+                context.release_spi(attempt.inbound);
+            }
+            return self.end_after_answer(context, failure);
+        }
         match (purpose, contents) {
-            (Purpose::Auth, contents) => self.on_auth_answer(context, contents),
             (Purpose::CreateChild(attempt), Ok(contents)) => {
                 self.on_create_child_answer(context, *attempt, &contents);
             }
@@ -117,7 +155,7 @@ impl IkeSa {
             (Purpose::DeleteChildren(ids), _) => self.on_children_deleted(context, &ids),
             (Purpose::DeleteIke, _) => self.on_ike_deleted(context),
             (Purpose::Liveness, _) => self.on_alive(context, sent),
-            (Purpose::Init, _) => {}
+            (Purpose::Init | Purpose::Auth, _) => {}
         }
     }
 
@@ -132,6 +170,10 @@ impl IkeSa {
         let id = header.message_id;
         let digest = RequestDigest::of(message.as_bytes());
         match self.responses.judge(id, &digest) {
+            // IKE_AUTH is Message ID 1, whatever the window (§2.2).
+            Standing::New if self.is_half_open() && id != self.responses.expected() => {
+                return Err(Rejection::MessageIdAhead(id));
+            }
             Standing::New => {}
             Standing::Repeat(answer) => {
                 context.transmit_again(path, &answer);
@@ -141,8 +183,12 @@ impl IkeSa {
             Standing::Old => return Err(Rejection::OldMessageId(id)),
             Standing::Ahead => return Err(Rejection::MessageIdAhead(id)),
         }
+        if let Some(in_hand) = self.suspended.as_ref().and_then(|suspended| suspended.request()) {
+            return if *in_hand == digest { Ok(Handled::InHand) } else { Err(Rejection::AlteredRepeat(id)) };
+        }
         let exchange = header.exchange;
         let fits = match &self.stage {
+            // IKE_AUTH is Message ID 1, whatever the window (§2.2).
             Stage::Answered(_) => exchange == ExchangeType::IKE_AUTH,
             Stage::Established(_) | Stage::Closing(_) => {
                 matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL)
@@ -156,12 +202,13 @@ impl IkeSa {
         if exchange == ExchangeType::IKE_AUTH {
             return self.on_first_auth(context, &request, message, scratch);
         }
-        let opened = self.open(context, message, scratch)?;
-        if let Ok(payloads) = &opened {
-            observe_received(context, &path, message, payloads.clone());
-        }
+        let opened = self.open(context, &path, message, scratch)?;
         self.heard(context, path);
-        match opened.and_then(|payloads| Contents::read(payloads).map_err(Failure::from)) {
+        let contents = opened
+            .as_ref()
+            .map_err(Failure::clone)
+            .and_then(|plaintext| Contents::of(plaintext).map_err(Failure::from));
+        match contents {
             Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 self.on_create_child_request(context, &request, &contents);
             }
@@ -188,46 +235,25 @@ impl IkeSa {
         let Stage::Answered(answered) = &mut self.stage else {
             return Err(Rejection::UnexpectedExchange(request.exchange));
         };
-        if let Some(secret) = answered.secret.take() {
-            let derived = derive(context, answered, secret);
-            match derived {
-                Ok((keys, protection)) => {
-                    answered.keys = Some(keys);
-                    self.protection = Some(protection);
-                }
-                Err(failure) => {
-                    self.close(context, DownReason::Failed(Box::new(failure)));
-                    return Ok(Handled::Processed);
-                }
-            }
-        }
-        let opened = self.open(context, message, scratch)?;
-        if let Ok(payloads) = &opened {
-            observe_received(context, &request.path, message, payloads.clone());
-        }
+        let protection = answered.derive(context)?;
+        let opened = open(protection, context, &request.path, message, scratch)?;
+        // Only now the peer has shown that it has the keys.
+        self.protection = answered.take_protection();
         self.heard_at = context.now;
-        let contents = opened.and_then(|payloads| Contents::read(payloads).map_err(Failure::from));
-        self.on_auth_request(context, request, contents);
+        self.ike_heard_at = context.now;
+        self.on_auth_request(context, request, opened);
         Ok(Handled::Processed)
     }
 
-    /// Opens a message. The outer error is of a message that may be from anyone; the inner one of a peer that
-    /// is authentic and broken.
     fn open<'s>(
         &self,
         context: &mut Context<'_>,
+        path: &Path,
         message: &Message<'_>,
         scratch: &'s mut Vec<u8>,
-    ) -> Result<Result<Payloads<'s>, Failure>, Rejection> {
-        let Some(protection) = &self.protection else { return Err(Rejection::Unprotected) };
-        context.statistics.decryptions = context.statistics.decryptions.saturating_add(1);
-        match protection.open(message, scratch) {
-            Ok(payloads) => Ok(Ok(payloads)),
-            Err(OpenError::Unprotected) => Err(Rejection::Unprotected),
-            Err(OpenError::Cipher(_)) => Err(Rejection::IntegrityCheck),
-            Err(OpenError::Malformed(error)) => Ok(Err(Failure::Malformed(error))),
-            Err(OpenError::Padding { .. }) => Ok(Err(Failure::Padding)),
-        }
+    ) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
+        let protection = self.protection.as_ref().ok_or(Rejection::Unprotected)?;
+        open(protection, context, path, message, scratch)
     }
 
     /// An authentic message that is no repeat came from here (§2.4, §2.23).
@@ -235,8 +261,14 @@ impl IkeSa {
     /// A peer behind a NAT may turn up at another address or port: the IKE SA and its Child SAs move in one
     /// step. A host behind a NAT itself does not follow, and a message on the other of the two sockets is
     /// answered there and moves nothing.
-    pub(crate) fn heard(&mut self, context: &mut Context<'_>, path: Path) {
+    fn heard(&mut self, context: &mut Context<'_>, path: Path) {
         self.heard_at = context.now;
+        self.ike_heard_at = context.now;
+        self.follow(context, path);
+    }
+
+    /// The peer's newest authentic message or packet came from here.
+    pub(crate) fn follow(&mut self, context: &mut Context<'_>, path: Path) {
         let may_move = self.nat.remote && !self.nat.local && self.is_established();
         if may_move && path.kind == self.path.kind && path != self.path {
             self.move_to(context, path);
@@ -258,24 +290,42 @@ impl IkeSa {
     }
 }
 
-/// The keys of a half-open SA. The work is done once, whatever comes.
-fn derive(
-    context: &mut Context<'_>,
-    answered: &AnsweredInit,
-    secret: crate::establish::secrets::ResponderSecret,
-) -> Result<(IkeKeys, crate::exchange::protect::Protection), Failure> {
-    let agreement = &answered.agreement;
-    let method = agreement.algorithms.ke;
-    if secret.is_postponed() {
-        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+/// What about an answer ends the IKE SA: INVALID_SYNTAX in it, or that it is malformed itself (§2.21.3).
+fn fatal(contents: &Result<Contents<'_>, Failure>) -> Option<Failure> {
+    match contents {
+        Ok(contents) => {
+            let notify = contents.error().map(|error| error.ty);
+            notify.filter(|ty| *ty == NotifyType::INVALID_SYNTAX).map(|notify| Failure::Refused { notify })
+        }
+        Err(failure) => Some(failure.clone()),
     }
-    let shared = secret.compute().map_err(|error| Failure::KeyExchange { method, error })?;
-    let keyed = agreement.keys(&shared);
-    let (keys, protection) = keyed.ok_or_else(|| {
-        Failure::Algorithm(alloc::string::ToString::to_string(&agreement.algorithms.cipher.suite()))
-    })?;
-    context.log_ike_keys(agreement, &keys);
-    Ok((keys, protection))
+}
+
+/// Opens a message. The outer error is of a message that may be from anyone; the inner one of a peer that is
+/// authentic and broken.
+pub(super) fn open<'s>(
+    protection: &Protection,
+    context: &mut Context<'_>,
+    path: &Path,
+    message: &Message<'_>,
+    scratch: &'s mut Vec<u8>,
+) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
+    context.statistics.decryptions = context.statistics.decryptions.saturating_add(1);
+    match protection.open(message, scratch) {
+        Ok(plaintext) => {
+            if let Ok(payloads) = plaintext.payloads() {
+                observe_received(context, path, message, payloads);
+            }
+            // What stands outside SK is authentic too, and a critical payload there counts (§2.5).
+            match Contents::read(message.payloads()) {
+                Err(error @ ContentsError::Critical(_)) => Ok(Err(error.into())),
+                _ => Ok(Ok(plaintext)),
+            }
+        }
+        Err(OpenError::Unprotected) => Err(Rejection::Unprotected),
+        Err(OpenError::Cipher(_)) => Err(Rejection::IntegrityCheck),
+        Err(OpenError::Padding { .. }) => Ok(Err(Failure::Padding)),
+    }
 }
 
 /// Shows a received message to the observer, if there is one.

@@ -2,18 +2,19 @@
 //! right becomes a half-open IKE SA.
 
 use super::context::Context;
-use super::initiate::detect_nat;
+use super::initiate::{detect_nat, peer_hashes};
 use super::{IkeSa, Stage};
 use crate::config::{Connection, CookiePolicy};
 use crate::contents::Contents;
 use crate::error::Rejection;
-use crate::establish::cookie::{CookieJar, Initiator};
+use crate::establish::auth::announced_hashes;
+use crate::establish::cookie::{Cookie, CookieJar, Initiator};
 use crate::establish::init::{self, InitMessage};
 use crate::establish::nat::Claim;
 use crate::establish::secrets::{Agreement, IkeAlgorithms, ResponderSecret};
 use crate::event::{IkeSaHandle, NatStatus, Role};
 use crate::exchange::datagram::Datagram;
-use crate::exchange::protect::MessageHead;
+use crate::exchange::protect::{MessageHead, Protection};
 use crate::exchange::responses::RequestDigest;
 use crate::keys::IkeKeys;
 use crate::negotiation::{self, IkeChoice, IkeExchange, Selection};
@@ -21,6 +22,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{Flags, Header, Message};
 use ikev2_wire::{KePayload, SaPayload};
@@ -31,14 +33,66 @@ use ipsec_types::{IkeSpi, Instant, Path};
 #[derive(Debug)]
 pub(crate) struct AnsweredInit {
     pub agreement: Agreement,
-    /// Taken when the keys are derived.
-    pub secret: Option<ResponderSecret>,
-    /// The keys, once IKE_AUTH asked for them.
-    pub keys: Option<IkeKeys>,
+    /// Derived when IKE_AUTH asks for them.
+    pub keys: LateKeys,
     /// The request that it answers, to know its repeats.
     pub request: RequestDigest,
     /// When it is given up.
     pub expires: Instant,
+}
+
+/// The keys of a half-open IKE SA, derived once, by whatever message asks first. That is work saved and no
+/// state: it looks the same before and after.
+pub(crate) enum LateKeys {
+    Secret(ResponderSecret),
+    Derived(Box<IkeKeys>, Option<Protection>),
+    /// The peer's data gives no secret; nobody will ever authenticate here.
+    Failed(KxError),
+}
+
+impl fmt::Debug for LateKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LateKeys")
+    }
+}
+
+impl AnsweredInit {
+    /// What opens the peer's IKE_AUTH request.
+    pub(crate) fn derive(&mut self, context: &mut Context<'_>) -> Result<&Protection, Rejection> {
+        if matches!(self.keys, LateKeys::Secret(_)) {
+            let pending = core::mem::replace(&mut self.keys, LateKeys::Failed(KxError::InvalidPublicValue));
+            if let LateKeys::Secret(secret) = pending {
+                self.keys = derive(context, &self.agreement, secret);
+            }
+        }
+        match &self.keys {
+            LateKeys::Derived(_, Some(protection)) => Ok(protection),
+            LateKeys::Failed(error) => Err(Rejection::KeyExchange(*error)),
+            _ => Err(Rejection::Unprotected),
+        }
+    }
+
+    /// The message protection, for the IKE SA to keep.
+    pub(crate) fn take_protection(&mut self) -> Option<Protection> {
+        match &mut self.keys {
+            LateKeys::Derived(_, protection) => protection.take(),
+            _ => None,
+        }
+    }
+}
+
+fn derive(context: &mut Context<'_>, agreement: &Agreement, secret: ResponderSecret) -> LateKeys {
+    if secret.is_postponed() {
+        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+    }
+    match secret.compute().map(|shared| agreement.keys(&shared)) {
+        Ok(Some((keys, protection))) => {
+            context.log_ike_keys(agreement, &keys);
+            LateKeys::Derived(Box::new(keys), Some(protection))
+        }
+        Ok(None) => LateKeys::Failed(KxError::ZeroSecret),
+        Err(error) => LateKeys::Failed(error),
+    }
 }
 
 /// An IKE_SA_INIT request that is not known yet.
@@ -112,7 +166,7 @@ impl<'a> InitRequest<'a> {
         context: &mut Context<'_>,
         jar: &mut CookieJar,
         half_open: usize,
-    ) -> Result<Option<Datagram>, Refusal> {
+    ) -> Result<Option<Cookie>, Refusal> {
         let needed = match context.config.cookies {
             CookiePolicy::Never => false,
             CookiePolicy::WhenHalfOpen(threshold) => half_open >= threshold,
@@ -128,11 +182,9 @@ impl<'a> InitRequest<'a> {
         if jar.check(context.now, &initiator, brought) {
             return Ok(None);
         }
-        let cookie = jar
-            .make(context.now, context.random, &initiator)
-            .map_err(|error| Refusal::silent(error.into()))?;
-        let head = Self::stateless_head(header);
-        Ok(init::notify(&head, NotifyType::COOKIE, &cookie).ok())
+        jar.make(context.now, context.random, &initiator)
+            .map(Some)
+            .map_err(|error| Refusal::silent(error.into()))
     }
 
     /// Makes the half-open IKE SA and sends the answer.
@@ -154,6 +206,11 @@ impl<'a> InitRequest<'a> {
         let (nat, claim) = self.nat(context, &connection, initiator_spi, local_spi)?;
         let head =
             MessageHead { responder_spi: Some(local_spi), ..Self::stateless_head(self.message.header()) };
+        let peer_hashes = peer_hashes(context, self.contents);
+        let hashes = match peer_hashes {
+            Some(_) => init::hash_list(&announced_hashes(context.config.crypto)),
+            None => Vec::new(),
+        };
         let answer = InitMessage {
             cookie: None,
             sa: SaPayload::build(&[choice.reply(None)]).map_err(silent)?,
@@ -161,6 +218,7 @@ impl<'a> InitRequest<'a> {
             public: &public,
             nonce: &nonce,
             nat: claim,
+            hashes: &hashes,
         };
         let payloads = answer.payloads().map_err(silent)?;
         let datagram = init::plain(&head, &payloads).map_err(silent)?;
@@ -178,17 +236,18 @@ impl<'a> InitRequest<'a> {
             responder_nonce: nonce.clone(),
             request: Datagram::finish(request),
             answer: datagram.clone(),
+            peer_hashes,
         };
         let stage = Stage::Answered(Box::new(AnsweredInit {
             agreement,
-            secret: Some(secret),
-            keys: None,
+            keys: LateKeys::Secret(secret),
             request: self.digest,
             expires: context.now + context.config.half_open_timeout,
         }));
         let mut sa = IkeSa::new(context, handle, connection, Role::Responder, local_spi, self.path, stage);
         sa.peer_spi = Some(initiator_spi);
         sa.nat = nat;
+        sa.algorithms = Some(algorithms);
         sa.responses.answer(0, self.digest, datagram);
         Ok(sa)
     }

@@ -4,13 +4,17 @@
 use super::context::Context;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::error::Failure;
-use crate::event::{DownReason, Transmit};
+use crate::event::DownReason;
 use crate::exchange::requests::Due;
 use alloc::boxed::Box;
 use bytes::Bytes;
+use core::time::Duration;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_types::udp::NAT_KEEPALIVE;
 use ipsec_types::{Instant, PathKind};
+
+/// Intervals are never shorter, whatever is configured, so that each deadline lies in the future.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl IkeSa {
     /// When it must be looked at next.
@@ -22,19 +26,27 @@ impl IkeSa {
             Stage::Established(_) => self.liveness_at(),
             Stage::Authenticating(_) | Stage::Closing(_) => None,
         };
-        [stage, self.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
+        let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
+        [stage, answer, self.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
     fn liveness_at(&self) -> Option<Instant> {
-        let interval = self.connection.liveness.filter(|_| self.requests.is_idle())?;
-        Some(self.heard_at + interval)
+        if !self.requests.is_idle() {
+            return None;
+        }
+        let silent = self.connection.liveness.map(|interval| (self.heard_at, interval));
+        // ESP in UDP keeps the same mapping open as IKE; plain ESP keeps none.
+        let alone = self.connection.ike_keepalive.filter(|_| !self.nat.any());
+        let unused = alone.map(|interval| (self.ike_heard_at, interval));
+        let due = |(since, interval): (Instant, Duration)| since + interval.max(SHORTEST_INTERVAL);
+        [silent, unused].into_iter().flatten().map(due).min()
     }
 
     /// When a NAT would forget us.
     fn keepalive_at(&self) -> Option<Instant> {
         let waits = self.nat.local && self.path.kind == PathKind::NatT;
-        waits.then(|| self.sent_at + self.connection.nat_keepalive)
+        waits.then(|| self.sent_at + self.connection.nat_keepalive.max(SHORTEST_INTERVAL))
     }
 
     /// Does what is due, and leaves nothing due behind.
@@ -42,11 +54,15 @@ impl IkeSa {
         if matches!(self.stage, Stage::Lingering(_)) {
             return;
         }
+        self.on_answer_timeout(context);
         let policy = self.connection.retransmit;
         while let Some(due) = self.requests.due(context.now, &policy) {
             match due {
                 Due::Repeat(datagram) => {
-                    context.transmit_again(self.path, &datagram);
+                    match &self.stage {
+                        Stage::Authenticating(_) => self.repeat_auth(context),
+                        _ => context.transmit_again(self.path, &datagram),
+                    }
                     self.sent_at = context.now;
                 }
                 Due::Exhausted(purpose) => return self.on_no_answer(context, purpose),
@@ -69,8 +85,7 @@ impl IkeSa {
             _ => {}
         }
         if self.keepalive_at().is_some_and(|at| at <= context.now) {
-            let datagram = Bytes::from_static(&NAT_KEEPALIVE);
-            context.out.transmits.push_back(Transmit { path: self.path, datagram });
+            context.push_transmit(self.path, Bytes::from_static(&NAT_KEEPALIVE));
             self.sent_at = context.now;
         }
     }

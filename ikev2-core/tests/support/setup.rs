@@ -2,7 +2,8 @@
 
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{
-    Authentication, ChildConfig, Connection, EndpointConfig, Identity, IdentityPattern, KeyLog,
+    ChildConfig, Connection, EndpointConfig, Identity, IdentityPattern, KeyLog, LocalAuth, RemoteAuth,
+    SharedKeys,
 };
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{RandomError, SecureRandom};
@@ -33,7 +34,7 @@ impl Setup {
         let mut config = EndpointConfig::new(&RUSTCRYPTO);
         config.hooks.key_log = Some(keys.clone());
         let peer = IdentityPattern::Exactly(id(peer));
-        let mut connection = Connection::new("tunnel", id(us), peer, secret(SECRET));
+        let mut connection = Connection::with_shared_key("tunnel", id(us), peer, secret(SECRET));
         connection.children = vec![child(1, "first", &["0.0.0.0/0"], &["0.0.0.0/0"])];
         Self { config, connection, others: Vec::new(), keys }
     }
@@ -53,6 +54,13 @@ impl Setup {
         self.config.connections.push(Arc::new(self.connection));
         Arc::new(self.config)
     }
+
+    /// Another secret for both directions.
+    pub fn set_secret(&mut self, octets: &[u8]) {
+        let keys = SharedKeys::One(secret(octets));
+        self.connection.local_auth = LocalAuth::SharedKey(keys.clone());
+        self.connection.remote_auth = RemoteAuth::SharedKey(keys);
+    }
 }
 
 /// Two that fit: `a.example` and `b.example`.
@@ -64,8 +72,8 @@ pub fn id(text: &str) -> Identity {
     text.parse().unwrap()
 }
 
-pub fn secret(octets: &[u8]) -> Authentication {
-    Authentication::SharedKey(SecretBytes::copy_from(octets))
+pub fn secret(octets: &[u8]) -> SecretBytes {
+    SecretBytes::copy_from(octets)
 }
 
 pub fn ike(proposals: &[&str]) -> Vec<IkeProposal> {

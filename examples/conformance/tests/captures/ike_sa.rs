@@ -164,6 +164,7 @@ impl<'a> IkeSa<'a> {
             responder_nonce: answer.contents().nonce.unwrap().as_bytes().to_vec(),
             request: request_octets,
             answer: answer_octets,
+            peer_hashes: None,
         };
         let shared = lines.all(0, Label::Ke).next().unwrap();
         let seed = keys::skeyseed(agreement.algorithms.prf, agreement.nonces(), shared);

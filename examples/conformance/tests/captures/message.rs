@@ -71,7 +71,7 @@ pub(crate) fn open(
     let text = match message.protected().unwrap() {
         Protected::Sk(_) => open_sk(message, &*key, |message, scratch| {
             let protection = protection(cipher, keys, receiver).unwrap();
-            protection.open(message, scratch).map(|payloads| payloads.len())
+            protection.open(message, scratch).map(|plaintext| plaintext.payloads().unwrap().len())
         }),
         Protected::Skf(_) => open_skf(message, &*key),
     };

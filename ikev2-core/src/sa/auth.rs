@@ -1,0 +1,89 @@
+//! What both sides of IKE_AUTH share (RFC 7296 §1.2, §2.15).
+
+use super::IkeSa;
+use super::context::Context;
+use crate::config::{Connection, DuplicatePolicy};
+use crate::contents::Contents;
+use crate::credentials::LocalAuth;
+use crate::error::Failure;
+use crate::establish::auth::{self, Ends, SignedOctets, Verdict};
+use crate::establish::secrets::Agreement;
+use crate::event::Event;
+use crate::identity::Identity;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use ikev2_wire::codes::{CertEncoding, NotifyType};
+use ikev2_wire::{AuthPayload, CertPayload, IdPayload, Payload};
+
+/// The identity in an ID payload.
+pub(crate) fn identity(id: &IdPayload<'_>) -> Identity {
+    Identity { ty: id.ty, data: id.data.to_vec() }
+}
+
+/// The body of an ID payload as it came, reserved octets included: what AUTH covers (§2.15).
+pub(crate) fn id_body(id: &IdPayload<'_>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(id.data.len().saturating_add(4));
+    id.body(&mut body);
+    body
+}
+
+pub(crate) fn peer_ends<'a>(connection: &'a Connection, remote: Option<&'a Identity>) -> Ends<'a> {
+    Ends { local: &connection.local_id, remote, connection: &connection.name }
+}
+
+/// Our certificates, if we have any (§3.6).
+pub(crate) fn push_certificates<'a>(payloads: &mut Vec<Payload<'a>>, local: &'a LocalAuth) {
+    if let LocalAuth::Signature(identity) = local {
+        payloads.extend(identity.certificates.iter().map(|certificate| {
+            Payload::Cert(CertPayload { encoding: CertEncoding::X509_SIGNATURE, data: certificate })
+        }));
+    }
+}
+
+/// Checks the peer's AUTH payload against the connection.
+pub(crate) fn check_peer(
+    context: &Context<'_>,
+    connection: &Connection,
+    peer: &Identity,
+    agreement: &Agreement,
+    octets: &SignedOctets<'_>,
+    payload: &AuthPayload<'_>,
+    contents: &Contents<'_>,
+) -> Result<Verdict, Failure> {
+    let ends = peer_ends(connection, Some(peer));
+    let provider = context.config.crypto;
+    let verdict = auth::check(&connection.remote_auth, &ends, peer, agreement, octets, payload, provider)?;
+    Ok(match verdict {
+        Verdict::Verify(mut signature) => {
+            let x509 = contents.certs.iter().filter(|c| c.encoding == CertEncoding::X509_SIGNATURE);
+            signature.certificates = x509.map(|certificate| certificate.data.to_vec()).collect();
+            Verdict::Verify(signature)
+        }
+        proven => proven,
+    })
+}
+
+impl IkeSa {
+    /// The peer is authenticated: tell, and let older IKE SAs with it give way where it must be so.
+    pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
+        self.established_at = Some(context.now);
+        if let Some(peer) = self.peer_id.clone() {
+            let pair = (self.connection.local_id.clone(), peer);
+            let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
+            if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
+                context.give_way.extend(context.peers.older(&pair, self.created_at));
+            }
+            self.list(context, pair);
+        }
+        context.statistics.ike_sas_established = context.statistics.ike_sas_established.saturating_add(1);
+        tracing::debug!(path = %self.path, "IKE SA up");
+        context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
+    }
+
+    /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3).
+    pub(crate) fn learn_window(&mut self, contents: &Contents<'_>) {
+        if let Some(size) = contents.notify(NotifyType::SET_WINDOW_SIZE).and_then(|n| n.window_size()) {
+            self.requests.set_size(size);
+        }
+    }
+}

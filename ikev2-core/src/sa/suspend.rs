@@ -1,0 +1,168 @@
+//! Answers that come later: a signature to make or to verify that the embedder was asked for. Meanwhile the
+//! IKE SA stands still: repeats of the request in hand are dropped, and it ends when the answer does not come
+//! in time.
+
+use super::IkeSa;
+use super::context::Context;
+use super::receive::Request;
+use crate::config::Connection;
+use crate::error::{AuthFailure, CallError, Failure};
+use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
+use crate::event::{Answer, DownReason, Event, SignatureRequest, Ticket, VerificationRequest};
+use crate::exchange::protect::Plaintext;
+use crate::exchange::responses::RequestDigest;
+use crate::identity::Identity;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use ipsec_crypto::signature::SignatureScheme;
+use ipsec_types::{IkeSpi, Instant};
+
+/// What waits for an answer of the embedder's. One at most for an IKE SA.
+#[derive(Debug)]
+pub(crate) struct Suspended {
+    ticket: Ticket,
+    pub deadline: Instant,
+    step: Step,
+}
+
+/// Who the peer says it is, and the connection that takes that.
+#[derive(Debug)]
+pub(crate) struct PeerClaim {
+    pub connection: Arc<Connection>,
+    pub peer: Identity,
+}
+
+/// Where to go on.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// As initiator: our signature is missing.
+    SignRequest(IkeSpi, SignatureForm),
+    /// As initiator: the peer's signature is to be verified.
+    VerifyAnswer(Plaintext<'static>),
+    /// As responder: the peer's signature is to be verified.
+    VerifyRequest { request: Request, plaintext: Plaintext<'static>, claim: PeerClaim, used: SignatureScheme },
+    /// As responder: our signature is missing.
+    SignAnswer { request: Request, plaintext: Plaintext<'static>, claim: PeerClaim, form: SignatureForm },
+}
+
+impl Suspended {
+    /// The request that is in hand, to know its repeats.
+    pub(crate) fn request(&self) -> Option<&RequestDigest> {
+        match &self.step {
+            Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => Some(&request.digest),
+            Step::SignRequest(..) | Step::VerifyAnswer(_) => None,
+        }
+    }
+}
+
+impl IkeSa {
+    fn suspend(&mut self, context: &Context<'_>, step: Step) -> (Ticket, Instant) {
+        let deadline = context.now + self.connection.answer_timeout;
+        self.tickets = self.tickets.saturating_add(1);
+        let ticket = Ticket { sa: self.handle, number: self.tickets };
+        self.suspended = Some(Box::new(Suspended { ticket, deadline, step }));
+        (ticket, deadline)
+    }
+
+    /// Asks the embedder for a signature.
+    pub(crate) fn suspend_to_sign(
+        &mut self,
+        context: &mut Context<'_>,
+        form: SignatureForm,
+        octets: Vec<u8>,
+        step: Step,
+    ) {
+        let connection = match &step {
+            Step::SignAnswer { claim, .. } => Arc::clone(&claim.connection),
+            _ => Arc::clone(&self.connection),
+        };
+        let (ticket, deadline) = self.suspend(context, step);
+        let request = Box::new(SignatureRequest {
+            connection: connection.name.clone(),
+            identity: connection.local_id.clone(),
+            scheme: form.scheme,
+            encoding: form.encoding,
+            octets,
+        });
+        context.out.event(Event::SignatureNeeded { ticket, deadline, request });
+    }
+
+    /// Asks the embedder whether a signature is good.
+    pub(crate) fn suspend_to_verify(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: Option<Identity>,
+        signature: SignatureToVerify,
+        step: Step,
+    ) {
+        let connection = match &step {
+            Step::VerifyRequest { claim, .. } => claim.connection.name.clone(),
+            _ => self.connection.name.clone(),
+        };
+        let (ticket, deadline) = self.suspend(context, step);
+        let request = Box::new(VerificationRequest { connection, peer, signature });
+        context.out.event(Event::VerificationNeeded { ticket, deadline, request });
+    }
+
+    /// The embedder answers.
+    pub(crate) fn resume(
+        &mut self,
+        context: &mut Context<'_>,
+        ticket: Ticket,
+        answer: Answer,
+    ) -> Result<(), CallError> {
+        let Some(suspended) = self.suspended.take_if(|suspended| suspended.ticket == ticket) else {
+            return Err(CallError::NoSuchTicket);
+        };
+        let (ticket, deadline) = (suspended.ticket, suspended.deadline);
+        let signs = matches!(suspended.step, Step::SignRequest(..) | Step::SignAnswer { .. });
+        match (answer, suspended.step) {
+            (Answer::Signature(signature), Step::SignRequest(spi, form)) => {
+                match Proof::from_signature(form, signature) {
+                    Ok(proof) => self.send_auth_request(context, spi, &proof),
+                    Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
+                }
+            }
+            (Answer::Signature(signature), Step::SignAnswer { request, plaintext, claim, form }) => {
+                match Proof::from_signature(form, signature) {
+                    Ok(proof) => {
+                        self.finish_auth_request(context, &request, &plaintext, claim, &proof);
+                    }
+                    Err(failure) => self.refuse_request(context, &request, failure),
+                }
+            }
+            (Answer::Verified, Step::VerifyAnswer(plaintext)) => self.finish_auth(context, &plaintext),
+            (Answer::Verified, Step::VerifyRequest { request, plaintext, claim, used }) => {
+                self.prove_to_initiator(context, &request, plaintext, claim, Some(used));
+            }
+            (Answer::Refused, step) => {
+                let failure = if signs { AuthFailure::NotSigned } else { AuthFailure::NotVerified };
+                self.give_up(context, step, Failure::Authentication(failure));
+            }
+            // The ticket stays open for the right kind of answer.
+            (_, step) => {
+                self.suspended = Some(Box::new(Suspended { ticket, deadline, step }));
+                return Err(CallError::WrongAnswer);
+            }
+        }
+        Ok(())
+    }
+
+    /// No answer came in time.
+    pub(crate) fn on_answer_timeout(&mut self, context: &mut Context<'_>) {
+        if let Some(suspended) = self.suspended.take_if(|s| s.deadline <= context.now) {
+            self.give_up(context, suspended.step, Failure::Authentication(AuthFailure::NotAnswered));
+        }
+    }
+
+    fn give_up(&mut self, context: &mut Context<'_>, step: Step, failure: Failure) {
+        match step {
+            Step::SignRequest(..) => self.close(context, DownReason::Failed(Box::new(failure))),
+            Step::VerifyAnswer(_) => self.refuse_peer(context, failure),
+            Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => {
+                self.refuse_request(context, &request, failure);
+            }
+        }
+    }
+}
