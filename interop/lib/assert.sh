@@ -8,9 +8,9 @@ die() {
   exit 1
 }
 
-wait_for() { # wait_for COMMAND...: up to 10 s
+wait_for() { # wait_for COMMAND...: up to 20 s
   local i
-  for i in $(seq 100); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
+  for i in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
   return 1
 }
 

@@ -1,5 +1,5 @@
 # ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
-ours_cookies=never ours_conn='' # when it asks for cookies; further lines of its connection
+ours_cookies=never ours_conn='' ours_children='' # when it asks for cookies; further lines of its connection; further children
 
 ours_start() {
   local start=false remote="remote = \"${addr[$they]}\""
@@ -30,6 +30,7 @@ name = "net"
 local = "10.$we_n.0.0/24"
 remote = "10.$they_n.0.0/24"
 esp = "$esp_ours"
+$ours_children
 TOML
   ip netns exec $ns$we "$GATEWAY" --config "$lab/ours.toml" --verbose --keys "$lab/keys" >"$lab/ours.log" 2>&1 &
   ours_pid=$!
@@ -53,10 +54,12 @@ ours_ike_up() { # ours_ike_up SUITE: the IKE SA stands with it, and with what is
   [[ $natted && $we == a ]] && at=10.9.0.2:4500
   want ours "IKE SA up: t, $role, us $we.example, peer $they.example at $at, ${ours_say[ike-$1]}, $nat"
 }
-ours_child_up() { # ours_child_up SUITE: the Child SA too; raw ESP with a kernel's ESP, else in UDP
-  local how='ESP in UDP'
+ours_child_up() { # ours_child_up SUITE: the Child SA too; raw ESP with a kernel's ESP, else in UDP;
+  # 64-bit sequence numbers with libreswan, which prefers them as we do
+  local how='ESP in UDP' numbers='32-bit'
   [[ ${KERNEL:-} ]] && how='raw ESP'
-  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, 10.$we_n.0.0/24 <-> 10.$they_n.0.0/24, ${ours_say[esp-$1]}, .*, $how"
+  [[ $peer == libreswan ]] && numbers='Partially Transmitted 64-bit'
+  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, 10.$we_n.0.0/24 <-> 10.$they_n.0.0/24, ${ours_say[esp-$1]}, $numbers Sequential Numbers, $how"
 }
 ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
   kill -INT "$ours_pid"

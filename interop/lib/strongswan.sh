@@ -1,5 +1,5 @@
 # strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
-theirs_conn='' theirs_child='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon
+theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
 
 theirs_start() {
   local remote=10.9.0.2 libipsec=kernel-libipsec local_=${addr[$they]}
@@ -32,7 +32,8 @@ connections { t { version = 2
     remote_ts = 10.$we_n.0.0/24
     mode = tunnel
     esp_proposals = $esp_theirs
-    $theirs_child } } } }
+    $theirs_child }
+  $theirs_children } } }
 secrets { ike-1 { id-a = fqdn:a.example
   id-b = fqdn:b.example
   secret = "$psk_theirs" } }
@@ -46,11 +47,15 @@ CONF
 theirs_busy() { # from now on it asks for cookies: one half-open IKE SA is enough
   busy=1 theirs_daemon='cookie_threshold = 1'
 }
-theirs_initiate() { with_daemon timeout 20 swanctl --initiate --child net >"$lab/initiate" 2>&1 & pids+=($!); }
-theirs_delete() { # theirs_delete ike|child: returns when the answer has come
+theirs_initiate() { # theirs_initiate [CHILD]
+  with_daemon timeout 20 swanctl --initiate --child "${1:-net}" >"$lab/initiate" 2>&1 &
+  pids+=($!)
+}
+theirs_delete() { # theirs_delete ike|child|NAME: returns when the answer has come
   case $1 in
     ike) with_daemon timeout 10 swanctl --terminate --ike t ;;
     child) with_daemon timeout 10 swanctl --terminate --child net ;;
+    *) with_daemon timeout 10 swanctl --terminate --child "$1" ;;
   esac >"$lab/terminate" 2>&1 || die "strongSwan: delete unanswered: $(tail -n 2 "$lab/terminate")"
 }
 theirs_sas() { with_daemon swanctl --list-sas; }
