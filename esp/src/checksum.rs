@@ -46,6 +46,8 @@ mod tests {
         let octets = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(Sum::default().octets(&octets).finish(), !0xddf2);
         assert_eq!(Sum::default().octets(&[0xAB]).finish(), !0xAB00);
+        // Folding the carries in gives a carry once more.
+        assert_eq!(Sum::default().octets(&[0xFF, 0xFF, 0xFF, 0xFF, 0, 1]).finish(), !1);
     }
 
     /// The example of RFC 1624 §4: the update that RFC 1141 got wrong.
