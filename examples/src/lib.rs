@@ -1,5 +1,12 @@
-//! What the two programs share: how they tell what happens, the files that Wireshark reads, and the gateway's
-//! configuration.
+//! What the two programs are made of, apart from sockets and devices of the gateway, which are its own.
+//!
+//! | module | what it holds | for |
+//! |---|---|---|
+//! | [`log`], [`tell`] | how they tell what happens | both |
+//! | [`keys`], [`capture`] | the files that Wireshark reads | both, `loopback` |
+//! | [`loopback`], [`echo`] | the story of two endpoints, and the packets in it | `loopback` |
+//! | [`config`] | the TOML file | `gateway` |
+//! | [`starts`], [`prefix`] | what to start when, and routes | `gateway` |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -9,3 +16,11 @@ pub mod echo;
 pub mod keys;
 pub mod log;
 pub mod loopback;
+pub mod prefix;
+pub mod starts;
+pub mod tell;
+
+/// The code in the workspace's first page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FirstPage;

@@ -7,10 +7,11 @@ use crate::capture::Capture;
 use crate::echo::{Echo, Kind};
 use crate::keys::KeyFiles;
 use crate::log::Log;
-use ikev2_core::{CallError, ChildSaInfo, DownReason, Endpoint, Event, IkeSaHandle, IkeSaInfo};
-use ipsec_esp::PacketBuf;
+use crate::tell;
+use ikev2_core::{CallError, DownReason, Endpoint, Event, IkeSaHandle};
 use ipsec_esp::engine::{Arrival, Incoming};
 use ipsec_esp::inbound::Opened;
+use ipsec_esp::{MAX_HEADROOM, MAX_TAILROOM, PacketBuf};
 use ipsec_types::sa::ChildSaId;
 use ipsec_types::udp::{Datagram4500, classify};
 use ipsec_types::{Instant, Path, PathKind, SaCommand};
@@ -23,10 +24,6 @@ use std::time::SystemTime;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-/// Room in front of a packet, for ESP's header and any IV.
-const HEADROOM: usize = 64;
-/// Room behind it, for padding, trailer and any ICV.
-const TAILROOM: usize = 320;
 /// The largest datagram.
 const LARGEST: usize = 65_535;
 
@@ -244,12 +241,12 @@ impl World {
         match &event {
             Event::DataPath(command) => return self.on_command(number, command.clone()),
             Event::IkeSaUp { info, .. } => {
-                self.log.line(format_args!("{who}       IKE SA up: {}", ike_text(info)))
+                self.log.line(format_args!("{who}       IKE SA up: {}", tell::ike_sa(info)))
             }
             Event::ChildSaUp { info, .. } => {
                 let called = if info.child.policy.0 == 1 { "net" } else { "lab" };
                 self.children.push((number, info.child.id, called.into()));
-                self.log.line(format_args!("{who}       Child SA {called} up: {}", child_text(info)));
+                self.log.line(format_args!("{who}       Child SA up: {}", tell::child_sa(called, info)));
             }
             Event::PeerAlive { round_trip, .. } => {
                 self.log.line(format_args!("{who}       the peer is there: {} us", round_trip.as_micros()));
@@ -289,8 +286,8 @@ impl World {
     pub(super) async fn carry(&mut self, from: usize, called: &str, echo: &Echo) -> Result<(), Failed> {
         let wrong = |what: &str| Failed::Wrong(format!("{what}: {}", packet_text(echo)));
         let inner = echo.to_packet().ok_or_else(|| wrong("no packet can be made"))?;
-        let mut storage = [&[0; HEADROOM], &inner[..], &[0; TAILROOM]].concat();
-        let within = HEADROOM..HEADROOM + inner.len();
+        let mut storage = [&[0; MAX_HEADROOM], &inner[..], &[0; MAX_TAILROOM]].concat();
+        let within = MAX_HEADROOM..MAX_HEADROOM + inner.len();
         let mut packet = PacketBuf::new(&mut storage, within).ok_or_else(|| wrong("no room"))?;
 
         let began = self.log.now();
@@ -355,16 +352,4 @@ fn packet_text(echo: &Echo) -> String {
     let Echo { source, destination, sequence, data, .. } = echo;
     let kind = if echo.kind == Kind::Request { "request" } else { "reply" };
     format!("{source} > {destination} echo {kind} {sequence}, {} octets of data", data.len())
-}
-
-fn ike_text(info: &IkeSaInfo) -> String {
-    let peer = info.remote_id.as_ref().map(ToString::to_string).unwrap_or_default();
-    let suite = info.suite.map(|suite| suite.to_string());
-    let parts = [suite, info.prf.map(|prf| prf.to_string()), info.ke.map(|ke| ke.to_string())];
-    format!("the peer is {peer}, {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-}
-
-fn child_text(info: &ChildSaInfo) -> String {
-    let ke = info.ke.map(|ke| format!(", {ke}")).unwrap_or_default();
-    format!("SPI in {}, out {}, {}{ke}", info.inbound, info.outbound, info.child.suite)
 }

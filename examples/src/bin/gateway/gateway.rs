@@ -4,32 +4,29 @@
 //! sent from there.
 
 use crate::net::{Arrived, Net, Port};
-use crate::starts::Starts;
 use crate::tun::Tun;
 use ikev2_core::{Endpoint, EndpointConfig, IkeSaHandle, Rejection};
 use ipsec_esp::ecn::EcnEncapsulation;
 use ipsec_esp::engine::{Arrival, Engine, EngineConfig};
 use ipsec_esp::inbound::Opened;
-use ipsec_esp::{OutboundConfig, PacketBuf};
+use ipsec_esp::{MAX_HEADROOM, MAX_TAILROOM, OutboundConfig, PacketBuf};
 use ipsec_examples::config::GatewayConfig;
 use ipsec_examples::log::Log;
+use ipsec_examples::starts::{Due, Starts};
+use ipsec_examples::tell;
 use ipsec_types::sa::ChildSaId;
 use ipsec_types::udp::{Datagram4500, classify};
 use ipsec_types::{Encapsulation, Instant, Path};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-/// Room in front of a packet from the TUN device, for ESP's header and any IV.
-const HEADROOM: usize = 64;
-/// Room behind it, for padding, trailer and any ICV.
-const TAILROOM: usize = 320;
 /// The largest packet and the largest datagram.
 const LARGEST: usize = 65_535;
 /// How many packets of one source are handled before others have their turn.
@@ -98,7 +95,7 @@ impl Gateway {
             ike_port,
             closing: None,
             refusal_told_at: None,
-            from_tun: vec![0; HEADROOM + LARGEST + TAILROOM].into(),
+            from_tun: vec![0; MAX_HEADROOM + LARGEST + MAX_TAILROOM].into(),
             from_net: vec![0; LARGEST].into(),
             config,
         })
@@ -123,16 +120,20 @@ impl Gateway {
                 Wake::Signal => self.close(),
             }
         }
-        self.tell_statistics();
+        tell::statistics(&self.endpoint, &self.engine).iter().for_each(|line| self.log.line(line));
         Ok(())
     }
 
     async fn wait(&mut self, signals: &mut (Signal, Signal)) -> Wake {
-        let timers =
-            [self.endpoint.poll_timeout(), self.engine.poll_timeout(), self.starts.next(), self.closing];
+        let timers = [
+            self.endpoint.poll_timeout(),
+            self.engine.poll_timeout(),
+            self.starts.poll_timeout(),
+            self.closing,
+        ];
         let next = timers.into_iter().flatten().min();
         let left = next.map_or(Duration::MAX, |at| at.saturating_since(self.log.now()));
-        let (_, room) = self.from_tun.split_at_mut(HEADROOM);
+        let (_, room) = self.from_tun.split_at_mut(MAX_HEADROOM);
         let (room, _) = room.split_at_mut(LARGEST);
         select! {
             _ = signals.0.recv() => Wake::Signal,
@@ -223,7 +224,9 @@ impl Gateway {
         let mut len = first;
         for _ in 0..BATCH {
             let now = self.log.now();
-            let Some(mut packet) = PacketBuf::new(&mut buffer, HEADROOM..HEADROOM + len) else { break };
+            let Some(mut packet) = PacketBuf::new(&mut buffer, MAX_HEADROOM..MAX_HEADROOM + len) else {
+                break;
+            };
             match self.engine.seal(now, &mut packet) {
                 Ok(out) => {
                     let udp = out.encapsulation == Encapsulation::Udp;
@@ -232,7 +235,7 @@ impl Gateway {
                 }
                 Err(error) => self.tell_if_verbose(format_args!("packet dropped: {error}")),
             }
-            let (_, room) = buffer.split_at_mut(HEADROOM);
+            let (_, room) = buffer.split_at_mut(MAX_HEADROOM);
             let (room, _) = room.split_at_mut(LARGEST);
             match self.tun.try_receive(room) {
                 Some(next) => len = next,
@@ -244,22 +247,32 @@ impl Gateway {
 
     fn start_due(&mut self) {
         let now = self.log.now();
-        while let Some(starting) = self.starts.due(now) {
-            let name = &starting.start.connection;
-            let path = starting.path(&self.config, &self.listen, self.ike_port);
-            let begun = path.ok_or("none of our addresses reaches the peer".to_string()).and_then(|path| {
-                self.log.line(format_args!("connecting: {name}, to {}", path.remote));
-                self.endpoint.connect(now, name, path).map_err(|error| error.to_string())
-            });
-            match begun {
-                Ok(sa) => starting.began(sa),
-                Err(error) => {
-                    let name = name.clone();
-                    let pause = starting.failed(now);
-                    self.log.line(format_args!("{name} does not begin: {error}; again in {pause:?}"));
+        while let Some(due) = self.starts.poll(now) {
+            match due {
+                Due::Child(sa, name) => self.create_child(sa, &name),
+                Due::Connection(name) => {
+                    if let Err(error) = self.start(&name) {
+                        let pause = self.starts.failed(now, &name).unwrap_or_default();
+                        self.log.line(format_args!("{name} does not begin: {error}; again in {pause:?}"));
+                    }
                 }
             }
         }
+    }
+
+    fn start(&mut self, name: &str) -> Result<(), Box<dyn Error>> {
+        let connection = self.config.connections.iter().find(|connection| connection.name == name);
+        let path = connection.and_then(|connection| {
+            let remote = connection.remote_address?;
+            let mut ours = self.listen.iter().filter(|address| address.is_ipv4() == remote.is_ipv4());
+            let local = connection.local_address.or(ours.next().copied())?;
+            connection.initial_path(SocketAddr::new(local, self.ike_port), &self.config)
+        });
+        let path = path.ok_or("none of our addresses reaches the peer")?;
+        self.log.line(format_args!("connecting: {name}, to {}", path.remote));
+        let sa = self.endpoint.connect(self.log.now(), name, path)?;
+        self.starts.began(name, sa);
+        Ok(())
     }
 
     fn close(&mut self) {

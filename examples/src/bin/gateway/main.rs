@@ -5,11 +5,10 @@
 //! |---|---|
 //! | `gateway` | the loop: waits, hands over what came, and lets out what there is to send |
 //! | `events` | what each event asks for, and the line that tells it |
-//! | `starts` | connections that we start, and start again |
 //! | `net` | the sockets |
 //! | `tun` | the TUN device and its routes |
 //!
-//! The configuration is `ipsec_examples::config`.
+//! The configuration is `ipsec_examples::config`; what to start when is `ipsec_examples::starts`.
 
 #[cfg(target_os = "linux")]
 mod events;
@@ -17,8 +16,6 @@ mod events;
 mod gateway;
 #[cfg(target_os = "linux")]
 mod net;
-#[cfg(target_os = "linux")]
-mod starts;
 #[cfg(target_os = "linux")]
 mod tun;
 

@@ -93,16 +93,18 @@ impl Net {
     /// The next datagram of a socket, if there is one.
     pub(crate) fn receive(&self, index: usize, buffer: &mut [u8]) -> Option<Arrived> {
         let entry = self.entries.get(index)?;
-        loop {
+        const ERRORS: usize = 16;
+        for _ in 0..ERRORS {
             match entry.socket.try_recv_from(buffer) {
                 Ok((len, remote)) => {
                     return Some(Arrived { port: entry.port, local: entry.local, remote, len });
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // What an earlier datagram met on its way (ICMP) is no news: IKE repeats, ESP is lost.
                 Err(_) => {}
             }
         }
+        None
     }
 
     /// Sends a datagram of IKE.

@@ -2,10 +2,10 @@
 //! rtnetlink.
 
 use ipsec_examples::config::{GatewayConfig, TunConfig};
+use ipsec_examples::prefix::prefixes;
 use ipsec_types::AddressRange;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 /// A TUN device, which goes with the program, and its routes with it.
@@ -100,55 +100,4 @@ fn ip(words: &[&str]) -> io::Result<()> {
         return Ok(());
     }
     Err(said(String::from_utf8_lossy(&output.stderr).trim().into()))
-}
-
-/// The prefixes that make up a range. All addresses are two halves, so that the default route stays.
-fn prefixes(range: AddressRange) -> Vec<String> {
-    let (first, last, width) = match (range.start(), range.end()) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => {
-            (u128::from(first.to_bits()), u128::from(last.to_bits()), 32)
-        }
-        (first, last) => (bits(first), bits(last), 128),
-    };
-    let (mut at, mut found) = (first, Vec::new());
-    loop {
-        let aligned = at.trailing_zeros().min(width - 1);
-        let size = (0..=aligned).rev().find(|size| (at | ((1 << size) - 1)) <= last).unwrap_or(0);
-        let address = if width == 32 {
-            IpAddr::V4(u32::try_from(at).unwrap_or(u32::MAX).into())
-        } else {
-            IpAddr::V6(at.into())
-        };
-        found.push(format!("{address}/{}", width - size));
-        match (at | ((1 << size) - 1)).checked_add(1) {
-            Some(next) if next <= last => at = next,
-            _ => return found,
-        }
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().into(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ipsec_types::TrafficSelector;
-
-    #[test]
-    fn ranges_become_prefixes() {
-        let of = |first: &str, last: &str| {
-            prefixes(AddressRange::new(first.parse().unwrap(), last.parse().unwrap()).unwrap())
-        };
-        assert_eq!(of("10.2.0.0", "10.2.0.255"), ["10.2.0.0/24"]);
-        assert_eq!(of("10.2.0.1", "10.2.0.1"), ["10.2.0.1/32"]);
-        assert_eq!(of("10.2.0.1", "10.2.0.4"), ["10.2.0.1/32", "10.2.0.2/31", "10.2.0.4/32"]);
-        assert_eq!(prefixes(TrafficSelector::ALL_V4.addresses), ["0.0.0.0/1", "128.0.0.0/1"]);
-        assert_eq!(prefixes(TrafficSelector::ALL_V6.addresses), ["::/1", "8000::/1"]);
-        assert_eq!(of("255.255.255.255", "255.255.255.255"), ["255.255.255.255/32"]);
-    }
 }
