@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`setup`] | configurations, and generators that are seeded or fail |
 //! | [`mirror`] | follows an endpoint by its events alone, and holds the events to their order |
+//! | [`told`] | what events told |
 //! | [`world`] | the network: latency, loss, duplication, reordering, corruption, NATs; virtual time |
 //! | [`forge`] | opens and makes protected messages with keys from the key log |
 //! | [`peer`] | a peer that says in a handshake whatever a test wants |
@@ -15,6 +16,7 @@ pub mod forge;
 pub mod mirror;
 pub mod peer;
 pub mod setup;
+pub mod told;
 pub mod world;
 
 /// A small generator for what the network and the actors do, apart from the endpoints' own randomness.

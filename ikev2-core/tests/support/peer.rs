@@ -161,6 +161,7 @@ impl Peer {
             responder_nonce: find(answer, PayloadType::NONCE).body,
             request: datagram(request),
             answer: datagram(answer),
+            peer_hashes: None,
         };
         let (keys, _) = agreement.keys(&shared).unwrap();
         let spis = (agreement.initiator_spi, agreement.responder_spi);

@@ -338,6 +338,11 @@ impl World {
         packet
     }
 
+    /// The next datagram in flight, left there.
+    pub fn peek(&self) -> Packet {
+        self.queue.values().next().cloned().expect("nothing is in flight")
+    }
+
     /// Takes everything out of flight.
     pub fn take_all(&mut self) -> Vec<Packet> {
         std::mem::take(&mut self.queue).into_values().collect()
