@@ -2,7 +2,8 @@
 #   PEER  strongswan | libreswan
 #   ROLE  initiator | responder: what our gateway is
 # Side a (10.9.0.1, with 10.1.0.1/32 behind it) initiates, side b (10.9.0.2, with 10.2.0.1/32) responds, each in a network
-# namespace of its own, joined by veth; `wires nat` puts a third namespace between them that masquerades a.
+# namespace of its own, joined by veth; `wires nat` puts a third namespace between them that masquerades a; `wires v6` takes IPv6
+# inside and outside: fd09::1 with fd01::1/128, fd09::2 with fd02::1/128.
 # A peer runs chrooted into the folder $PEERS, with $lab/theirs as its /srv and a /run of its own; our gateway runs as it is.
 # KERNEL=1: the case runs inside the user-mode Linux (see uml/run), where the peer uses the kernel's ESP.
 # KEEP=DIR: keep configurations, logs and the capture there.
@@ -18,7 +19,7 @@ interop=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${PEERS-$HOME/peers} root=${root%/}
 GATEWAY=${GATEWAY:-$interop/../target/debug/gateway}
 lab=$(mktemp -d) ns=ike$$ pids=() theirs_pid='' ours_pid='' natted='' pinged=0
-declare -A addr=([a]=10.9.0.1 [b]=10.9.0.2)
+declare -A addr=([a]=10.9.0.1 [b]=10.9.0.2) net=([a]=10.1.0.0/24 [b]=10.2.0.0/24) host=([a]=10.1.0.1 [b]=10.2.0.1)
 mkdir -p "$lab/theirs"
 
 . "$interop/lib/net.sh"

@@ -20,7 +20,7 @@ whack() { with_daemon timeout 20 ipsec whack --ctlsocket /run/pluto/pluto.ctl "$
 
 theirs_start() {
   local right=${addr[$we]} ike esp
-  [[ $natted ]] && { [[ $they == b ]] && right=%any || right=10.9.0.2; }
+  [[ $natted && $they == b ]] && right=%any
   ike=$(libreswan_suite "$ike_theirs") || die "$ike"
   esp=$(libreswan_suite "$esp_theirs") || die "$esp"
   cat >"$lab/theirs/ipsec.conf" <<CONF
@@ -33,10 +33,10 @@ conn t
 	keyexchange=ikev2
 	left=${addr[$they]}
 	leftid=@$they.example
-	leftsubnet=10.$they_n.0.0/24
+	leftsubnet=${net[$they]}
 	right=$right
 	rightid=@$we.example
-	rightsubnet=10.$we_n.0.0/24
+	rightsubnet=${net[$we]}
 	authby=secret
 	ike=$ike
 	esp=$esp

@@ -1,7 +1,7 @@
 # net.sh: the namespaces, the wire, what runs in them, and pings.
 
-wires() { # wires [nat]
-  local s n dev
+wires() { # wires [nat|v6]
+  local s n dev nobody bits=32 six=
   for s in a b; do ip netns add $ns$s; done
   if [[ ${1:-} == nat ]]; then
     natted=1 addr[a]=192.168.77.2
@@ -15,15 +15,21 @@ wires() { # wires [nat]
     # other ports too, as a NAT of many users gives: nothing may rely on 500 and 4500 behind it
     in_ns n iptables -t nat -A POSTROUTING -o vnb -p udp -j MASQUERADE --to-ports 20000-29999 || die "no NAT"
   else
+    if [[ ${1:-} == v6 ]]; then
+      bits=128 six=1
+      addr=([a]=fd09::1 [b]=fd09::2) net=([a]=fd01::/64 [b]=fd02::/64) host=([a]=fd01::1 [b]=fd02::1)
+    fi
     ip link add va netns ${ns}a type veth peer name vb netns ${ns}b
   fi
   for s in a b; do
-    n=1 dev=v$s; [[ $s == b ]] && n=2
-    ip -n $ns$s link set lo up; ip -n $ns$s addr add 10.$n.0.1/32 dev lo
-    ip -n $ns$s addr add ${addr[$s]}/24 dev $dev; ip -n $ns$s link set $dev up
+    n=b dev=v$s nobody=10.9.0.254
+    [[ $s == b ]] && n=a
+    case ${addr[$s]} in fd*) nobody=fd09::fe ;; 192*) nobody=192.168.77.254 ;; esac
+    ip -n $ns$s link set lo up; ip -n $ns$s addr add ${host[$s]}/$bits dev lo
+    ip -n $ns$s addr add ${addr[$s]}/$((bits == 128 ? 64 : 24)) dev $dev ${six:+nodad}; ip -n $ns$s link set $dev up
     # what no SA takes goes to a MAC address that nobody has: a ping can't pass in the clear
-    ip -n $ns$s neigh add ${addr[$s]%.*}.254 lladdr 02:00:00:00:00:fe dev $dev nud permanent
-    ip -n $ns$s route add 10.$((3 - n)).0.0/24 via ${addr[$s]%.*}.254 src 10.$n.0.1 metric 4096
+    ip -n $ns$s neigh add $nobody lladdr 02:00:00:00:00:fe dev $dev nud permanent
+    ip -n $ns$s route add ${net[$n]} via $nobody src ${host[$s]} metric 4096
   done
   [[ $natted ]] && ip -n ${ns}a route add 10.9.0.0/24 via 192.168.77.1
   # on our side, since a kernel with ESP shows on its own device what it has decrypted
@@ -55,12 +61,12 @@ with_daemon() { # with_daemon COMMAND...: where the peer runs
 # and what is cut into inner fragments; none may be lost
 sizes=(0 1 7 8 15 16 17 31 33 56 64 100 255 256 333 500 777 1000 1200 1300 1371 1372 1373 2000 4000)
 pings() {
-  local from=1 to=2 each=$(($2 / ${#sizes[@]})) size got=0 n
-  [[ $1 == b ]] && from=2 to=1
+  local to=b each=$(($2 / ${#sizes[@]})) size got=0 n
+  [[ $1 == b ]] && to=a
   ((each > 0)) || each=1
   for size in "${sizes[@]}"; do
     # with -w it waits for as many answers as it was told, however late; those of the first $each requests must be among them
-    in_ns "$1" ping -n -c $each -w 10 -i 0.003 -s $size -I 10.$from.0.1 10.$to.0.1 >"$lab/ping" 2>&1
+    in_ns "$1" ping -n -c $each -w 10 -i 0.003 -s $size -I ${host[$1]} ${host[$to]} >"$lab/ping" 2>&1
     n=$(sed -n 's/.*bytes from .*icmp_seq=\([0-9]*\).*/\1/p' "$lab/ping" | sort -un | awk -v n=$each '$1 <= n' | wc -l)
     ((n == each)) || die "ping of $size octets: $n of $each came back: $(tail -n 3 "$lab/ping")"
     got=$((got + n))
@@ -79,6 +85,6 @@ half_open() { # a good IKE_SA_INIT request from side a of which no more will com
   ip netns exec ${ns}a bash -c 'printf "$(sed "s/../\\\\x&/g" <<<"$0")" >/dev/udp/10.9.0.2/500' "$hex"
 }
 no_ping() { # nothing passes, in either direction
-  if in_ns a ping -n -q -c 1 -W 1 -I 10.1.0.1 10.2.0.1 >/dev/null 2>&1; then die "a ping passes where no SA is"; fi
+  if in_ns a ping -n -q -c 1 -W 1 -I ${host[a]} ${host[b]} >/dev/null 2>&1; then die "a ping passes where no SA is"; fi
   echo "no ping passes any more"
 }

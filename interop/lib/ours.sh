@@ -4,9 +4,7 @@ ours_cookies=never ours_conn='' ours_children='' # when it asks for cookies; fur
 ours_start() {
   local start=false remote="remote = \"${addr[$they]}\""
   [[ $we == a ]] && start=true
-  if [[ $natted ]]; then
-    [[ $we == a ]] && remote='remote = "10.9.0.2"' || remote=
-  fi
+  [[ $natted && $we == b ]] && remote=
   cat >"$lab/ours.toml" <<TOML
 cookies = "$ours_cookies"
 
@@ -27,8 +25,8 @@ $ours_conn
 
 [[connection.child]]
 name = "net"
-local = "10.$we_n.0.0/24"
-remote = "10.$they_n.0.0/24"
+local = "${net[$we]}"
+remote = "${net[$they]}"
 esp = "$esp_ours"
 $ours_children
 TOML
@@ -46,7 +44,7 @@ declare -A ours_say=(
   [esp-cbc]='ENCR_AES_CBC-256/AUTH_HMAC_SHA2_256_128'
 )
 ours_ike_up() { # ours_ike_up SUITE: the IKE SA stands with it, and with what is known about NATs
-  local nat='no NAT' at="${addr[$they]}:(500|4500)"
+  local nat='no NAT' at="\\[?${addr[$they]}\\]?:(500|4500)"
   # strongSwan claims a NAT before itself where its ESP is in user space, to get ESP in UDP
   [[ $peer == strongswan && ! ${KERNEL:-} ]] && nat='the peer is behind a NAT'
   if [[ $natted && $we == a ]]; then nat='(we are|both are) behind'; fi
@@ -59,7 +57,7 @@ ours_child_up() { # ours_child_up SUITE: the Child SA too; raw ESP with a kernel
   local how='ESP in UDP' numbers='32-bit'
   [[ ${KERNEL:-} ]] && how='raw ESP'
   [[ $peer == libreswan ]] && numbers='Partially Transmitted 64-bit'
-  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, 10.$we_n.0.0/24 <-> 10.$they_n.0.0/24, ${ours_say[esp-$1]}, $numbers Sequential Numbers, $how"
+  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, ${net[$we]} <-> ${net[$they]}, ${ours_say[esp-$1]}, $numbers Sequential Numbers, $how"
 }
 ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
   kill -INT "$ours_pid"

@@ -2,8 +2,8 @@
 theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
 
 theirs_start() {
-  local remote=10.9.0.2 libipsec=kernel-libipsec local_=${addr[$they]}
-  [[ $they == b ]] && { remote=10.9.0.1; [[ $natted ]] && remote=%any; }
+  local remote=${addr[$we]} libipsec=kernel-libipsec
+  [[ $natted && $they == b ]] && remote=%any
   [[ ${KERNEL:-} ]] && libipsec=
   cat >"$lab/theirs/strongswan.conf" <<CONF
 charon-systemd {
@@ -19,7 +19,7 @@ charon-systemd {
 CONF
   cat >"$lab/theirs/swanctl.conf" <<CONF
 connections { t { version = 2
-  local_addrs = $local_
+  local_addrs = ${addr[$they]}
   remote_addrs = $remote
   proposals = $ike_theirs
   $theirs_conn
@@ -28,8 +28,8 @@ connections { t { version = 2
   remote { auth = psk
     id = fqdn:$we.example }
   children { net {
-    local_ts = 10.$they_n.0.0/24
-    remote_ts = 10.$we_n.0.0/24
+    local_ts = ${net[$they]}
+    remote_ts = ${net[$we]}
     mode = tunnel
     esp_proposals = $esp_theirs
     $theirs_child }
