@@ -329,6 +329,9 @@ pub enum Failure {
     /// There are no keys to protect a message with.
     #[error("no keys yet")]
     NoKeys,
+    /// The peer deleted the Child SA before its answer to our request came.
+    #[error("the peer deleted it before its answer came")]
+    DeletedEarly,
     /// The peer's answer says neither yes nor no.
     #[error("the peer's answer holds neither an SA nor an error")]
     NoAnswer,
@@ -563,6 +566,7 @@ impl Failure {
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
             | Self::Refused { .. }
+            | Self::DeletedEarly
             | Self::Unsupported(_) => Fault::PeerIncompatible,
             Self::ProposalAnswer(_)
             | Self::TsAnswer(_)

@@ -276,6 +276,11 @@ impl IkeSa {
         self.children.len().saturating_add(asked).saturating_add(waiting)
     }
 
+    /// Whether a request for a Child SA is out.
+    pub(crate) fn awaits_child(&self) -> bool {
+        self.requests.purposes().any(|purpose| matches!(purpose, Purpose::CreateChild(_)))
+    }
+
     /// Whether a Child SA for this policy was asked for and not answered yet.
     pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
         let asked = self.requests.purposes().any(
@@ -358,7 +363,8 @@ impl IkeSa {
             Ok(agreed) => self.install(context, agreed),
             Err(failure) => {
                 context.release_spi(inbound);
-                self.fail_child(context, policy, failure, contents.sa.is_some().then_some(inbound));
+                let known_to_peer = contents.sa.is_some() && failure != Failure::DeletedEarly;
+                self.fail_child(context, policy, failure, known_to_peer.then_some(inbound));
             }
         }
     }
@@ -398,6 +404,9 @@ impl IkeSa {
         let answered = negotiation::verify_answer(requested, ts_i, ts_r).map_err(Failure::TsAnswer)?;
         let choice = negotiation::accept_esp(&attempt.offered, sa, attempt.exchange)
             .map_err(Failure::ProposalAnswer)?;
+        if self.deleted_early.contains(&choice.peer_spi) {
+            return Err(Failure::DeletedEarly);
+        }
         let cipher = find_cipher(context, &choice)?;
         let shared = finish_exchange(context, attempt.ke, choice.ke, contents)?;
         let keys = self.child_keys(cipher, shared.as_ref(), nonces, true)?;

@@ -88,6 +88,9 @@ impl IkeSa {
 
     /// A liveness check was answered.
     pub(crate) fn on_alive(&mut self, context: &mut Context<'_>, sent: Instant) {
+        if self.has_ended() {
+            return;
+        }
         let round_trip = context.now.saturating_since(sent);
         context.out.event(Event::PeerAlive { sa: self.handle, round_trip });
     }
@@ -132,7 +135,10 @@ impl IkeSa {
         let mut answer = Vec::new();
         let deletes = contents.deletes.iter().filter(|d| d.protocol() == ProtocolId::ESP);
         for spi in deletes.flat_map(|delete| delete.esp_spis()) {
-            let Some(at) = self.children.iter().position(|c| c.outbound == spi) else { continue };
+            let Some(at) = self.children.iter().position(|c| c.outbound == spi) else {
+                self.remember_deleted(spi);
+                continue;
+            };
             let in_flight = self.is_delete_in_flight(at);
             if in_flight {
                 if let Some(child) = self.children.get_mut(at) {
@@ -152,6 +158,14 @@ impl IkeSa {
         match self.role {
             Role::Initiator => 0,
             Role::Responder => 2,
+        }
+    }
+
+    /// A Delete may overtake the answer that made its Child SA.
+    fn remember_deleted(&mut self, spi: EspSpi) {
+        const REMEMBERED: usize = 16;
+        if self.awaits_child() && self.deleted_early.len() < REMEMBERED {
+            self.deleted_early.push(spi);
         }
     }
 

@@ -126,6 +126,8 @@ pub(crate) struct IkeSa {
     pub responses: ResponseWindow,
     pub queue: VecDeque<Task>,
     pub children: Vec<Child>,
+    /// SPIs of Child SAs that the peer deleted before we knew them, while a request for one is out.
+    pub deleted_early: Vec<EspSpi>,
     /// Under whose identities it stands in the list of peers.
     pub listed: Option<IdentityPair>,
     /// What waits for the embedder.
@@ -170,6 +172,7 @@ impl IkeSa {
             responses: ResponseWindow::new(context.config.window),
             queue: VecDeque::new(),
             children: Vec::new(),
+            deleted_early: Vec::new(),
             listed: None,
             suspended: None,
             tickets: 0,

@@ -147,6 +147,9 @@ impl IkeSa {
         match (purpose, contents) {
             (Purpose::CreateChild(attempt), Ok(contents)) => {
                 self.on_create_child_answer(context, *attempt, &contents);
+                if !self.awaits_child() {
+                    self.deleted_early.clear();
+                }
             }
             (Purpose::CreateChild(attempt), Err(failure)) => {
                 context.release_spi(attempt.inbound);
