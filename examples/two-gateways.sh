@@ -1,7 +1,8 @@
 #!/bin/bash
 # two-gateways.sh: two of our gateways, each in a network namespace of its own, and pings through the tunnel between them.
 # Proves: both sides come up, pings of mixed sizes pass both ways and none is lost, what is on the wire is ESP alone, Ctrl-C on one side deletes
-# the SAs on both, and then no ping passes. Once as ESP in UDP, once as raw ESP, and once over IPv6.
+# the SAs on both, and then no ping passes: as raw ESP and in UDP, over IPv4 and IPv6. A Child SA near its end is replaced without loss;
+# what failed is tried again.
 # Needs: root, iproute2, ping (or a Debian folder in $PEERS, as interop/setup makes it, that has one). $GATEWAY names the program (default: target/release/gateway, built if missing).
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -70,10 +71,45 @@ run() { # run NAME SED_SCRIPT FROM TO PATTERN: the two example configurations, c
   ip -n ${ns}a link show ipsec0 >/dev/null 2>&1 && die "the TUN device is still there"
 }
 
+begin() { # begin NAME SED_SCRIPT_OF_A SED_SCRIPT_OF_B: both up, whatever comes of it
+  echo "$1"
+  sed -E "$2" gateway-a.toml >"$lab/a.toml"; sed -E "$3" gateway-b.toml >"$lab/b.toml"
+  start b "$lab/b.toml"; want b 'listening'
+  start a "$lab/a.toml"
+}
+finish() { # both down, in order
+  kill -INT "$pid_a"; wait "$pid_a" || die "a left with $?"
+  kill -INT "$pid_b"; wait "$pid_b" || die "b left with $?"
+}
+replaced() { # a Child SA at its end gives way to a new one, and no packet is lost meanwhile
+  begin 'a Child SA of three seconds' 's/^esp = .*/&\nlifetime = { seconds = 3 }/' ''
+  want a 'Child SA up: net'
+  local got; got=$(in_ns a ping -n -q -c 80 -i 0.1 -I 10.1.0.1 10.2.0.1 | sed -n 's/.* \([0-9]*\) received.*/\1/p')
+  [[ $got == 80 ]] || die "${got:-0} of 80 pings came back"
+  local n; n=$(grep -c 'Child SA up: net' "$lab/a.log")
+  ((n >= 3)) || die "$n Child SAs in 8 seconds"
+  logged a 'Child SA expiring: net: Time' && logged a 'Child SA down: net: deleted by us' || die 'no Child SA gave way'
+  echo "  80 pings over $n Child SAs, none lost"
+  finish
+}
+comes_back() { # what failed is tried again, with a longer pause each time, and succeeds when the reason is gone
+  begin 'a wrong secret, put right later' '' 's/a secret for/another secret for/'
+  want a 'IKE SA down: b: .*AUTHENTICATION_FAILED.*; again in 1s'
+  want b 'IKE SA down: a: authentication failed: .* are both sides.* secrets the same'
+  want a 'IKE SA down: b: .*; again in 2s'
+  kill -INT "$pid_b"; wait "$pid_b" || die "b left with $?"
+  start b gateway-b.toml
+  want a 'Child SA up: net'; want b 'Child SA up: net'
+  pings a 10.1.0.1 10.2.0.1
+  finish
+}
+
 wires
 run 'raw ESP' '' 10.1.0.1 10.2.0.1 'raw ESP'
 run 'ESP in UDP' 's/^local_id/force_encapsulation = true\n&/' 10.1.0.1 10.2.0.1 'ESP in UDP'
 run 'AES-CBC with HMAC, P-256' 's/^ike = .*/ike = "aes256-sha256-ecp256"/; s/^esp = .*/esp = "aes256-sha256"/' 10.1.0.1 10.2.0.1 'AES_CBC-256'
 run 'IPv6 in IPv6' 's/10\.9\.0\./fd09::/; s/"10\.([12])\.0\.0\/24"/"fd0\1::\/64"/' fd01::1 fd02::1 'raw ESP'
 run 'IPv6 in IPv4, in UDP' 's/^local_id/force_encapsulation = true\n&/; s/"10\.([12])\.0\.0\/24"/"fd0\1::\/64"/' fd01::1 fd02::1 'ESP in UDP'
+replaced
+comes_back
 echo 'all passed'

@@ -237,7 +237,7 @@ impl ChildFile {
             child.proposals = self.esp.0;
         }
         // Nine tenths through its life, a Child SA is replaced.
-        let limit = |hard: Option<u64>| Limit { soft: hard.map(|hard| hard - hard / 10), hard };
+        let limit = |hard: Option<u64>| Limit { soft: hard.map(|hard| hard - hard.div_ceil(10)), hard };
         let LifetimeFile { seconds, octets, packets } = self.lifetime;
         child.lifetimes =
             Lifetimes { seconds: limit(seconds), octets: limit(octets), packets: limit(packets) };
