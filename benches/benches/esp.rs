@@ -2,7 +2,7 @@
 //! once, over the same octets, in the same run.
 //!
 //! A round seals a batch of packets and opens it again, once each way; rounds of all ways alternate, and each
-//! figure is the median over the rounds. `cargo bench -p ipsec-esp`
+//! figure is the median over the rounds. `cargo bench -p ipsec-benches --bench esp`
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
