@@ -95,6 +95,7 @@ mod pem;
 pub mod prf;
 pub mod provider;
 pub mod random;
+pub mod requirements;
 pub mod rustcrypto;
 pub mod signature;
 #[cfg(test)]

@@ -32,6 +32,14 @@ pub trait PrfAlgorithm: Send + Sync + Debug {
     /// Octets of its output; at most [`MAX_PRF_OUTPUT`].
     fn output_len(&self) -> usize;
 
+    /// How many octets of each nonce make the key of SKEYSEED, where it is not all of them.
+    ///
+    /// Only AES-XCBC and AES-CMAC take the first 64 bits of Ni and of Nr, and no PRF but these does it any
+    /// more; everywhere else nonces enter whole, with these PRFs too (RFC 7296 §2.14).
+    fn nonce_key_octets(&self) -> Option<usize> {
+        None
+    }
+
     /// Expands a key of any length, for more than one call.
     fn with_key(&self, key: &[u8]) -> Box<dyn KeyedPrf>;
 

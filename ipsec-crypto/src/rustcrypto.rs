@@ -3,70 +3,50 @@
 //! is constant time without them.
 
 mod aead;
+mod block_prf;
 mod cbc;
+mod ctr;
 mod dh;
 mod ecdsa;
 mod ecp;
 mod ed25519;
 mod etm;
+mod gmac;
 mod limits;
 mod mac;
 mod message;
+mod modp;
+mod null;
 mod packet;
 mod prf;
 mod private_key;
 mod rsa;
+mod suites;
 mod x25519;
+mod xcbc;
 
-use crate::cipher::CipherAlgorithm;
 use crate::kx::KeyExchangeMethod;
 use crate::prf::{PrfAlgorithm, PrfId};
 use crate::provider::CryptoProvider;
 use crate::signature::{SignatureAlgorithm, SignatureScheme};
-use ::aead::consts::{U12, U16};
-use aead::Aead;
-use aes::{Aes128, Aes192, Aes256};
-use aes_gcm::AesGcm;
-use cbc::Cbc;
+use aes::Aes128;
+use block_prf::BlockPrf;
+use cmac::Cmac;
 use dh::DiffieHellman;
 use ecdsa::Ecdsa;
 use ecp::Ecp;
-use etm::EncryptThenMac;
-use hmac::Hmac;
-use ipsec_types::{EncrId, IntegId};
-use mac::TruncatedMac;
+use modp::{Modp2048, Modp3072, Modp4096};
 use p256::NistP256;
+use p384::NistP384;
+use p521::NistP521;
 use prf::HmacPrf;
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use x25519::Curve25519;
+use xcbc::Xcbc;
 
 pub use private_key::{PrivateKey, PrivateKeyError};
-
-type Gcm16<C> = Aead<AesGcm<C, U12, U16>>;
-type HmacSha256 = TruncatedMac<Hmac<Sha256>, 32, 16>;
-
-const fn gcm_16<C>(key_bits: u16) -> Gcm16<C> {
-    Aead::new(EncrId::AES_GCM_16, Some(key_bits), limits::GCM_16)
-}
-
-const fn cbc_sha256<C>(key_bits: u16) -> EncryptThenMac<Cbc<C>, HmacSha256> {
-    EncryptThenMac::new(EncrId::AES_CBC, Some(key_bits), IntegId::HMAC_SHA2_256_128, limits::AES_CBC_HMAC)
-}
-
-/// ENCR_AES_GCM_16 with a 128-bit key (RFC 4106, RFC 5282).
-pub static AES_128_GCM_16: &dyn CipherAlgorithm = &gcm_16::<Aes128>(128);
-/// ENCR_AES_GCM_16 with a 192-bit key (RFC 4106, RFC 5282).
-pub static AES_192_GCM_16: &dyn CipherAlgorithm = &gcm_16::<Aes192>(192);
-/// ENCR_AES_GCM_16 with a 256-bit key (RFC 4106, RFC 5282).
-pub static AES_256_GCM_16: &dyn CipherAlgorithm = &gcm_16::<Aes256>(256);
-
-/// ENCR_AES_CBC with a 128-bit key (RFC 3602) and AUTH_HMAC_SHA2_256_128 (RFC 4868).
-pub static AES_128_CBC_HMAC_SHA2_256_128: &dyn CipherAlgorithm = &cbc_sha256::<Aes128>(128);
-/// ENCR_AES_CBC with a 192-bit key (RFC 3602) and AUTH_HMAC_SHA2_256_128 (RFC 4868).
-pub static AES_192_CBC_HMAC_SHA2_256_128: &dyn CipherAlgorithm = &cbc_sha256::<Aes192>(192);
-/// ENCR_AES_CBC with a 256-bit key (RFC 3602) and AUTH_HMAC_SHA2_256_128 (RFC 4868).
-pub static AES_256_CBC_HMAC_SHA2_256_128: &dyn CipherAlgorithm = &cbc_sha256::<Aes256>(256);
+pub use suites::*;
 
 /// PRF_HMAC_SHA2_256 (RFC 4868).
 pub static HMAC_SHA2_256: &dyn PrfAlgorithm = &HmacPrf::<Sha256>::new(PrfId::HMAC_SHA2_256);
@@ -75,10 +55,27 @@ pub static HMAC_SHA2_384: &dyn PrfAlgorithm = &HmacPrf::<Sha384>::new(PrfId::HMA
 /// PRF_HMAC_SHA2_512 (RFC 4868).
 pub static HMAC_SHA2_512: &dyn PrfAlgorithm = &HmacPrf::<Sha512>::new(PrfId::HMAC_SHA2_512);
 
+/// PRF_HMAC_SHA1 (RFC 2104, RFC 7296): on its way out.
+pub static HMAC_SHA1: &dyn PrfAlgorithm = &HmacPrf::<Sha1>::new(PrfId::HMAC_SHA1);
+/// PRF_AES128_XCBC (RFC 4434).
+pub static AES128_XCBC: &dyn PrfAlgorithm = &BlockPrf::<Xcbc>::new();
+/// PRF_AES128_CMAC (RFC 4615).
+pub static AES128_CMAC: &dyn PrfAlgorithm = &BlockPrf::<Cmac<Aes128>>::new();
+
 /// Curve25519 (RFC 8031).
 pub static X25519: &dyn KeyExchangeMethod = &DiffieHellman::<Curve25519>::new();
 /// The 256-bit random ECP group, NIST P-256 (RFC 5903).
 pub static P256: &dyn KeyExchangeMethod = &DiffieHellman::<Ecp<NistP256>>::new();
+/// The 384-bit random ECP group, NIST P-384 (RFC 5903).
+pub static P384: &dyn KeyExchangeMethod = &DiffieHellman::<Ecp<NistP384>>::new();
+/// The 521-bit random ECP group, NIST P-521 (RFC 5903).
+pub static P521: &dyn KeyExchangeMethod = &DiffieHellman::<Ecp<NistP521>>::new();
+/// The 2048-bit MODP group, 14 (RFC 3526).
+pub static MODP_2048: &dyn KeyExchangeMethod = &DiffieHellman::<Modp2048>::new();
+/// The 3072-bit MODP group, 15 (RFC 3526).
+pub static MODP_3072: &dyn KeyExchangeMethod = &DiffieHellman::<Modp3072>::new();
+/// The 4096-bit MODP group, 16 (RFC 3526).
+pub static MODP_4096: &dyn KeyExchangeMethod = &DiffieHellman::<Modp4096>::new();
 
 /// Ed25519 (RFC 8032, RFC 8420).
 pub static ED25519: &dyn SignatureAlgorithm = &ed25519::Ed25519;
@@ -113,16 +110,9 @@ pub static RSA_PKCS1_SHA1: &dyn SignatureAlgorithm = &rsa::Pkcs1::<Sha1>::new(Si
 /// All of this module's algorithms.
 pub static RUSTCRYPTO: CryptoProvider = CryptoProvider {
     name: "RustCrypto",
-    ciphers: &[
-        AES_256_GCM_16,
-        AES_128_GCM_16,
-        AES_192_GCM_16,
-        AES_256_CBC_HMAC_SHA2_256_128,
-        AES_128_CBC_HMAC_SHA2_256_128,
-        AES_192_CBC_HMAC_SHA2_256_128,
-    ],
-    prfs: &[HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512],
-    key_exchanges: &[X25519, P256],
+    ciphers: suites::ALL,
+    prfs: &[HMAC_SHA2_512, HMAC_SHA2_256, HMAC_SHA2_384, AES128_CMAC, AES128_XCBC, HMAC_SHA1],
+    key_exchanges: &[X25519, P256, P384, MODP_3072, MODP_4096, MODP_2048, P521],
     signatures: &[
         ED25519,
         ECDSA_SHA2_256,

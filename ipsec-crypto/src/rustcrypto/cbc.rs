@@ -7,6 +7,8 @@
 //! chooses, and its 64 leading zeros keep the other blocks, which look random, away from it.
 
 use super::etm::Encryption;
+use super::limits;
+use crate::cipher::UsageLimits;
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::typenum::Unsigned;
@@ -39,6 +41,7 @@ where
     const IV_LEN: usize = BLOCK_LEN;
     const BLOCK_LEN: usize = BLOCK_LEN;
     const FOR_IKE: bool = true;
+    const LIMITS: UsageLimits = limits::AES_BLOCKS;
 
     fn new(key: &[u8]) -> Option<Self> {
         C::new_from_slice(key).ok().map(Self)

@@ -10,6 +10,8 @@ use p256::NistP256;
 use p256::elliptic_curve::array::typenum::Unsigned;
 use p256::elliptic_curve::point::AffineCoordinates;
 use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes, FieldBytesSize, PublicKey, SecretKey};
+use p384::NistP384;
+use p521::NistP521;
 use zeroize::Zeroizing;
 
 /// A curve with a name in IKEv2.
@@ -23,6 +25,16 @@ pub(super) trait Curve: CurveArithmetic {
 impl Curve for NistP256 {
     const METHOD: KeMethod = KeMethod::ECP_256;
     const SCALAR_TOP: u8 = 0xff;
+}
+
+impl Curve for NistP384 {
+    const METHOD: KeMethod = KeMethod::ECP_384;
+    const SCALAR_TOP: u8 = 0xff;
+}
+
+impl Curve for NistP521 {
+    const METHOD: KeMethod = KeMethod::ECP_521;
+    const SCALAR_TOP: u8 = 0x01;
 }
 
 /// Tries to draw a scalar before the generator is called broken. A try fails with a chance of less than one

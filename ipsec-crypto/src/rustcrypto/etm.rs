@@ -1,6 +1,7 @@
 //! A cipher and an integrity algorithm beside it, in ESP (RFC 4303 §3.3.2) and in IKE's SK payload
 //! (RFC 7296 §3.14): first encrypted, then authenticated over header, IV and cipher text.
 
+use super::limits;
 use super::packet::{Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
 use alloc::boxed::Box;
@@ -22,6 +23,8 @@ pub(super) trait Encryption: Sized + Send + Sync + 'static {
     const BLOCK_LEN: usize;
     /// Whether IKE may use it (RFC 7296 §3.3.2).
     const FOR_IKE: bool;
+    /// How long a key may encrypt.
+    const LIMITS: UsageLimits;
 
     /// Expands the key; `None` where it has not [`Encryption::KEY_LEN`] octets.
     fn new(key: &[u8]) -> Option<Self>;
@@ -39,6 +42,8 @@ pub(super) trait Integrity: Sized + Send + Sync + 'static {
     const KEY_LEN: usize;
     /// Octets of the ICV.
     const ICV_LEN: usize;
+    /// How long a key may authenticate.
+    const LIMITS: UsageLimits;
 
     /// Expands the key; `None` where it has not [`Integrity::KEY_LEN`] octets.
     fn new(key: &[u8]) -> Option<Self>;
@@ -53,18 +58,12 @@ pub(super) trait Integrity: Sized + Send + Sync + 'static {
 /// Packets protected by the cipher `E` and the integrity algorithm `I`.
 pub(super) struct EncryptThenMac<E, I> {
     suite: CipherSuite,
-    limits: UsageLimits,
     algorithms: PhantomData<fn() -> (E, I)>,
 }
 
 impl<E, I> EncryptThenMac<E, I> {
-    pub(super) const fn new(
-        encr: EncrId,
-        key_bits: Option<u16>,
-        integ: IntegId,
-        limits: UsageLimits,
-    ) -> Self {
-        Self { suite: CipherSuite { encr, key_bits, integ }, limits, algorithms: PhantomData }
+    pub(super) const fn new(encr: EncrId, key_bits: Option<u16>, integ: IntegId) -> Self {
+        Self { suite: CipherSuite { encr, key_bits, integ }, algorithms: PhantomData }
     }
 }
 
@@ -100,7 +99,7 @@ impl<E: Encryption, I: Integrity> CipherAlgorithm for EncryptThenMac<E, I> {
             .ok_or(CipherError::KeyLength { expected: E::KEY_LEN, got: keys.encr.len() })?;
         let integrity = I::new(keys.integ.as_slice())
             .ok_or(CipherError::KeyLength { expected: I::KEY_LEN, got: keys.integ.len() })?;
-        Ok(Box::new(Keyed { encryption, integrity, limits: self.limits }))
+        Ok(Box::new(Keyed { encryption, integrity }))
     }
 }
 
@@ -108,7 +107,6 @@ impl<E: Encryption, I: Integrity> CipherAlgorithm for EncryptThenMac<E, I> {
 struct Keyed<E, I> {
     encryption: E,
     integrity: I,
-    limits: UsageLimits,
 }
 
 impl<E: Encryption, I: Integrity> Keyed<E, I> {
@@ -139,7 +137,7 @@ impl<E: Encryption, I: Integrity> PacketCipher for Keyed<E, I> {
     }
 
     fn limits(&self) -> UsageLimits {
-        self.limits
+        const { limits::both(E::LIMITS, I::LIMITS) }
     }
 
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {

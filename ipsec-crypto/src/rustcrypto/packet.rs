@@ -28,6 +28,10 @@ impl Shape {
         packet: &mut [u8],
     ) -> Result<(&mut [u8], &mut [u8]), CipherError> {
         let error = CipherError::PacketLength { got: packet.len() };
+        // More than any packet has, and less than any cipher here can do under one nonce.
+        if u32::try_from(packet.len()).is_err() {
+            return Err(error);
+        }
         let icv_at = packet.len().checked_sub(self.icv_len).ok_or(error)?;
         let text_at = header_len.checked_add(self.iv_len).ok_or(error)?;
         let text_len = icv_at.checked_sub(text_at).ok_or(error)?;

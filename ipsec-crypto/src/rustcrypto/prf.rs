@@ -72,7 +72,8 @@ where
     }
 }
 
-struct Keyed<M>(M);
+/// A MAC as a PRF under a key.
+pub(super) struct Keyed<M>(pub(super) M);
 
 impl<M: Mac + Clone + Send + Sync> KeyedPrf for Keyed<M> {
     fn compute(&self, parts: &[&[u8]], output: &mut [u8]) {

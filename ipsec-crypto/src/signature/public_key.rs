@@ -17,7 +17,7 @@ use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use thiserror::Error;
 use x509_cert::Certificate;
 
-/// The smallest RSA modulus that is taken, in bits (RFC 8247 §4.1: less is SHOULD NOT, and NIST SP 800-131A
+/// The smallest RSA modulus that is taken, in bits (RFC 8247 §3.1.1: less is SHOULD NOT, and NIST SP 800-131A
 /// forbids it).
 pub const MIN_RSA_BITS: usize = 2048;
 
