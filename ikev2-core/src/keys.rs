@@ -9,7 +9,6 @@
 //! | [`maced_id`] | `prf(SK_pi or SK_pr, RestOfInitIDPayload)` | §2.15 |
 //! | [`shared_key_auth`] | `prf(prf(Shared Secret, "Key Pad for IKEv2"), octets)` | §2.15 |
 
-use alloc::vec::Vec;
 use ipsec_crypto::prf::prf_plus;
 use ipsec_crypto::{CipherAlgorithm, PrfAlgorithm};
 use ipsec_types::sa::SaKeys;
@@ -36,14 +35,13 @@ fn prf(algorithm: &dyn PrfAlgorithm, key: &[u8], parts: &[&[u8]]) -> SecretBytes
 
 /// `SKEYSEED = prf(Ni | Nr, g^ir)` (§2.14).
 ///
-/// PRFs with a key of fixed size take half of it from the front of each nonce; those that take any key take
-/// both nonces whole.
+/// Both nonces enter whole, but with AES-XCBC-PRF-128 and AES-CMAC-PRF-128: there it is the first 64 bits of
+/// each, here alone, and whole nonces in prf+ as with every other PRF.
 #[must_use]
 pub fn skeyseed(algorithm: &dyn PrfAlgorithm, nonces: Nonces<'_>, shared: &SecretBytes) -> SecretBytes {
-    let mut key = Vec::with_capacity(nonces.initiator.len().saturating_add(nonces.responder.len()));
-    key.extend_from_slice(nonces.initiator);
-    key.extend_from_slice(nonces.responder);
-    prf(algorithm, &key, &[shared.as_slice()])
+    let [initiator, responder] = [nonces.initiator, nonces.responder]
+        .map(|nonce| algorithm.nonce_key_octets().and_then(|octets| nonce.get(..octets)).unwrap_or(nonce));
+    prf(algorithm, &[initiator, responder].concat(), &[shared.as_slice()])
 }
 
 /// `SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)` with the PRF of the old SA (§2.18).

@@ -1,62 +1,24 @@
 //! The key derivations of `ikev2_core::keys` against vectors from elsewhere.
 //!
 //! Published: the NIST vectors for the IKEv2 KDF of SP 800-135 (CAVP, ACVP). The one with HMAC-SHA-1 is the only
-//! one that goes on to Child SAs and to a rekey; the provider has no such PRF, so it is made here. Those with
-//! SHA-2 cover RFC 7296 §2.14.
+//! one that goes on to Child SAs and to a rekey. Those with SHA-2 cover RFC 7296 §2.14.
 //!
 //! Computed: for inputs of ascending octets, by another program (Python's `hmac`) from the formulas alone.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use hex_literal::hex;
-use hmac::{Hmac, KeyInit, Mac};
 use ikev2_core::keys::{
     ChildKeys, IkeKeys, Nonces, child_keys, maced_id, rekey_skeyseed, shared_key_auth, skeyseed,
 };
 use ipsec_crypto::rustcrypto::{
-    AES_256_CBC_HMAC_SHA2_256_128, AES_256_GCM_16, HMAC_SHA2_256, HMAC_SHA2_384, HMAC_SHA2_512,
+    AES_256_CBC_HMAC_SHA2_256_128, AES_256_GCM_16, AES128_CMAC, AES128_XCBC, HMAC_SHA1, HMAC_SHA2_256,
+    HMAC_SHA2_384, HMAC_SHA2_512,
 };
-use ipsec_crypto::{CipherAlgorithm, CipherError, KeyedPrf, PacketCipher, PrfAlgorithm, PrfId};
+use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher, PrfAlgorithm};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::SaKeys;
 use ipsec_types::{EncrId, IkeSpi, IntegId, SecretBytes};
-use sha1::Sha1;
-
-/// PRF_HMAC_SHA1, which the provider does not have.
-#[derive(Debug)]
-struct HmacSha1;
-
-struct Keyed(Hmac<Sha1>);
-
-impl PrfAlgorithm for HmacSha1 {
-    fn id(&self) -> PrfId {
-        PrfId::HMAC_SHA1
-    }
-
-    fn key_len(&self) -> usize {
-        20
-    }
-
-    fn output_len(&self) -> usize {
-        20
-    }
-
-    fn with_key(&self, key: &[u8]) -> Box<dyn KeyedPrf> {
-        Box::new(Keyed(Hmac::new_from_slice(key).unwrap()))
-    }
-}
-
-impl KeyedPrf for Keyed {
-    fn compute(&self, parts: &[&[u8]], output: &mut [u8]) {
-        let mut mac = self.0.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        for (octet, result) in output.iter_mut().zip(mac.finalize().into_bytes()) {
-            *octet = result;
-        }
-    }
-}
 
 /// A cipher that is nothing but its key lengths, so that a vector of any length can be cut.
 #[derive(Debug)]
@@ -155,7 +117,7 @@ mod sp800_135_sha1 {
 
     #[test]
     fn the_seed_comes_from_both_nonces_and_the_shared_secret() {
-        assert_eq!(skeyseed(&HmacSha1, NONCES, &secret(&SHARED)), secret(&SKEYSEED));
+        assert_eq!(skeyseed(HMAC_SHA1, NONCES, &secret(&SHARED)), secret(&SKEYSEED));
     }
 
     /// 132 octets are three keys of the PRF, two of HMAC-SHA1-96 and two of AES-128-CBC.
@@ -163,7 +125,7 @@ mod sp800_135_sha1 {
     fn the_seven_keys_are_cut_in_their_order() {
         let (i, r) = (spi(&hex!("34c9e7c188868785")), spi(&hex!("3ff77d760d2b2199")));
         let cipher = KeyLengths { encr: 16, integ: 20 };
-        let keys = IkeKeys::derive(&HmacSha1, &cipher, &secret(&SKEYSEED), NONCES, i, r).unwrap();
+        let keys = IkeKeys::derive(HMAC_SHA1, &cipher, &secret(&SKEYSEED), NONCES, i, r).unwrap();
         for (key, place) in [
             (&keys.d, 0..20),
             (&keys.ai, 20..40),
@@ -182,7 +144,7 @@ mod sp800_135_sha1 {
     #[test]
     fn child_keys_without_a_key_exchange() {
         let cipher = KeyLengths { encr: 34, integ: 32 };
-        let keys = child_keys(&HmacSha1, &cipher, &sk_d(), None, NONCES).unwrap();
+        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), None, NONCES).unwrap();
         assert_eq!(keys.initiator_to_responder.encr.as_slice(), &CHILD[..34]);
         assert_eq!(keys.initiator_to_responder.integ.as_slice(), &CHILD[34..66]);
         assert_eq!(keys.responder_to_initiator.encr.as_slice(), &CHILD[66..100]);
@@ -192,14 +154,36 @@ mod sp800_135_sha1 {
     #[test]
     fn child_keys_with_a_key_exchange() {
         let cipher = KeyLengths { encr: 66, integ: 0 };
-        let keys = child_keys(&HmacSha1, &cipher, &sk_d(), Some(&secret(&NEW_SHARED)), NONCES).unwrap();
+        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), Some(&secret(&NEW_SHARED)), NONCES).unwrap();
         assert_eq!(joined_child(&keys), CHILD_WITH_KE);
     }
 
     #[test]
     fn the_seed_of_a_rekeyed_ike_sa() {
-        let seed = rekey_skeyseed(&HmacSha1, &sk_d(), &secret(&NEW_SHARED), NONCES);
+        let seed = rekey_skeyseed(HMAC_SHA1, &sk_d(), &secret(&NEW_SHARED), NONCES);
         assert_eq!(seed, secret(&REKEY_SKEYSEED));
+    }
+}
+
+/// RFC 7296 §2.14: AES-CMAC and AES-XCBC take the first 64 bits of each nonce for SKEYSEED, and the nonces whole
+/// in prf+; computed with Python's `cryptography`.
+#[test]
+fn prfs_that_cut_the_nonces() {
+    let octets: Vec<u8> = (0..0x60).collect();
+    let nonces = Nonces { initiator: &octets[..0x20], responder: &octets[0x20..0x40] };
+    let shared = secret(&octets[0x40..]);
+    let (i, r) = (spi(&hex!("0102030405060708")), spi(&hex!("1112131415161718")));
+    for (prf, seed, sk_d) in [
+        (AES128_CMAC, hex!("86521034dcf0885cd5cb281d5c49c753"), hex!("f487c1d5407b4a169cfb5ae322548bbc")),
+        (AES128_XCBC, hex!("48c342895dd1d8a49be8c067032adcf8"), hex!("531e16475fbe6657fc69436353f352c2")),
+    ] {
+        let found = skeyseed(prf, nonces, &shared);
+        assert_eq!(found, secret(&seed), "{prf:?}");
+        let keys = IkeKeys::derive(prf, AES_256_GCM_16, &found, nonces, i, r).unwrap();
+        assert_eq!(keys.d, secret(&sk_d), "{prf:?}");
+        // Whatever follows the eighth octet of a nonce is of no account.
+        let changed = Nonces { initiator: &octets[..8], responder: &octets[0x20..0x2c] };
+        assert_eq!(skeyseed(prf, changed, &shared), found, "{prf:?}");
     }
 }
 

@@ -34,8 +34,8 @@ pub trait PrfAlgorithm: Send + Sync + Debug {
 
     /// How many octets of each nonce make the key of SKEYSEED, where it is not all of them.
     ///
-    /// Only AES-XCBC and AES-CMAC take the first 64 bits of Ni and of Nr, and no PRF but these does it any
-    /// more; everywhere else nonces enter whole, with these PRFs too (RFC 7296 §2.14).
+    /// Two PRFs, AES-XCBC and AES-CMAC, are keyed with the first 64 bits of Ni and of Nr there, for the sake
+    /// of those who did so before. Nonces enter everything else whole, under these PRFs too (RFC 7296 §2.14).
     fn nonce_key_octets(&self) -> Option<usize> {
         None
     }

@@ -6,8 +6,9 @@ use crate::prf::{PrfAlgorithm, PrfId};
 use crate::signature::{SignatureAlgorithm, SignatureScheme};
 use ipsec_types::algorithm::CipherSuite;
 
-/// Lists of algorithms, each in the order of preference. That one is there means that it can be done, not that it
-/// should be offered: that is for a policy to say, with [`requirements`](crate::requirements) to help it.
+/// Lists of algorithms, each in the order of preference. That one is there means that it can be done, not
+/// that it should be offered: that is for a policy to say, with [`requirements`](crate::requirements) to help
+/// it.
 ///
 /// It is a plain struct, so that a provider is made of another one by naming what differs:
 ///

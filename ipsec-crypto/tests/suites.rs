@@ -12,8 +12,8 @@ use ipsec_types::{EncrId, IntegId};
 use std::collections::HashSet;
 use support::counting_keys;
 
-/// What is expected of a suite: octets of key with salt, salt, integrity key, IV, ICV, and block; and whether it
-/// is for IKE.
+/// What is expected of a suite: octets of key with salt, salt, integrity key, IV, ICV, and block; and whether
+/// it is for IKE.
 type Facts = ([usize; 6], bool);
 
 /// RFC 4106 §8.1, RFC 4309 §7.1, RFC 7634 §4, RFC 8750 §4, RFC 4543 §5.3.
@@ -87,8 +87,8 @@ fn lengths() {
     }
 }
 
-/// No limit is one that a 32-bit sequence number can meet. None lets AES near its birthday bound of 2^64 blocks
-/// (RFC 4106 §10), and no ICV is guessed before the key ends.
+/// No limit is one that a 32-bit sequence number can meet. None lets AES near its birthday bound of 2^64
+/// blocks (RFC 4106 §10), and no ICV is guessed before the key ends.
 #[test]
 fn limits() {
     for algorithm in RUSTCRYPTO.ciphers {

@@ -2,8 +2,8 @@
 //! authenticated as a part of the additional data.
 //!
 //! Figure 4 of the RFC draws the IV into the authenticated octets and §7 keeps it out. What other
-//! implementations do, and the author's test case in draft-mcgrew-gcm-test-01 shows, is the figure: header with
-//! the 64-bit number where there is one, IV, text.
+//! implementations do, and the author's test case in draft-mcgrew-gcm-test-01 shows, is the figure: header
+//! with the 64-bit number where there is one, IV, text.
 
 use super::packet::{Parts, Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
