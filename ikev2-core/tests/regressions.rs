@@ -552,3 +552,56 @@ fn an_ike_sa_that_is_being_deleted_still_tells_its_algorithms() {
     let (_, after) = world.node(A).only_sa();
     assert_eq!((before.suite, before.prf, before.ke), (after.suite, after.prf, after.ke));
 }
+
+#[test]
+fn a_delete_that_overtakes_the_answer_is_not_forgotten() {
+    let (a, b) = two();
+    let mut world = World::established(a, b);
+    let (at_a, at_b) = (world.handle(A), world.handle(B));
+    world.call(A, |e, now| e.create_child(now, at_a, "first")).unwrap();
+    world.deliver_next();
+    let late = world.take();
+    let newest = *world.node(B).mirror.children.keys().next_back().unwrap();
+    world.call(B, |e, now| e.delete_child(now, at_b, newest)).unwrap();
+    world.run();
+    assert_eq!(world.node(B).mirror.children.len(), 1);
+    world.deliver(&late);
+    world.run();
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+}
+
+#[test]
+fn nothing_is_told_of_a_replaced_ike_sa() {
+    let (mut a, mut b) = two();
+    (a.config.window, b.config.window) = (4, 4);
+    let mut world = World::established(a, b);
+    let (sa, _) = world.node(A).only_sa();
+    // A forgets nothing, but says so: INITIAL_CONTACT replaces the SA at B while B asks for things on it.
+    let at_b = world.handle(B);
+    world.call(B, |e, now| e.check_liveness(now, at_b)).unwrap();
+    world.call(B, |e, now| e.create_child(now, at_b, "first")).unwrap();
+    let requests = world.take_all();
+    world.call(A, |e, now| e.create_child(now, sa, "first")).unwrap();
+    let request = world.take();
+    let (fresh, _) = two();
+    let mut fresh = Some(fresh);
+    let replacement = ikev2_core::Endpoint::new(fresh.take().unwrap().finish(), seeded(99));
+    let old = std::mem::replace(&mut world.nodes[A].endpoint, replacement);
+    let mirror = std::mem::take(&mut world.nodes[A].mirror);
+    world.run_for_secs(1);
+    world.connect(A, B);
+    world.run();
+    assert!(
+        world
+            .node(B)
+            .events
+            .iter()
+            .any(|event| { matches!(event, Event::IkeSaDown { reason: DownReason::Replaced, .. }) })
+    );
+    world.nodes[A].endpoint = old;
+    world.nodes[A].mirror = mirror;
+    for packet in requests.into_iter().chain([request]) {
+        world.deliver(&packet);
+        world.run();
+    }
+}
