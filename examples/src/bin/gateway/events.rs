@@ -20,10 +20,10 @@ impl Gateway {
                 self.log.line(format_args!("somebody answers {notify}; waiting for a better answer"));
             }
             Event::ChildSaUp { sa, info } => self.on_child_up(sa, &info),
-            Event::ChildSaFailed { policy, failure, .. } => {
-                let name =
-                    policy.map_or_else(|| "one that we don't have".into(), |policy| self.name_of(policy));
-                self.log.line(format_args!("Child SA failed: {name}: {failure}"));
+            Event::ChildSaFailed { sa, policy, failure } => {
+                let name = policy.map_or_else(|| "none of ours".into(), |policy| self.name_of(policy));
+                let pause = policy.and_then(|_| self.starts.child_is_down(self.log.now(), sa, &name, None));
+                self.log.line(format_args!("Child SA failed: {name}: {failure}{}", again(pause)));
             }
             Event::ChildSaExpiring { sa, id, reason } => self.on_expiring(sa, id, reason),
             Event::ChildSaDown { sa, id, reason } => self.on_child_down(sa, id, &reason),
