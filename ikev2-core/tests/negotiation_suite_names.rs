@@ -195,8 +195,10 @@ fn what_a_protocol_may_not_use_is_refused() {
         assert!(matches!(esp().transform(transform).build(), Err(ProposalError::NotForProtocol { .. })));
     }
     assert!(esp().sn(SequenceNumbers::Unspecified32).build().is_ok());
-    let many = (0..300).fold(base(), |builder, id| builder.ke(KeMethod(1024 + id)));
-    assert_eq!(many.build(), Err(ProposalError::TooMany));
+    let with_ke = |count| (1..count).fold(base(), |builder, id| builder.ke(KeMethod(1024 + id))).build();
+    // Cipher, PRF and Curve25519 are three of the 255 that a proposal can count.
+    assert_eq!(with_ke(253).unwrap().transforms().len(), 255);
+    assert_eq!(with_ke(254), Err(ProposalError::TooMany));
 }
 
 #[test]

@@ -417,9 +417,8 @@ fn select_integrity(
 
 /// Our transforms of a type; NONE where we leave out an optional one.
 fn alternatives(rules: &Rules, ours: &Proposal, ty: TransformType) -> impl Iterator<Item = Transform> {
-    let none = Transform::new(ty, 0);
-    let left_out = ours.of_type(ty).next().is_none() && rules.offers(ours, &none);
-    ours.of_type(ty).cloned().chain(left_out.then_some(none))
+    let none = rules.may_be_none(ty) && ours.of_type(ty).next().is_none();
+    ours.of_type(ty).cloned().chain(none.then(|| Transform::new(ty, 0)))
 }
 
 /// What a well-formed proposal failed on, with those of ours that came the furthest.

@@ -65,7 +65,7 @@ impl fmt::Display for Mismatch {
     /// A line that says it, then a line for each proposal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.offered.as_slice() {
-            [only] if self.more == 0 => write!(f, "no proposal in common: {}", only.reason)?,
+            [only] => write!(f, "no proposal in common: {}", only.reason)?,
             _ => f.write_str("no proposal in common")?,
         }
         f.write_str("\n  the peer offers:")?;
