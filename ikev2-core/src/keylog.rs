@@ -29,7 +29,7 @@ pub(crate) fn ike_line(initiator: IkeSpi, responder: IkeSpi, suite: CipherSuite,
         ike_encryption(suite),
         hex(keys.ai.as_slice()),
         hex(keys.ar.as_slice()),
-        integrity(suite.integ, "HMAC_SHA2_256_128 [RFC4868]", "NONE [RFC4306]"),
+        ike_integrity(suite.integ),
     )
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn esp_line(
         "\"{family}\",\"{source}\",\"{destination}\",\"0x{spi}\",\"{}\",\"0x{}\",\"{}\",\"{}\"{esn}",
         esp_encryption(suite.encr),
         hex(keys.encr.as_slice()),
-        integrity(suite.integ, "HMAC-SHA-256-128 [RFC4868]", "NULL"),
+        esp_integrity(suite.integ),
         if keys.integ.is_empty() { String::new() } else { format!("0x{}", hex(keys.integ.as_slice())) },
     )
 }
@@ -58,25 +58,50 @@ fn ike_encryption(suite: CipherSuite) -> String {
     let bits = suite.key_bits.unwrap_or(0);
     match suite.encr {
         EncrId::AES_GCM_16 => format!("AES-GCM-{bits} with 16 octet ICV [RFC5282]"),
+        EncrId::AES_GCM_12 => format!("AES-GCM-{bits} with 12 octet ICV [RFC5282]"),
+        EncrId::AES_GCM_8 => format!("AES-GCM-{bits} with 8 octet ICV [RFC5282]"),
+        EncrId::AES_CCM_16 => format!("AES-CCM-{bits} with 16 octet ICV [RFC5282]"),
+        EncrId::AES_CCM_12 => format!("AES-CCM-{bits} with 12 octet ICV [RFC5282]"),
+        EncrId::AES_CCM_8 => format!("AES-CCM-{bits} with 8 octet ICV [RFC5282]"),
         EncrId::AES_CBC => format!("AES-CBC-{bits} [RFC3602]"),
+        EncrId::AES_CTR => format!("AES-CTR-{bits} [RFC5930]"),
         other => format!("{other}"),
     }
 }
 
 fn esp_encryption(encr: EncrId) -> String {
-    match encr {
-        EncrId::AES_GCM_16 => String::from("AES-GCM with 16 octet ICV [RFC4106]"),
-        EncrId::AES_CBC => String::from("AES-CBC [RFC3602]"),
-        other => format!("{other}"),
-    }
+    String::from(match encr {
+        EncrId::AES_GCM_16 => "AES-GCM with 16 octet ICV [RFC4106]",
+        EncrId::AES_GCM_12 => "AES-GCM with 12 octet ICV [RFC4106]",
+        EncrId::AES_GCM_8 => "AES-GCM with 8 octet ICV [RFC4106]",
+        EncrId::AES_CBC => "AES-CBC [RFC3602]",
+        EncrId::AES_CTR => "AES-CTR [RFC3686]",
+        EncrId::CHACHA20_POLY1305 => "ChaCha20 with Poly1305 [RFC7634]",
+        EncrId::NULL => "NULL",
+        other => return format!("{other}"),
+    })
 }
 
-fn integrity(integ: IntegId, sha256: &str, none: &str) -> String {
-    match integ {
-        IntegId::NONE => String::from(none),
-        IntegId::HMAC_SHA2_256_128 => String::from(sha256),
-        other => format!("{other}"),
-    }
+fn ike_integrity(integ: IntegId) -> String {
+    String::from(match integ {
+        IntegId::NONE => "NONE [RFC4306]",
+        IntegId::HMAC_SHA1_96 => "HMAC_SHA1_96 [RFC2404]",
+        IntegId::HMAC_SHA2_256_128 => "HMAC_SHA2_256_128 [RFC4868]",
+        IntegId::HMAC_SHA2_384_192 => "HMAC_SHA2_384_192 [RFC4868]",
+        IntegId::HMAC_SHA2_512_256 => "HMAC_SHA2_512_256 [RFC4868]",
+        other => return format!("{other}"),
+    })
+}
+
+fn esp_integrity(integ: IntegId) -> String {
+    String::from(match integ {
+        IntegId::NONE => "NULL",
+        IntegId::HMAC_SHA1_96 => "HMAC-SHA-1-96 [RFC2404]",
+        IntegId::HMAC_SHA2_256_128 => "HMAC-SHA-256-128 [RFC4868]",
+        IntegId::HMAC_SHA2_384_192 => "HMAC-SHA-384-192 [RFC4868]",
+        IntegId::HMAC_SHA2_512_256 => "HMAC-SHA-512-256 [RFC4868]",
+        other => return format!("{other}"),
+    })
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -76,10 +76,10 @@ const fn row(
 const TABLE: [Row; 18] = [
     //                                   IKE                 Keys       AUTH          NAT     ESP                  left alone
     row("cert-chain-fragments",          [16,  6, 8, 0, 14], [2, 1, 0], [2, 0, 2, 0], [2, 2], [2, 0,  6, 0, 0, 3], "signatures; reassembly"),
-    row("childless-chapoly",             [ 8,  0, 0, 6,  0], [1, 1, 0], [0, 0, 0, 2], [2, 2], [0, 2,  0, 0, 6, 0], "ChaCha20-Poly1305"),
+    row("childless-chapoly",             [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("eap-md5",                       [13,  9, 2, 0, 11], [2, 1, 0], [3, 2, 1, 2], [2, 2], [2, 0,  6, 0, 0, 3], "the responder's signature; reassembly"),
     row("eap-mschapv2",                  [15, 11, 2, 0, 13], [2, 1, 0], [3, 2, 1, 2], [2, 2], [2, 0,  6, 0, 0, 3], "the responder's signature; reassembly"),
-    row("ed25519-cbc",                   [ 6,  0, 0, 4,  0], [1, 1, 0], [0, 0, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], "HMAC-SHA2-512-256 in IKE"),
+    row("ed25519-cbc",                   [ 6,  4, 0, 0,  0], [2, 1, 0], [2, 0, 2, 0], [2, 2], [2, 0,  6, 0, 0, 3], "signatures"),
     row("kernel-beet",                   [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 2], [4, 0], [2, 0,  0, 6, 0, 3], "BEET mode"),
     row("kernel-esn",                    [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 2], [4, 0], [2, 0,  6, 0, 0, 3], ""),
     row("kernel-iptfs",                  [10,  8, 0, 0,  8], [2, 1, 0], [2, 2, 0, 2], [4, 0], [2, 0,  0, 6, 0, 3], "AGGFRAG"),
