@@ -61,18 +61,20 @@ with_daemon() { # with_daemon COMMAND...: where the peer runs
 # and what is cut into inner fragments; none may be lost
 sizes=(0 1 7 8 15 16 17 31 33 56 64 100 255 256 333 500 777 1000 1200 1300 1371 1372 1373 2000 4000)
 pings() {
-  local to=b each=$(($2 / ${#sizes[@]})) size got=0 n
+  local to=b each=$(($2 / ${#sizes[@]}))
   [[ $1 == b ]] && to=a
   ((each > 0)) || each=1
-  for size in "${sizes[@]}"; do
-    # with -w it waits for as many answers as it was told, however late; those of the first $each requests must be among them
-    in_ns "$1" ping -n -c $each -w 10 -i 0.003 -s $size -I ${host[$1]} ${host[$to]} >"$lab/ping" 2>&1
-    n=$(sed -n 's/.*bytes from .*icmp_seq=\([0-9]*\).*/\1/p' "$lab/ping" | sort -un | awk -v n=$each '$1 <= n' | wc -l)
-    ((n == each)) || die "ping of $size octets: $n of $each came back: $(tail -n 3 "$lab/ping")"
-    got=$((got + n))
-  done
-  pinged=$((pinged + got))
-  echo "$got pings of ${sizes[0]} to ${sizes[-1]} octets, none lost"
+  # with -w ping waits for as many answers as it was told, however late; those of the first $each requests must be among them
+  in_ns "$1" bash -c 'from=$0 to=$1 each=$2; shift 2; for size; do echo "size $size"; ping -n -c $each -w 10 -i 0.003 -s $size -I $from $to; done' \
+    "${host[$1]}" "${host[$to]}" $each "${sizes[@]}" >"$lab/ping" 2>&1
+  awk -v each=$each -v sizes=${#sizes[@]} '
+    function ended() { if (size != "" && got != each) { print "of " size " octets: " got " of " each " came back, " lost; faults++ } }
+    /^size / { ended(); size = $2; got = 0; seen++ }
+    /bytes from .*icmp_seq=/ { n = $0; sub(/.*icmp_seq=/, "", n); n += 0; if (n <= each && !((size, n) in came)) { came[size, n]; got++ } }
+    / packets transmitted/ { lost = $0 }
+    END { ended(); exit faults || seen != sizes }' "$lab/ping" >"$lab/lost" || die "pings lost: $(cat "$lab/lost")"
+  pinged=$((pinged + each * ${#sizes[@]}))
+  echo "$((each * ${#sizes[@]})) pings of ${sizes[0]} to ${sizes[-1]} octets, none lost"
 }
 
 half_open() { # a good IKE_SA_INIT request from side a of which no more will come: the responder then holds a half-open IKE SA
