@@ -113,7 +113,7 @@ pub use endpoint::Endpoint;
 pub use error::{CallError, Failure, Rejection};
 pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
-    Role, Transmit,
+    Role, SignatureRequest, Ticket, Transmit, VerificationRequest,
 };
 pub use identity::{Identity, IdentityPattern};
 pub use keylog::KeyLog;
