@@ -96,7 +96,8 @@ pub trait CipherAlgorithm: Send + Sync + Debug {
     /// Octets of integrity key; 0 for combined-mode ciphers.
     fn integ_key_len(&self) -> usize;
 
-    /// Whether it may protect IKE's messages (RFC 7296 §3.3.2): neither NULL nor implicit IVs may.
+    /// Whether it may protect IKE's messages (RFC 7296 §3.3.2): neither NULL nor AES-GMAC may, which encrypt
+    /// nothing, nor implicit IVs (RFC 8750 §6), whose numbers IKE repeats.
     fn for_ike(&self) -> bool;
 
     /// Expands the keys once for the life of an SA.
@@ -133,6 +134,7 @@ pub trait PacketCipher: Send + Sync {
     ///
     /// # Errors
     /// [`CipherError::PacketLength`], [`CipherError::EsnHeaderLength`] and [`CipherError::IntegrityCheck`].
-    /// After any the text's octets are unspecified, and none of them is plain text.
+    /// After any the text's octets are unspecified, and none of them is plain text; with NULL and AES-GMAC they
+    /// are what they always were.
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError>;
 }

@@ -139,13 +139,8 @@ impl<C: BlockSizeUser<BlockSize = U16> + BlockCipherEncrypt> Keyed<C> {
         let bits = u64::try_from(octets).map_err(|_| length)?.saturating_mul(8);
         hash.update(&[Array((u128::from(bits) << 64).to_be_bytes())]);
 
-        let mut mask = Block::default();
-        let [_, _, _, counter] = &mut mask.0.as_chunks_mut::<4>().0 else { return Err(length) };
-        *counter = 1_u32.to_be_bytes();
-        let nonce = self.salt.iter().chain(iv);
-        for (to, from) in mask.iter_mut().zip(nonce) {
-            *to = *from;
-        }
+        let ([s0, s1, s2, s3], [i0, i1, i2, i3, i4, i5, i6, i7]) = (self.salt, *iv);
+        let mut mask = Array([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7, 0, 0, 0, 1]);
         self.cipher.encrypt_block(&mut mask);
         let mut tag = hash.finalize();
         for (to, from) in tag.iter_mut().zip(&mask) {
