@@ -374,8 +374,16 @@ impl World {
     pub fn receive(&mut self, node: usize, path: Path, octets: &[u8]) -> Result<Handled, Rejection> {
         let before = self.strict.then(|| dump_of_sas(&self.nodes[node].endpoint));
         let now = self.now;
+        let counted = self.nodes[node].endpoint.statistics().clone();
         let result = self.nodes[node].endpoint.handle_datagram(now, path, octets);
+        let statistics = self.nodes[node].endpoint.statistics();
+        assert_eq!(statistics.datagrams_received, counted.datagrams_received + 1);
+        let rejections = statistics.rejected_in_all() - counted.rejected_in_all();
+        assert_eq!(rejections, u64::from(result.is_err()));
         if let Err(rejection) = &result {
+            let kind = rejection.kind();
+            assert_eq!(statistics.rejected(kind), counted.rejected(kind) + 1, "{rejection}");
+            assert!(!rejection.to_string().is_empty());
             // What the answer itself is waits in the outbox, and is polled away here.
             let events = self.nodes[node].events.len();
             self.settle(node);
