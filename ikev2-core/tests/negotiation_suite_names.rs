@@ -171,6 +171,33 @@ fn key_lengths_are_the_ciphers_own() {
 }
 
 #[test]
+fn key_lengths_of_every_registered_cipher() {
+    // By transform ID, as the documents in the registry say: RFC 3602, 3686, 4309, 4106, 4543, 5529 and 8750 want
+    // the attribute; RFC 2405, 2451, 2410, 7634, 8750 and 9227 have keys of one length.
+    let sized = [12, 13, 14, 15, 16, 18, 19, 20, 21, 23, 24, 25, 26, 27, 29, 30];
+    let fixed = [2, 3, 5, 11, 28, 31, 32, 33, 34, 35];
+    let build = |id, bits: Option<u16>| {
+        let builder = EspProposal::builder().encr(EncrId(id), bits);
+        if EncrId(id).is_combined() { builder } else { builder.integ(IntegId::HMAC_SHA2_256_128) }.build()
+    };
+    for id in sized {
+        assert_eq!(build(id, None), Err(ProposalError::KeyLengthMissing(EncrId(id))));
+        assert_eq!(build(id, Some(160)), Err(ProposalError::KeyLength { encr: EncrId(id), bits: 160 }));
+        for bits in [128, 192, 256] {
+            assert!(build(id, Some(bits)).is_ok(), "{id} with {bits}");
+        }
+    }
+    for id in fixed {
+        assert!(build(id, None).is_ok(), "{id}");
+        assert_eq!(build(id, Some(256)), Err(ProposalError::KeyLength { encr: EncrId(id), bits: 256 }));
+    }
+    // What nobody has specified here is left to whoever names it.
+    for bits in [None, Some(77)] {
+        assert!(build(65_000, bits).is_ok());
+    }
+}
+
+#[test]
 fn what_a_protocol_may_not_use_is_refused() {
     let ike = || IkeProposal::builder().prf(PrfId::HMAC_SHA2_256).ke(KeMethod::CURVE25519);
     // ESP only, by the notes of the registry; 11 and 21 are "not allowed for IKEv2".
