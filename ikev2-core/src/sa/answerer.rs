@@ -63,7 +63,7 @@ impl IkeSa {
             Stage::Authenticating(attempt) => {
                 let spi = message.header().responder_spi;
                 let repeat = attempt.answerers.iter().any(|answerer| Some(answerer.spi()) == spi);
-                if repeat || attempt.answerers.len() >= MAX_ANSWERERS || self.suspended.is_some() {
+                if repeat || attempt.answerers.len() >= MAX_ANSWERERS {
                     return Err(Rejection::Unsolicited(message.header().message_id));
                 }
                 &attempt.init

@@ -34,15 +34,26 @@ pub(crate) struct AuthAttempt {
 impl IkeSa {
     /// Somebody answered IKE_SA_INIT: proves who we are, now or when the embedder has signed.
     pub(crate) fn begin_auth(&mut self, context: &mut Context<'_>, answerer: Answerer) {
-        let spi = answerer.spi();
-        let proof = self.add_answerer(context, answerer).and_then(|()| self.prove_to(context, spi));
-        match proof {
-            Ok(ProofOrRequest::Ready(proof)) => self.send_auth_request(context, spi, &proof),
-            Ok(ProofOrRequest::Sign(form, octets)) => {
-                let step = Step::SignRequest(spi, form);
-                self.suspend_to_sign(context, form, octets, step);
-            }
+        match self.add_answerer(context, answerer) {
+            Ok(()) => self.prove_to_next(context),
             Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
+        }
+    }
+
+    /// Proves who we are to the next one that waits for it. One question to the embedder is open at a time.
+    pub(crate) fn prove_to_next(&mut self, context: &mut Context<'_>) {
+        while self.suspended.is_none() {
+            let Stage::Authenticating(attempt) = &self.stage else { return };
+            let next = attempt.answerers.iter().find(|answerer| answerer.request.is_none());
+            let Some(spi) = next.map(Answerer::spi) else { return };
+            match self.prove_to(context, spi) {
+                Ok(ProofOrRequest::Ready(proof)) => self.send_auth_request(context, spi, &proof),
+                Ok(ProofOrRequest::Sign(form, octets)) => {
+                    let step = Step::SignRequest(spi, form);
+                    self.suspend_to_sign(context, form, octets, step);
+                }
+                Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
+            }
         }
     }
 
@@ -167,6 +178,10 @@ impl IkeSa {
     ) -> Result<(), Rejection> {
         let spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
         let answerer = self.answerer(spi).map_err(|_| Rejection::Contradictory)?;
+        if self.suspended.as_ref().is_some_and(|suspended| suspended.verifies()) {
+            // One at a time; our request is repeated, and its answer with it.
+            return Err(Rejection::Unsolicited(message.header().message_id));
+        }
         let protection = answerer.protection.as_ref().ok_or(Rejection::Contradictory)?;
         let opened = open(protection, context, &path, message, scratch)?;
         let checked = opened.and_then(|plaintext| {
@@ -183,20 +198,24 @@ impl IkeSa {
                     Ok(contents) => contents.id_r.as_ref().map(identity),
                     Err(_) => None,
                 };
-                self.adopt(context, spi);
-                let step = Step::VerifyAnswer(plaintext.into_owned());
+                let step = Step::VerifyAnswer(spi, plaintext.into_owned());
                 self.suspend_to_verify(context, peer, *signature, step);
             }
-            Err(failure) if self.has_other_answerers() => {
-                tracing::debug!(%failure, %spi, "an answerer was not the peer");
-                self.drop_answerer(spi);
-            }
-            Err(failure) => {
-                self.adopt(context, spi);
-                self.refuse_peer(context, failure);
-            }
+            Err(failure) => self.refuse_answerer(context, spi, failure),
         }
         Ok(())
+    }
+
+    /// One that answered is not the peer. Where another one may be, the attempt goes on.
+    pub(crate) fn refuse_answerer(&mut self, context: &mut Context<'_>, spi: IkeSpi, failure: Failure) {
+        if self.has_other_answerers() {
+            tracing::debug!(%failure, %spi, "an answerer was not the peer");
+            self.drop_answerer(spi);
+            self.prove_to_next(context);
+        } else {
+            self.adopt(context, spi);
+            self.refuse_peer(context, failure);
+        }
     }
 
     fn has_other_answerers(&self) -> bool {
@@ -210,7 +229,7 @@ impl IkeSa {
     }
 
     /// This one is the peer, or the last that could be: the IKE SA is with it.
-    fn adopt(&mut self, context: &Context<'_>, spi: IkeSpi) {
+    pub(crate) fn adopt(&mut self, context: &Context<'_>, spi: IkeSpi) {
         let Stage::Authenticating(attempt) = &mut self.stage else { return };
         attempt.answerers.retain(|answerer| answerer.spi() == spi);
         let Some(Answerer { agreement, protection, nat, path, .. }) = attempt.answerers.first_mut() else {

@@ -39,7 +39,7 @@ pub(crate) enum Step {
     /// As initiator: our signature is missing.
     SignRequest(IkeSpi, SignatureForm),
     /// As initiator: the peer's signature is to be verified.
-    VerifyAnswer(Plaintext<'static>),
+    VerifyAnswer(IkeSpi, Plaintext<'static>),
     /// As responder: the peer's signature is to be verified.
     VerifyRequest { request: Request, plaintext: Plaintext<'static>, claim: PeerClaim, used: SignatureScheme },
     /// As responder: our signature is missing.
@@ -47,11 +47,16 @@ pub(crate) enum Step {
 }
 
 impl Suspended {
+    /// Whether the peer's proof is in hand.
+    pub(crate) fn verifies(&self) -> bool {
+        matches!(self.step, Step::VerifyAnswer(..) | Step::VerifyRequest { .. })
+    }
+
     /// The request that is in hand, to know its repeats.
     pub(crate) fn request(&self) -> Option<&RequestDigest> {
         match &self.step {
             Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => Some(&request.digest),
-            Step::SignRequest(..) | Step::VerifyAnswer(_) => None,
+            Step::SignRequest(..) | Step::VerifyAnswer(..) => None,
         }
     }
 }
@@ -120,7 +125,10 @@ impl IkeSa {
         match (answer, suspended.step) {
             (Answer::Signature(signature), Step::SignRequest(spi, form)) => {
                 match Proof::from_signature(form, signature) {
-                    Ok(proof) => self.send_auth_request(context, spi, &proof),
+                    Ok(proof) => {
+                        self.send_auth_request(context, spi, &proof);
+                        self.prove_to_next(context);
+                    }
                     Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
                 }
             }
@@ -132,7 +140,10 @@ impl IkeSa {
                     Err(failure) => self.refuse_request(context, &request, failure),
                 }
             }
-            (Answer::Verified, Step::VerifyAnswer(plaintext)) => self.finish_auth(context, &plaintext),
+            (Answer::Verified, Step::VerifyAnswer(spi, plaintext)) => {
+                self.adopt(context, spi);
+                self.finish_auth(context, &plaintext);
+            }
             (Answer::Verified, Step::VerifyRequest { request, plaintext, claim, used }) => {
                 self.prove_to_initiator(context, &request, plaintext, claim, Some(used));
             }
@@ -159,7 +170,7 @@ impl IkeSa {
     fn give_up(&mut self, context: &mut Context<'_>, step: Step, failure: Failure) {
         match step {
             Step::SignRequest(..) => self.close(context, DownReason::Failed(Box::new(failure))),
-            Step::VerifyAnswer(_) => self.refuse_peer(context, failure),
+            Step::VerifyAnswer(spi, _) => self.refuse_answerer(context, spi, failure),
             Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => {
                 self.refuse_request(context, &request, failure);
             }

@@ -21,7 +21,8 @@ impl IkeSa {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Initiating(attempt) => attempt.hint.map(|(_, believed)| believed),
-            Stage::Answered(answered) => Some(answered.expires),
+            // A peer whose proof is in hand has shown that it is there.
+            Stage::Answered(answered) => Some(answered.expires).filter(|_| self.suspended.is_none()),
             Stage::Lingering(until) => return Some(*until),
             Stage::Established(_) => self.liveness_at(),
             Stage::Authenticating(_) | Stage::Closing(_) => None,
@@ -75,7 +76,7 @@ impl IkeSa {
                     return self.close(context, DownReason::Failed(Box::new(failure)));
                 }
             }
-            Stage::Answered(answered) if answered.expires <= context.now => {
+            Stage::Answered(answered) if answered.expires <= context.now && self.suspended.is_none() => {
                 return self.expire(context);
             }
             Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
