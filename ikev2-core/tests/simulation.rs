@@ -20,6 +20,7 @@ use std::time::Duration;
 use support::Dice;
 use support::mirror::assert_crosswise;
 use support::setup::*;
+use support::tickets::{Clerk, ed25519, sign_later, sign_now, verify_later, verify_now};
 use support::world::*;
 
 /// How often each rule was reached, over all seeds.
@@ -38,6 +39,27 @@ impl Drop for Replay {
             );
         }
     }
+}
+
+/// Authentication by signatures, made and verified at once or later.
+fn sign(dice: &mut Dice, setups: &mut [Setup; 2]) -> [Option<Clerk>; 2] {
+    let key = ed25519();
+    let mut clerks = [None, None];
+    if !dice.per_mille(300) {
+        return clerks;
+    }
+    for (setup, clerk) in setups.iter_mut().zip(&mut clerks) {
+        let slowest = *dice.pick(&[0, 10, 2_000, 25_000]).unwrap();
+        let never = *dice.pick(&[0, 0, 200]).unwrap();
+        *clerk = Some(Clerk { delay: (0, slowest), never, ..Clerk::new(&key) });
+        if dice.per_mille(500) {
+            sign_later(setup, &key)
+        } else {
+            sign_now(setup, &key)
+        }
+        if dice.per_mille(500) { verify_later(setup) } else { verify_now(setup, &key) }
+    }
+    clerks
 }
 
 /// Both sides' configurations, at random but so that they can agree.
@@ -86,7 +108,12 @@ fn setups(dice: &mut Dice) -> (Setup, Setup) {
 fn world(seed: u64) -> World {
     let mut dice = Dice::new(seed);
     let (a, b) = setups(&mut dice);
-    let mut world = World::new(vec![a, b], seed);
+    let mut setups = [a, b];
+    let clerks = sign(&mut dice, &mut setups);
+    let mut world = World::new(setups.into(), seed);
+    for (node, clerk) in world.nodes.iter_mut().zip(clerks) {
+        node.clerk = clerk;
+    }
     world.dice = dice;
     let dice = &mut world.dice;
     if dice.per_mille(300) {
@@ -201,6 +228,8 @@ fn count(world: &mut World, reached: &mut Reached) {
                     add("peer moved", 1);
                     add("Child SAs moved", children.len() as u64);
                 }
+                Event::SignatureNeeded { .. } => add("signature asked for", 1),
+                Event::VerificationNeeded { .. } => add("verification asked for", 1),
                 Event::PeerAlive { .. } => add("peer alive", 1),
                 Event::ChildSaFailed { .. } => add("Child SA failed", 1),
                 Event::ChildSaExpiring { .. } => add("Child SA expiring", 1),
@@ -308,6 +337,8 @@ fn seeds_converge_and_leave_nothing() {
         "peer moved",
         "Child SAs moved",
         "peer alive",
+        "signature asked for",
+        "verification asked for",
         "down: requested",
         "down: by peer",
         "down: expired",

@@ -13,7 +13,10 @@
 use super::Dice;
 use super::mirror::Mirror;
 use super::setup::{KeyBook, Setup, seeded};
-use ikev2_core::{CallError, Endpoint, Event, Handled, IkeSaHandle, IkeSaInfo, Rejection, Transmit};
+use super::tickets::Clerk;
+use ikev2_core::{
+    Answer, CallError, Endpoint, Event, Handled, IkeSaHandle, IkeSaInfo, Rejection, Ticket, Transmit,
+};
 use ikev2_wire::Header;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
@@ -123,6 +126,8 @@ pub struct Node {
     /// Every rejection since the test last took them.
     pub rejections: Vec<Rejection>,
     pub keys: Arc<KeyBook>,
+    /// Who signs and verifies for it.
+    pub clerk: Option<Clerk>,
     /// Whether its outputs are polled; an embedder that hangs does not.
     pub polled: bool,
 }
@@ -172,6 +177,7 @@ pub struct World {
     /// Everything that happened, if it is kept.
     pub transcript: Option<String>,
     queue: BTreeMap<(Instant, u64), Packet>,
+    answers: BTreeMap<(Instant, u64), (usize, Ticket, Answer)>,
     next_number: u64,
 }
 
@@ -199,6 +205,7 @@ impl World {
                 events: Vec::new(),
                 rejections: Vec::new(),
                 keys,
+                clerk: None,
                 polled: true,
             }
         });
@@ -210,6 +217,7 @@ impl World {
             strict: true,
             transcript: None,
             queue: BTreeMap::new(),
+            answers: BTreeMap::new(),
             next_number: 0,
         }
     }
@@ -272,6 +280,7 @@ impl World {
             count += 1;
             self.note(|| format!("{node} {event:?}"));
             self.nodes[node].mirror.apply(&event);
+            self.ask_clerk(node, &event);
             self.nodes[node].events.push(event);
         }
         while let Some(transmit) = self.nodes[node].endpoint.poll_transmit() {
@@ -281,6 +290,32 @@ impl World {
         assert!(self.nodes[node].endpoint.poll_event().is_none());
         self.nodes[node].mirror.check(&self.nodes[node].endpoint);
         count
+    }
+
+    /// Has what an event asks for answered, in time or not.
+    fn ask_clerk(&mut self, node: usize, event: &Event) {
+        let Some(clerk) = &self.nodes[node].clerk else { return };
+        let Some((ticket, deadline, answer)) = clerk.answer(event) else { return };
+        let ((least, most), never) = (clerk.delay, clerk.never);
+        assert!(deadline > self.now, "{event:?}");
+        if self.dice.per_mille(never) {
+            return;
+        }
+        let at = self.now + Duration::from_millis(least + self.dice.below(most - least + 1));
+        self.next_number += 1;
+        self.answers.insert((at, self.next_number), (node, ticket, answer));
+    }
+
+    /// Brings the next answer.
+    fn bring_answer(&mut self) {
+        let Some(((at, _), (node, ticket, answer))) = self.answers.pop_first() else { return };
+        self.now = self.now.max(at);
+        let result = self.call(node, |endpoint, now| endpoint.answer(now, ticket, answer.clone()));
+        self.note(|| format!("{node} answers {ticket:?}: {result:?}"));
+        // It was the right one, unless the SA was gone; and it counts once.
+        assert!(matches!(result, Ok(()) | Err(CallError::NoSuchTicket)), "{result:?}");
+        let again = self.call(node, |endpoint, now| endpoint.answer(now, ticket, answer));
+        assert_eq!(again, Err(CallError::NoSuchTicket));
     }
 
     /// Puts a datagram on the wire.
@@ -405,13 +440,17 @@ impl World {
         self.deliver(&packet)
     }
 
-    /// Delivers until nothing is in flight. Timers do not fire.
+    /// Delivers until nothing is in flight and no answer is due. Timers do not fire.
     pub fn run(&mut self) {
         for _ in 0..10_000 {
-            if self.queue.is_empty() {
+            let now = self.now;
+            if self.answers.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+                self.bring_answer();
+            } else if self.queue.is_empty() {
                 return;
+            } else {
+                self.deliver_next();
             }
-            self.deliver_next();
         }
         panic!("it never ends");
     }
@@ -442,7 +481,13 @@ impl World {
     pub fn run_until(&mut self, end: Instant) {
         for _ in 0..200_000 {
             let packet = self.queue.first_key_value().map(|((at, _), _)| *at).filter(|at| *at <= end);
+            let answer = self.answers.first_key_value().map(|((at, _), _)| *at).filter(|at| *at <= end);
             let timer = self.next_timer().filter(|(at, _)| *at <= end);
+            let others = [packet, timer.map(|(at, _)| at)].into_iter().flatten().min();
+            if answer.is_some_and(|at| others.is_none_or(|other| at <= other)) {
+                self.bring_answer();
+                continue;
+            }
             match (packet, timer) {
                 (Some(at), timer) if timer.is_none_or(|(timer, _)| at <= timer) => {
                     self.now = self.now.max(at);
