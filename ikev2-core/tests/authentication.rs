@@ -307,3 +307,78 @@ fn the_connection_is_chosen_by_the_identities() {
     world.run();
     assert_eq!(world.node(B).only_sa().1.connection, "tunnel");
 }
+
+/// Secrets that come and go.
+#[derive(Debug, Default)]
+struct Store(std::sync::Mutex<std::collections::BTreeMap<String, ipsec_types::SecretBytes>>);
+
+impl ikev2_core::credentials::SharedKeyStore for Store {
+    fn shared_key(
+        &self,
+        local: &ikev2_core::Identity,
+        remote: Option<&ikev2_core::Identity>,
+    ) -> Option<ipsec_types::SecretBytes> {
+        let remote = remote.map_or_else(String::new, ToString::to_string);
+        self.0.lock().unwrap().get(&format!("{local} {remote}")).cloned()
+    }
+}
+
+/// Lesson 23: our own credential is missing. The attempt ends in order, says which, and the next one works.
+#[test]
+fn a_secret_that_is_missing_ends_the_attempt_and_names_both_ends() {
+    for missing_at in [A, B] {
+        let (mut a, mut b) = two();
+        let store = std::sync::Arc::new(Store::default());
+        let keys = ikev2_core::SharedKeys::ByIdentity(store.clone());
+        let setup = if missing_at == A { &mut a } else { &mut b };
+        setup.connection.local_auth = ikev2_core::LocalAuth::SharedKey(keys.clone());
+        setup.connection.remote_auth = ikev2_core::RemoteAuth::SharedKey(keys);
+        let mut world = World::pair(a, b);
+        world.connect(A, B);
+        world.run();
+        let failure = down(&world.take_events(missing_at));
+        assert!(matches!(failure, Failure::Authentication(AuthFailure::NoSecret { .. })), "{failure:?}");
+        says(&failure, &["a.example", "b.example"]);
+        if missing_at == B {
+            let told = Failure::Refused { notify: NotifyType::AUTHENTICATION_FAILED };
+            assert_eq!(down(&world.take_events(A)), told);
+        }
+        let sent = world.endpoint(A).statistics().datagrams_sent;
+        world.run_for_secs(60);
+        assert_eq!(world.endpoint(A).statistics().datagrams_sent, sent, "repeated after its end");
+        world.assert_empty(A);
+        world.assert_empty(B);
+        let (us, peer) = if missing_at == A { ("a", "b") } else { ("b", "a") };
+        let names = format!("{us}.example {peer}.example");
+        store.0.lock().unwrap().insert(names, secret(SECRET));
+        world.connect(A, B);
+        world.run();
+        assert_eq!(world.node(A).mirror.sas.len(), 1);
+        assert_crosswise(&world.nodes[A].mirror, &world.nodes[B].mirror);
+    }
+}
+
+/// A pattern takes whom it names, and the closest one wins.
+#[test]
+fn the_closest_pattern_of_identities_wins() {
+    let patterns = [("anyone", "*"), ("domain", "*.example"), ("exact", "a.example")];
+    for (name, connection) in [("a.example", "exact"), ("c.example", "domain"), ("a.else", "anyone")] {
+        let (mut a, mut b) = two();
+        a.connection.local_id = id(name);
+        let template = b.connection.clone();
+        b.others = patterns
+            .iter()
+            .map(|(name, pattern)| {
+                let mut connection = template.clone();
+                connection.name = (*name).into();
+                connection.remote_id = pattern.parse().unwrap();
+                connection
+            })
+            .collect();
+        b.connection.remote_id = IdentityPattern::Exactly(id("nobody.example"));
+        let mut world = World::pair(a, b);
+        world.connect(A, B);
+        world.run();
+        assert_eq!(world.node(B).only_sa().1.connection, connection, "{name}");
+    }
+}

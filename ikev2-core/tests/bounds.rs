@@ -70,6 +70,31 @@ fn max_half_open_bounds_what_strangers_can_make() {
     assert!(world.endpoint(B).half_open() <= 4);
 }
 
+/// Lesson 36: spoofed requests from an address do not lock out who is really there.
+#[test]
+fn a_flood_from_an_address_does_not_shut_out_its_owner() {
+    let (a, mut b) = two();
+    b.config.cookies = CookiePolicy::WhenHalfOpen(100);
+    let mut world = World::pair(a, b);
+    world.strict = false;
+    world.connect(A, B);
+    let first = world.take();
+    let path = world.path(B, A);
+    for number in 0..1_000u32 {
+        let mut octets = first.message().to_vec();
+        octets[..4].copy_from_slice(&(0x5500_0000 + number).to_be_bytes());
+        let _ = world.receive(B, path, &octets);
+    }
+    world.take_all();
+    assert_eq!(world.endpoint(B).half_open(), 100);
+    world.deliver(&first);
+    world.run();
+    assert_eq!(world.node(A).mirror.sas.len(), 1);
+    world.link.loss = 1_000;
+    world.run_for_secs(31);
+    assert_eq!(world.endpoint(B).half_open(), 0);
+}
+
 /// What waits to be polled is bounded; a full queue refuses what could make more, and ends are never held back.
 #[test]
 fn max_events_bounds_what_waits_to_be_polled() {

@@ -255,3 +255,89 @@ fn tickets_of_several_sas_are_answered_in_any_order() {
     assert_eq!(world.node(A).mirror.sas.len(), 5);
     assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
 }
+
+/// A ticket's deadline holds, whatever else runs out: the half-open SA waits for it.
+#[test]
+fn a_half_open_sa_lives_as_long_as_its_ticket() {
+    for wait in [Wait::ResponderVerifies, Wait::ResponderSigns] {
+        let (a, b) = setups(wait);
+        let mut world = World::pair(a, b);
+        world.connect(A, B);
+        world.deliver_next();
+        world.deliver_next();
+        let request = world.take();
+        // IKE_AUTH comes late, five seconds before the half-open SA would be given up.
+        world.link.loss = 1_000;
+        world.run_for_secs(25);
+        world.link.loss = 0;
+        world.deliver(&request).unwrap().unwrap();
+        let (ticket, deadline, answer) = asked(&mut world, B).unwrap();
+        world.run_for_secs(10);
+        assert!(world.now < deadline);
+        assert_eq!(say(&mut world, B, ticket, &answer), Ok(()), "{wait:?}");
+        world.run_for_secs(60);
+        assert_eq!(world.node(B).mirror.sas.len(), 1, "{wait:?}");
+        assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+    }
+}
+
+/// Three endpoints: A asks B, and C answers first in B's place, knowing everything but B's key.
+fn impostor_first(wait: Wait) -> (World, Packet) {
+    let (a, b) = setups(wait);
+    let mut c = Setup::new("b.example", "a.example");
+    c.set_secret(b"a guess");
+    let mut world = World::new(vec![a, b, c], 1);
+    world.nodes[A].clerk = Some(Clerk::new(&ed25519()));
+    world.nodes[A].clerk.as_mut().unwrap().delay = (100, 100);
+    world.connect(A, B);
+    let request = world.take();
+    let to_c = Packet { to: world.path(A, 2).remote, ..request.clone() };
+    world.deliver(&to_c).unwrap().unwrap();
+    let mut forged = world.take();
+    forged.from = request.to;
+    world.deliver(&request).unwrap().unwrap();
+    let genuine = world.take();
+    world.deliver(&forged).unwrap().unwrap();
+    (world, genuine)
+}
+
+/// Digest 12.28: while our signature for the first one that answered is awaited, the genuine answer comes.
+#[test]
+fn a_forged_answer_does_not_shut_out_the_genuine_one_while_a_signature_is_awaited() {
+    let (mut world, genuine) = impostor_first(Wait::InitiatorSigns);
+    world.deliver(&genuine);
+    world.run_for_secs(5);
+    assert_eq!(world.node(A).mirror.sas.len(), 1);
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+}
+
+/// The impostor signs with a key of its own, and the embedder takes its time to find that out.
+#[test]
+fn a_forged_proof_does_not_shut_out_the_genuine_one_while_it_is_verified() {
+    let (a, b) = setups(Wait::InitiatorVerifies);
+    let mut world = World::pair(a, b);
+    world.nodes[A].clerk = Some(Clerk { delay: (100, 100), ..Clerk::new(&ed25519()) });
+    world.connect(A, B);
+    let request = world.take();
+    let mut impostor = support::peer::Peer::responder();
+    let hashes = notifies_raw(NotifyType::SIGNATURE_HASH_ALGORITHMS, &[0, 5]);
+    let forged = impostor.init_answer(request.message(), |payloads| payloads.push(hashes));
+    world.deliver(&request).unwrap().unwrap();
+    let genuine = world.take();
+    let from = request.to;
+    world.deliver(&Packet { from, to: request.from, octets: forged }).unwrap().unwrap();
+    let to_impostor = world.take();
+    world.deliver(&genuine).unwrap().unwrap();
+    let forged = impostor.auth_answer(|payloads| {
+        let auth = support::peer::body_mut(payloads, ikev2_wire::PayloadType::AUTH);
+        *auth = [&[14, 0, 0, 0, 7, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70][..], &[9; 64]].concat();
+    });
+    world.deliver(&Packet { from, to: to_impostor.from, octets: forged }).unwrap().unwrap();
+    world.run_for_secs(5);
+    assert_eq!(world.node(A).mirror.sas.len(), 1, "{:?}", world.node(A).events);
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+}
+
+fn notifies_raw(ty: NotifyType, data: &[u8]) -> support::forge::Raw {
+    support::forge::Raw::notify(ty, data)
+}
