@@ -12,7 +12,7 @@ use ipsec_types::{EspSpi, SaReport};
 use std::collections::BTreeSet;
 use support::forge::{Forger, Raw};
 use support::mirror::assert_crosswise;
-use support::peer::{body, notifies};
+use support::peer::{Peer, body, notifies};
 use support::setup::*;
 use support::told::*;
 use support::world::*;
@@ -42,6 +42,50 @@ fn several_child_sas_have_keys_of_their_own() {
     let halves = children.values().flat_map(|c| [c.inbound.clone().unwrap(), c.outbound.clone().unwrap()]);
     let keys: BTreeSet<Vec<u8>> = halves.map(|half| half.keys.encr.as_slice().to_vec()).collect();
     assert_eq!(keys.len(), 14);
+}
+
+/// §2.17: the keys of packets from the exchange's initiator come first, whoever began the IKE SA; of each
+/// direction, the encryption key with its salt.
+#[test]
+fn the_exchanges_initiator_has_the_first_keys() {
+    let (a, b) = two();
+    let mut world = World::pair(a, b);
+    let mut peer = Peer::initiator();
+    let path = world.path(B, A);
+    let request = peer.init_request(|_| {});
+    world.receive(B, path, &request).unwrap();
+    let answer = world.take();
+    peer.got_init_answer(answer.message());
+    let request = peer.auth_request(|_| {});
+    world.receive(B, path, &request).unwrap();
+    world.take();
+    let keys = |world: &World| {
+        let child = world.node(B).mirror.children.values().next_back().unwrap();
+        let [inbound, outbound] = [&child.inbound, &child.outbound].map(|half| half.clone().unwrap().keys);
+        assert!(inbound.integ.is_empty() && outbound.integ.is_empty());
+        [inbound.encr.as_slice().to_vec(), outbound.encr.as_slice().to_vec()]
+    };
+    // AES-GCM-256: 32 octets of key and 4 of salt. The peer began, so the first are of what B receives.
+    let keymat = peer.child_keymat(None, 72);
+    assert_eq!(keys(&world), [keymat[..36].to_vec(), keymat[36..].to_vec()]);
+
+    // Now B begins, on the IKE SA that the peer began.
+    create(&mut world, B, "first");
+    let asked = peer.open(world.take().message());
+    let ours = body(&asked, PayloadType::NONCE).to_vec();
+    let theirs = [0x5A; 24];
+    let mut proposal = Peer::esp_proposal(0xCCCC_0001);
+    proposal.number = body(&asked, PayloadType::SA)[4];
+    let answer = [
+        Peer::sa(&[proposal]),
+        Raw::new(PayloadType::NONCE, &theirs),
+        Raw::new(PayloadType::TS_I, body(&asked, PayloadType::TS_I)),
+        Raw::new(PayloadType::TS_R, body(&asked, PayloadType::TS_R)),
+    ];
+    let answer = peer.answer(ExchangeType::CREATE_CHILD_SA, 0, &answer);
+    world.receive(B, path, &answer).unwrap();
+    let keymat = peer.child_keymat(Some((&ours, &theirs)), 72);
+    assert_eq!(keys(&world), [keymat[36..].to_vec(), keymat[..36].to_vec()]);
 }
 
 #[test]

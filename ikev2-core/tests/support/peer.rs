@@ -217,6 +217,16 @@ impl Peer {
         forger.seal(&head, payloads)
     }
 
+    /// `prf+(SK_d, Ni | Nr)` (RFC 7296 §2.17), with the nonces of IKE_SA_INIT or others.
+    pub fn child_keymat(&self, nonces: Option<(&[u8], &[u8])>, length: usize) -> Vec<u8> {
+        let (agreement, keys) = (self.agreement.as_ref().unwrap(), self.keys.as_ref().unwrap());
+        let (ni, nr) = nonces.unwrap_or((&agreement.initiator_nonce, &agreement.responder_nonce));
+        let mut keymat = vec![0; length];
+        let prf = agreement.algorithms.prf;
+        ipsec_crypto::prf_plus(prf, keys.d.as_slice(), &[ni, nr], &mut keymat).unwrap();
+        keymat
+    }
+
     /// What the other side sent.
     pub fn open(&self, message: &[u8]) -> Vec<Raw> {
         self.forger.as_ref().unwrap().open(message)
