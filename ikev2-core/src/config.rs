@@ -57,7 +57,8 @@ pub struct EndpointConfig {
     /// are refused; peers repeat. What ends SAs is never held back, so that each SA can add one for itself
     /// and two for each of its Child SAs.
     pub max_events: usize,
-    /// Requests of one IKE SA that wait for the window at most. Default: 64.
+    /// Requests of one IKE SA that wait for the window at most, and as many in flight, whatever window the peer
+    /// grants. Default: 64.
     pub max_queued_requests: usize,
     /// Child SAs of one IKE SA at most. Default: 64.
     pub max_children: usize,

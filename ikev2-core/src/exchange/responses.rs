@@ -58,6 +58,12 @@ impl ResponseWindow {
         Self { expected: 0, size: size.max(1), answered: BTreeMap::new() }
     }
 
+    /// How many requests we take at once: what SET_WINDOW_SIZE has to say.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
     /// The lowest Message ID not answered yet.
     #[must_use]
     pub fn expected(&self) -> u32 {

@@ -80,10 +80,11 @@ impl IkeSa {
         context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
     }
 
-    /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3).
-    pub(crate) fn learn_window(&mut self, contents: &Contents<'_>) {
+    /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3); we use no more of it than may wait.
+    pub(crate) fn learn_window(&mut self, context: &Context<'_>, contents: &Contents<'_>) {
         if let Some(size) = contents.notify(NotifyType::SET_WINDOW_SIZE).and_then(|n| n.window_size()) {
-            self.requests.set_size(size);
+            let ours = u32::try_from(context.config.max_queued_requests).unwrap_or(u32::MAX);
+            self.requests.set_size(size.min(ours));
         }
     }
 }

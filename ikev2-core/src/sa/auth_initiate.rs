@@ -123,7 +123,7 @@ impl IkeSa {
         let found = attempt.answerers.iter_mut().find(|answerer| answerer.spi() == spi);
         let answerer = found.ok_or(Failure::NoKeys)?;
 
-        let window = context.config.window.to_be_bytes();
+        let window = self.responses.size().to_be_bytes();
         let mut payloads = Vec::with_capacity(10);
         let us = &connection.local_id;
         payloads.push(Payload::IdI(IdPayload::new(us.ty, &us.data)));
@@ -136,7 +136,7 @@ impl IkeSa {
         }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
         attempt.child.push_request(&mut payloads, None)?;
-        if context.config.window > 1 {
+        if self.responses.size() > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
         let protection = answerer.protection.as_mut().ok_or(Failure::NoKeys)?;
@@ -286,7 +286,7 @@ impl IkeSa {
         self.peer_id = contents.id_r.as_ref().map(identity);
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
-        self.learn_window(&contents);
+        self.learn_window(context, &contents);
         self.tell_up(context, &contents);
         self.finish_child(context, child, &contents, agreement.nonces());
         self.pump(context);

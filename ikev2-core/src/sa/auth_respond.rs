@@ -150,7 +150,7 @@ impl IkeSa {
         self.path = request.path;
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
-        self.learn_window(&contents);
+        self.learn_window(context, &contents);
         self.tell_up(context, &contents);
         if let Err(failure) = self.answer_auth(context, request, &agreement, &contents, proof) {
             self.close(context, DownReason::Failed(Box::new(failure)));
@@ -168,7 +168,7 @@ impl IkeSa {
         proof: &Proof,
     ) -> Result<(), Failure> {
         let connection = Arc::clone(&self.connection);
-        let window = context.config.window.to_be_bytes();
+        let window = self.responses.size().to_be_bytes();
         let mut payloads = Vec::with_capacity(8);
         let us = &connection.local_id;
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
@@ -182,7 +182,7 @@ impl IkeSa {
                 Ok(())
             }
         };
-        if context.config.window > 1 {
+        if self.responses.size() > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
         let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));
