@@ -185,7 +185,7 @@ fn a_suite_that_cannot_be_agreed_in_ike_auth_leaves_the_ike_sa() {
     says(&failure, &["no proposal chosen", "AES_GCM_16-256", "AES_GCM_16-128"]);
 }
 
-/// Digest 12.17: reserved octets of the identity are under AUTH as they came.
+/// Reserved octets of the identity are under AUTH as they came.
 #[test]
 fn reserved_octets_of_an_identity_are_under_auth_as_received() {
     let (a, b) = two();
@@ -323,7 +323,7 @@ impl ikev2_core::credentials::SharedKeyStore for Store {
     }
 }
 
-/// Lesson 23: our own credential is missing. The attempt ends in order, says which, and the next one works.
+/// Our own credential is missing. The attempt ends in order, says which, and the next one works.
 #[test]
 fn a_secret_that_is_missing_ends_the_attempt_and_names_both_ends() {
     for missing_at in [A, B] {

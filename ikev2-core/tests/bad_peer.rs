@@ -60,7 +60,7 @@ fn lives(world: &mut World, children: usize, why: &str) {
     world.take_events(B);
 }
 
-/// Digest 12.5, inside SK.
+/// Chains that are not whole, inside SK.
 #[test]
 fn broken_chains_inside_sk_end_the_ike_sa() {
     let vendor = Raw::new(PayloadType::VENDOR_ID, b"abc");
@@ -100,7 +100,6 @@ fn broken_chains_inside_sk_end_the_ike_sa() {
     }
 }
 
-/// Digest 12.8.
 #[test]
 fn padding_that_lies_ends_the_ike_sa_and_any_amount_that_does_not_is_taken() {
     for (text, why) in
@@ -172,7 +171,7 @@ fn unknown_payloads_inside_sk_are_skipped_unless_critical() {
     lives(&mut world, 2, "rejected in its entirety");
 }
 
-/// Digest 12.25: whatever the phase, an exchange that has no place in it is dropped.
+/// Whatever the phase, an exchange that has no place in it is dropped.
 #[test]
 fn authentic_exchanges_without_a_place_are_dropped() {
     let (mut world, mut forger, template) = established();
@@ -206,7 +205,6 @@ fn authentic_exchanges_without_a_place_are_dropped() {
     assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
 }
 
-/// Digest 12.22.
 #[test]
 fn deletes_that_are_malformed_end_the_ike_sa() {
     let cases: [(&str, &[u8]); 9] = [
@@ -228,7 +226,7 @@ fn deletes_that_are_malformed_end_the_ike_sa() {
     }
 }
 
-/// Digest 12.22: what is not there, not the peer's to name, or named twice.
+/// What is not there, not the peer's to name, or named twice.
 #[test]
 fn deletes_of_what_is_not_there_delete_nothing() {
     let (mut world, mut forger, _) = established();
@@ -269,7 +267,6 @@ fn deletes_of_what_is_not_there_delete_nothing() {
     assert_eq!(downs(&world.take_events(B))[0].1, DownReason::DeletedByPeer);
 }
 
-/// Digest 12.21.
 #[test]
 fn notifies_of_every_kind_in_a_request_are_answered_and_passed_over() {
     let (mut world, mut forger, _) = established();
@@ -316,7 +313,6 @@ fn selectors(list: &[&[u8]]) -> Vec<u8> {
 
 const V4: [u8; 16] = [7, 0, 0, 16, 0, 0, 0xFF, 0xFF, 10, 0, 0, 0, 10, 255, 255, 255];
 
-/// Digest 12.23.
 #[test]
 fn traffic_selectors_that_are_malformed_end_the_ike_sa() {
     let change = |at: usize, octet: u8| {
@@ -356,7 +352,7 @@ fn traffic_selectors_that_are_malformed_end_the_ike_sa() {
     }
 }
 
-/// Digest 12.23: well-formed, and nothing that we could carry.
+/// Well-formed, and nothing that we could carry.
 #[test]
 fn traffic_selectors_that_fit_nothing_fail_alone() {
     let v6 = [&[8, 0, 0, 40, 0, 0, 0xFF, 0xFF][..], &[0; 16], &[0xFF; 16]].concat();
@@ -391,7 +387,7 @@ fn traffic_selectors_that_fit_nothing_fail_alone() {
     lives(&mut world, 2, "255 selectors");
 }
 
-/// Digest 12.31, RFC 4303 §2.1: SPIs 0 to 255 are no SPIs of an SA; and of 4 octets.
+/// RFC 4303 §2.1: SPIs 0 to 255 are no SPIs of an SA; and of 4 octets.
 #[test]
 fn reserved_spis_and_spis_of_another_size_are_refused() {
     for spi in [&[0, 0, 0, 0][..], &[0, 0, 0, 1], &[0, 0, 0, 255], &[], &[1, 2, 3], &[1; 8]] {
@@ -406,7 +402,7 @@ fn reserved_spis_and_spis_of_another_size_are_refused() {
     }
 }
 
-/// Digest 12.13: an additional key exchange of RFC 9370, which is not spoken here.
+/// An additional key exchange of RFC 9370, which is not spoken here.
 #[test]
 fn proposals_with_transform_types_that_are_not_known_are_passed_over() {
     let (mut world, mut forger, mut payloads) = established();
@@ -439,7 +435,7 @@ fn bad_key_exchange_data_in_create_child_sa_is_refused() {
     }
 }
 
-/// Answers to our CREATE_CHILD_SA that are none (digest 12.12, 12.21, 12.23): the Child SA fails, what the peer
+/// Answers to our CREATE_CHILD_SA that are none: the Child SA fails, what the peer
 /// has set up is deleted there, and the IKE SA lives.
 #[test]
 fn answers_to_create_child_sa_that_are_none_fail_the_child_sa_alone() {
@@ -507,7 +503,7 @@ fn answers_to_create_child_sa_that_are_none_fail_the_child_sa_alone() {
     }
 }
 
-/// Digest 12.21: an SA beside an error is an SA; nothing at all is no answer.
+/// An SA beside an error is an SA; nothing at all is no answer.
 #[test]
 fn answers_with_an_error_and_an_sa_or_with_nothing() {
     for (why, keep, error, up) in [

@@ -70,7 +70,7 @@ fn max_half_open_bounds_what_strangers_can_make() {
     assert!(world.endpoint(B).half_open() <= 4);
 }
 
-/// Lesson 36: spoofed requests from an address do not lock out who is really there.
+/// Spoofed requests from an address do not lock out who is really there.
 #[test]
 fn a_flood_from_an_address_does_not_shut_out_its_owner() {
     let (a, mut b) = two();
@@ -312,7 +312,7 @@ fn a_clock_that_goes_back_is_held_and_counted() {
     assert_eq!(world.node(A).mirror.sas.len(), 1);
 }
 
-/// Lesson 35: any origin is legal, and everything happens in the same intervals.
+/// Any origin is legal, and everything happens in the same intervals.
 #[test]
 fn any_origin_of_the_clock_gives_the_same_run() {
     let mut runs = Vec::new();

@@ -228,7 +228,7 @@ fn a_method_that_was_not_offered_is_not_followed_in_create_child_sa() {
     }
 }
 
-/// Lesson 8: one side wants a key exchange and the other none. Both learn why, and nothing else ends.
+/// One side wants a key exchange and the other none. Both learn why, and nothing else ends.
 #[test]
 fn a_key_exchange_that_only_one_side_wants_fails_with_both_lists() {
     for (ours, theirs) in [("aes256gcm16-x25519", "aes256gcm16"), ("aes256gcm16", "aes256gcm16-x25519")] {

@@ -148,7 +148,7 @@ fn the_ike_sa_is_deleted_by_either_side_with_its_child_sas_first() {
     }
 }
 
-/// Lesson 19: both gone within one round trip and one retransmission, each side tells it once.
+/// Both gone within one round trip and one retransmission, each side tells it once.
 #[test]
 fn crossing_deletes_of_the_ike_sa_in_every_order_and_with_one_loss() {
     for order in 0..8 {

@@ -145,7 +145,7 @@ fn a_responder_does_not_repeat_by_itself() {
     assert_eq!(world.endpoint(B).statistics().datagrams_sent, sent);
 }
 
-/// Lesson 37: recognised by its octets before anything is decrypted, and answered with the same octets.
+/// Recognised by its octets before anything is decrypted, and answered with the same octets.
 #[test]
 fn a_repeat_is_answered_alike_without_decrypting() {
     for exchange in EXCHANGES {
@@ -247,7 +247,7 @@ fn message_ids_before_and_beyond_the_window_are_dropped() {
     world.run();
 }
 
-/// Lesson 38: Message ID 0 belongs to both ends.
+/// Message ID 0 belongs to both ends.
 #[test]
 fn the_responders_first_request_has_message_id_zero() {
     let (a, b) = two();
@@ -576,7 +576,7 @@ fn a_half_open_sa_expires_without_a_word() {
     world.assert_empty(B);
 }
 
-/// Lesson 36: every count is owned by what it counts, and falls with it.
+/// Every count is owned by what it counts, and falls with it.
 #[test]
 fn the_count_of_half_open_sas_falls_with_each_end_that_there_is() {
     let (a, mut b) = two();

@@ -244,7 +244,7 @@ fn cookie_and_invalid_ke_come_in_either_order() {
     }
 }
 
-/// Digest 12.14: whoever sends COOKIE or INVALID_KE_PAYLOAD for ever gets a bounded number of requests.
+/// Whoever sends COOKIE or INVALID_KE_PAYLOAD for ever gets a bounded number of requests.
 #[test]
 fn starting_over_is_bounded() {
     for kind in ["cookies", "methods", "both"] {
@@ -390,7 +390,7 @@ fn a_forged_error_does_not_stop_the_genuine_answer() {
     }
 }
 
-/// Lesson 4: numbers are labels; the first acceptable one by position wins and keeps its number.
+/// Numbers are labels; the first acceptable one by position wins and keeps its number.
 #[test]
 fn proposal_numbers_are_labels() {
     for (numbers, bits, expected) in
@@ -418,7 +418,7 @@ fn proposal_numbers_are_labels() {
     }
 }
 
-/// Lesson 9: the method of KEi is preferred among what is acceptable, and its length is judged by its own
+/// The method of KEi is preferred among what is acceptable, and its length is judged by its own
 /// method.
 #[test]
 fn a_ke_payload_is_judged_by_its_own_method() {
@@ -433,7 +433,7 @@ fn a_ke_payload_is_judged_by_its_own_method() {
     }
 }
 
-/// Lessons 2 and 5: notifies with a Protocol ID and no SPI, and capabilities that nobody asked for.
+/// Notifies with a Protocol ID and no SPI, and capabilities that nobody asked for.
 #[test]
 fn an_answer_full_of_notifies_that_nobody_asked_for_is_taken() {
     let (a, b) = two();
@@ -483,7 +483,7 @@ fn an_answer_full_of_notifies_that_nobody_asked_for_is_taken() {
     assert_eq!(world.node(A).only_sa().1.nat, ikev2_core::NatStatus::default());
 }
 
-/// §2.14: nonces of any legal length, equal ones included (digest 12.16).
+/// §2.14: nonces of any legal length, equal ones included.
 #[test]
 fn nonces_of_any_legal_length_work_and_may_be_equal() {
     for length in [16, 17, 255, 256] {

@@ -182,7 +182,7 @@ fn udp_encapsulation_can_be_forced_by_either_side() {
     }
 }
 
-/// Lesson 34: whoever does not know its address must not make one side see a NAT and the other none.
+/// Whoever does not know its address must not make one side see a NAT and the other none.
 #[test]
 fn an_unknown_local_address_ends_in_one_encapsulation_on_both_sides() {
     for a_behind in [false, true] {
@@ -205,7 +205,7 @@ fn an_unknown_local_address_ends_in_one_encapsulation_on_both_sides() {
     }
 }
 
-/// Lesson 34: the forced hash is the same in every repeat of IKE_SA_INIT.
+/// The forced hash is the same in every repeat of IKE_SA_INIT.
 #[test]
 fn a_forced_hash_is_the_same_after_cookie_and_invalid_ke() {
     for forced in [true, false] {
@@ -239,7 +239,7 @@ fn a_forced_hash_is_the_same_after_cookie_and_invalid_ke() {
     }
 }
 
-/// Lesson 31: where the peer is not reached by port 500, the NAT-T socket is used from the first message on.
+/// Where the peer is not reached by port 500, the NAT-T socket is used from the first message on.
 #[test]
 fn the_first_message_goes_by_the_nat_t_path_where_the_port_is_not_500() {
     for port in [4_500, 4_501] {
@@ -333,7 +333,7 @@ fn one_of_several_source_hashes_is_enough() {
     }
 }
 
-/// Lesson 33: a new mapping moves everything in one step, and only when the message is authentic and new.
+/// A new mapping moves everything in one step, and only when the message is authentic and new.
 #[test]
 fn only_an_authentic_new_request_moves_the_peer_and_all_its_child_sas() {
     let mut world = behind(true, false);
@@ -451,7 +451,7 @@ fn without_a_nat_nobody_moves() {
     assert_eq!(world.take_events(B), []);
 }
 
-/// Lesson 32: after the move to the NAT-T ports, the other socket still serves, without a marker.
+/// After the move to the NAT-T ports, the other socket still serves, without a marker.
 #[test]
 fn a_request_on_the_other_socket_is_answered_there_and_moves_nothing() {
     let mut world = behind(true, false);
@@ -487,7 +487,7 @@ fn what_the_data_path_reports_moves_the_peer() {
     assert_eq!(world.take_events(B), []);
 }
 
-/// Digest 12.32: the mapping changes in the middle of IKE_AUTH, or after each message.
+/// The mapping changes in the middle of IKE_AUTH, or after each message.
 #[test]
 fn a_mapping_that_changes_during_the_handshake_does_no_harm() {
     for step in 0..4 {

@@ -4,7 +4,8 @@
 mod support;
 
 use ikev2_core::{
-    CallError, CookiePolicy, DownReason, DuplicatePolicy, Event, Failure, IdentityPattern, Rejection, Role,
+    CallError, CookiePolicy, DownReason, DuplicatePolicy, Event, Failure, Handled, IdentityPattern,
+    Rejection, Role,
 };
 use ikev2_wire::Payload;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
@@ -604,4 +605,37 @@ fn nothing_is_told_of_a_replaced_ike_sa() {
         world.deliver(&packet);
         world.run();
     }
+}
+
+#[test]
+fn the_window_that_is_announced_is_the_one_that_is_served() {
+    let (a, b) = two();
+    let mut world = World::pair(a, b);
+    world.connect(A, B);
+    world.deliver_next();
+    let mut wider = Setup::new("b.example", "a.example");
+    wider.config.window = 5;
+    let config = wider.finish();
+    world.call(B, |endpoint, _| endpoint.set_config(config));
+    world.run();
+    let sa = world.handle(A);
+    for _ in 0..5 {
+        world.call(A, |e, now| e.check_liveness(now, sa)).unwrap();
+    }
+    let mut requests = world.take_all();
+    requests.reverse();
+    for request in &requests {
+        assert_eq!(world.deliver(request), Some(Ok(Handled::Processed)));
+    }
+}
+
+#[test]
+fn a_peer_with_an_endless_window_does_not_lift_our_bound() {
+    let (mut a, mut b) = two();
+    a.config.max_queued_requests = 8;
+    b.config.window = u32::MAX;
+    let mut world = World::established(a, b);
+    let sa = world.handle(A);
+    let accepted = (0..1_000).filter(|_| world.call(A, |e, now| e.check_liveness(now, sa)).is_ok()).count();
+    assert!(accepted < 100, "{accepted} requests in flight");
 }

@@ -301,7 +301,7 @@ fn impostor_first(wait: Wait) -> (World, Packet) {
     (world, genuine)
 }
 
-/// Digest 12.28: while our signature for the first one that answered is awaited, the genuine answer comes.
+/// While our signature for the first one that answered is awaited, the genuine answer comes.
 #[test]
 fn a_forged_answer_does_not_shut_out_the_genuine_one_while_a_signature_is_awaited() {
     let (mut world, genuine) = impostor_first(Wait::InitiatorSigns);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`setup`] | configurations, and generators that are seeded or fail |
 //! | [`mirror`] | follows an endpoint by its events alone, and holds the events to their order |
+//! | [`stages`] | an endpoint at every stage of a life |
 //! | [`tickets`] | signs and verifies for an endpoint, soon, late or never |
 //! | [`told`] | what events told |
 //! | [`world`] | the network: latency, loss, duplication, reordering, corruption, NATs; virtual time |
@@ -17,6 +18,7 @@ pub mod forge;
 pub mod mirror;
 pub mod peer;
 pub mod setup;
+pub mod stages;
 pub mod tickets;
 pub mod told;
 pub mod world;

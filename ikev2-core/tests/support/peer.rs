@@ -3,7 +3,6 @@
 
 use super::forge::{Forger, Raw, head_of, payloads_of, plain};
 use super::setup::{SECRET, id, net, seeded};
-use ikev2_core::establish::auth::{SignedOctets, shared_key};
 use ikev2_core::establish::secrets::{Agreement, IkeAlgorithms};
 use ikev2_core::exchange::datagram::Datagram;
 use ikev2_core::exchange::protect::MessageHead;
@@ -174,13 +173,19 @@ impl Peer {
         let (agreement, keys) = (self.agreement.as_ref().unwrap(), self.keys.as_ref().unwrap());
         let mut body = self.identity.to_body();
         body[1..4].copy_from_slice(&self.id_reserved);
-        let octets = SignedOctets::of(self.role, agreement, keys, &body);
-        let proof = shared_key(agreement, &octets, &self.secret);
+        // By the formula, and not by the code under test: RealMessage | the other's nonce | prf(SK_p, ID) (§2.15).
+        let (message, nonce, sk_p) = match self.role {
+            Role::Initiator => (&agreement.request, &agreement.responder_nonce, &keys.pi),
+            Role::Responder => (&agreement.answer, &agreement.initiator_nonce, &keys.pr),
+        };
+        let maced_id = prf(sk_p.as_slice(), &[&body]);
+        let padded = prf(self.secret.as_slice(), &[b"Key Pad for IKEv2"]);
+        let proof = prf(&padded, &[message.message(), nonce, &maced_id]);
         let id_type = if self.role == Role::Initiator { PayloadType::ID_I } else { PayloadType::ID_R };
         let everything = TsPayload::build(&[net("0.0.0.0/0")]).unwrap();
         vec![
             Raw::new(id_type, &body),
-            Raw::of(&Payload::Auth(AuthPayload::new(AuthMethod::SHARED_KEY, proof.as_slice()))),
+            Raw::of(&Payload::Auth(AuthPayload::new(AuthMethod::SHARED_KEY, &proof))),
             Self::sa(&[Self::esp_proposal(esp_spi)]),
             Raw::of(&Payload::TsI(everything.clone())),
             Raw::of(&Payload::TsR(everything)),
@@ -231,6 +236,13 @@ impl Peer {
     pub fn open(&self, message: &[u8]) -> Vec<Raw> {
         self.forger.as_ref().unwrap().open(message)
     }
+}
+
+/// HMAC-SHA2-256.
+fn prf(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut output = vec![0; 32];
+    RUSTCRYPTO.prf(PrfId::HMAC_SHA2_256).unwrap().compute(key, parts, &mut output);
+    output
 }
 
 /// The notifies among payloads, as (type, data).
