@@ -284,6 +284,45 @@ fn a_generator_that_repeats_itself_is_an_error_and_not_a_loop() {
     }
 }
 
+/// RFC 4303 §2.1: SPIs 0 to 255 are never given out, and neither is one that is in use.
+#[test]
+fn spis_that_are_reserved_or_in_use_are_drawn_again() {
+    /// Gives these to whoever draws an SPI of ESP.
+    #[derive(Debug)]
+    struct Chosen(ChaCha20Rng, Vec<u32>);
+    impl SecureRandom for Chosen {
+        fn fill(&mut self, buffer: &mut [u8]) -> Result<(), ipsec_crypto::RandomError> {
+            if buffer.len() != 4 {
+                return SecureRandom::fill(&mut self.0, buffer);
+            }
+            match self.1.pop() {
+                Some(spi) => buffer.copy_from_slice(&spi.to_be_bytes()),
+                None => SecureRandom::fill(&mut self.0, buffer)?,
+            }
+            Ok(())
+        }
+    }
+    let (a, b) = two();
+    let inner = ChaCha20Rng::from_seed([9; 32]);
+    // From the back.
+    let draws = vec![0x1234_5678, 0, 0x1234_5678, 255, 0x1234_5678, 256, 1, 255, 0];
+    let random = Box::new(Chosen(inner, draws));
+    let mut world = World::with_random(vec![(a, seeded(1)), (b, random)], 1);
+    world.connect(A, B);
+    world.run();
+    let sa = world.handle(A);
+    for _ in 0..3 {
+        world.call(A, |e, now| e.create_child(now, sa, "first")).unwrap();
+        world.run();
+    }
+    // The mirror asserts that each is allowed and unique.
+    let spis: Vec<u32> =
+        world.node(B).mirror.children.values().map(|c| c.inbound.as_ref().unwrap().spi.get()).collect();
+    assert_eq!(spis[..2], [256, 0x1234_5678]);
+    assert_eq!(world.node(B).mirror.children.len(), 4);
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+}
+
 #[test]
 fn a_clock_that_goes_back_is_held_and_counted() {
     let (a, b) = two();

@@ -64,7 +64,8 @@ fn a_child_sa_is_deleted_by_either_side_and_each_names_its_inbound_spi() {
 
 #[test]
 fn deleting_a_child_sa_twice_asks_once() {
-    let (a, b) = two();
+    let (mut a, mut b) = two();
+    (a.config.window, b.config.window) = (4, 4);
     let mut world = World::established(a, b);
     delete_child(&mut world, A);
     delete_child(&mut world, A);

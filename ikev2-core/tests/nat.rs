@@ -8,6 +8,7 @@ use ikev2_core::{CookiePolicy, Event, Handled, NatStatus, Rejection};
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use ipsec_types::{Encapsulation, Path, PathKind, SaCommand, SaReport};
+use sha1::{Digest, Sha1};
 use std::net::SocketAddr;
 use std::time::Duration;
 use support::forge::{Forger, Raw, payloads_of};
@@ -57,6 +58,34 @@ fn each_side_finds_its_own_nat_and_the_others() {
         assert_eq!((a.path.local.port(), b.path.local.port(), a.path.remote.port()), (port, port, port));
         let expected = if any { Encapsulation::Udp } else { Encapsulation::None };
         assert_eq!((encapsulation(&world, A), encapsulation(&world, B)), (expected, expected));
+    }
+}
+
+/// §2.23: `SHA-1(SPIi | SPIr | address | port)`, the SPIs as in the header of the message that carries it.
+#[test]
+fn the_hashes_are_over_the_spis_of_their_own_message() {
+    let (a, b) = two();
+    let mut world = World::pair(a, b);
+    world.connect(A, B);
+    for _ in 0..2 {
+        let packet = world.take();
+        let header = packet.message()[..16].to_vec();
+        let expected = |end: SocketAddr| {
+            let std::net::IpAddr::V4(address) = end.ip() else { panic!() };
+            let octets = [&header[..], &address.octets(), &end.port().to_be_bytes()].concat();
+            Sha1::digest(&octets).to_vec()
+        };
+        let found = notifies(&payloads_of(packet.message()));
+        let claims: Vec<_> = found
+            .into_iter()
+            .filter(|(ty, _)| {
+                *ty == NotifyType::NAT_DETECTION_SOURCE_IP || *ty == NotifyType::NAT_DETECTION_DESTINATION_IP
+            })
+            .collect();
+        let source = (NotifyType::NAT_DETECTION_SOURCE_IP, expected(packet.from));
+        let destination = (NotifyType::NAT_DETECTION_DESTINATION_IP, expected(packet.to));
+        assert_eq!(claims, [source, destination], "{}", packet.header().flags.is_response());
+        world.deliver(&packet).unwrap().unwrap();
     }
 }
 
