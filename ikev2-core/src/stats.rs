@@ -33,6 +33,11 @@ pub struct Statistics {
     rejected: [u64; RejectionKind::ALL.len()],
 }
 
+/// One more. No counter wraps.
+pub(crate) fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
 impl Statistics {
     /// How many datagrams were rejected for this reason.
     #[must_use]
@@ -48,7 +53,7 @@ impl Statistics {
 
     pub(crate) fn count_rejection(&mut self, kind: RejectionKind) {
         if let Some(counter) = self.rejected.get_mut(kind as usize) {
-            *counter = counter.saturating_add(1);
+            count(counter);
         }
     }
 }

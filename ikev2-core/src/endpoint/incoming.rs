@@ -7,6 +7,7 @@ use crate::event::Handled;
 use crate::exchange::responses::{RequestDigest, Standing};
 use crate::sa::receive::observe_received;
 use crate::sa::respond::{InitRequest, Refusal};
+use crate::stats::count;
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Header, Message, NotifyPayload, Version};
@@ -27,7 +28,7 @@ impl Endpoint {
         datagram: &[u8],
     ) -> Result<Handled, Rejection> {
         self.advance(now);
-        self.statistics.datagrams_received = self.statistics.datagrams_received.saturating_add(1);
+        count(&mut self.statistics.datagrams_received);
         let handled = self.route(path, datagram);
         if let Err(rejection) = &handled {
             tracing::debug!(%path, %rejection, "datagram rejected");
@@ -120,7 +121,7 @@ impl Endpoint {
         if let Some(cookie) = request.cookie_wanted(&mut context, kept.cookies, half_open)? {
             let head = InitRequest::stateless_head(message.header());
             context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
-            context.statistics.cookies_sent = context.statistics.cookies_sent.saturating_add(1);
+            count(&mut context.statistics.cookies_sent);
             return Err(Refusal::silent(Rejection::CookieRequired));
         }
         if half_open >= context.config.max_half_open {
@@ -155,7 +156,7 @@ impl Endpoint {
     /// An unprotected error answer, within the budget (§2.21).
     fn send_error(&mut self, path: Path, header: &Header, notify: NotifyType, data: &[u8]) {
         if !self.state.errors.take(self.state.now, self.config.max_error_answers_per_second) {
-            self.statistics.answers_withheld = self.statistics.answers_withheld.saturating_add(1);
+            count(&mut self.statistics.answers_withheld);
             return;
         }
         let head = InitRequest::stateless_head(header);

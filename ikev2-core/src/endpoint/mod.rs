@@ -13,7 +13,7 @@ use crate::sa::IkeSa;
 use crate::sa::child::Child;
 use crate::sa::context::{ChildNames, Context, Outbox};
 use crate::sa::peers::Peers;
-use crate::stats::Statistics;
+use crate::stats::{Statistics, count};
 use admission::ErrorBudget;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -153,7 +153,7 @@ impl Endpoint {
     /// A clock that goes back is an error of the embedder's, and does no harm: the latest time counts.
     fn advance(&mut self, now: Instant) -> Instant {
         if now < self.state.now {
-            self.statistics.clock_went_back = self.statistics.clock_went_back.saturating_add(1);
+            count(&mut self.statistics.clock_went_back);
         }
         self.state.now = self.state.now.max(now);
         self.state.now

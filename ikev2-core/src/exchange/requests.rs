@@ -101,12 +101,6 @@ impl<T> RequestWindow<T> {
         self.in_flight.iter().find(|r| r.message_id == message_id).map(|r| &r.purpose)
     }
 
-    /// The same, to change.
-    #[must_use]
-    pub fn get_mut(&mut self, message_id: u32) -> Option<&mut T> {
-        self.in_flight.iter_mut().find(|r| r.message_id == message_id).map(|r| &mut r.purpose)
-    }
-
     /// The answer came: the request is over. Gives what it was for and when it was first sent.
     pub fn answered(&mut self, message_id: u32) -> Option<(T, Instant)> {
         let at = self.in_flight.iter().position(|r| r.message_id == message_id)?;
@@ -142,11 +136,6 @@ impl<T> RequestWindow<T> {
         request.repeat_at = now + policy.pause(request.transmissions);
         request.transmissions = request.transmissions.saturating_add(1);
         Some(Due::Repeat(request.datagram.clone()))
-    }
-
-    /// Everything in flight is to be sent again at once, as after a move to another path.
-    pub fn datagrams(&self) -> impl Iterator<Item = &Datagram> {
-        self.in_flight.iter().map(|r| &r.datagram)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::Protection;
 use crate::keys::IkeKeys;
 use crate::negotiation::{self, IkeExchange};
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use core::net::SocketAddr;
@@ -87,7 +88,7 @@ impl IkeSa {
     ) -> Result<Answerer, Rejection> {
         let agreement = self.agreement(context, init, message, contents)?;
         let peer = contents.ke.as_ref().map_or(&[][..], |ke| ke.data);
-        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+        count(&mut context.statistics.key_exchanges);
         let shared = init.exchange.finish(peer)?;
         let (keys, protection) = agreement
             .keys(&shared)

@@ -10,6 +10,7 @@ use crate::establish::auth::{self, Ends, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
 use crate::event::Event;
 use crate::identity::Identity;
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{CertEncoding, NotifyType};
@@ -75,7 +76,7 @@ impl IkeSa {
             }
             self.list(context, pair);
         }
-        context.statistics.ike_sas_established = context.statistics.ike_sas_established.saturating_add(1);
+        count(&mut context.statistics.ike_sas_established);
         tracing::debug!(path = %self.path, "IKE SA up");
         context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
     }

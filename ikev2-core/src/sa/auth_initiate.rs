@@ -112,11 +112,7 @@ impl IkeSa {
         spi: IkeSpi,
         proof: &Proof,
     ) -> Result<(Path, Datagram), Failure> {
-        let head = MessageHead {
-            responder_spi: Some(spi),
-            message_id: 1,
-            ..self.head(ExchangeType::IKE_AUTH, 1, false)
-        };
+        let head = MessageHead { responder_spi: Some(spi), ..self.head(ExchangeType::IKE_AUTH, 1, false) };
         let initial_contact = self.is_initial_contact(context);
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };

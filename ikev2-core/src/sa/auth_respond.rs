@@ -12,7 +12,7 @@ use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
-use crate::event::{DownReason, Event, Role};
+use crate::event::{DownReason, Role};
 use crate::exchange::protect::Plaintext;
 use crate::keys::IkeKeys;
 use crate::negotiation::ChildExchange;
@@ -191,8 +191,7 @@ impl IkeSa {
             Ok(agreed) if sent.is_ok() => self.install(context, agreed),
             Ok(agreed) => context.release_spi(agreed.inbound()),
             Err(failure) => {
-                let (sa, failure) = (self.handle, Box::new(failure));
-                context.out.event(Event::ChildSaFailed { sa, policy: None, failure });
+                self.tell_child_failed(context, None, failure);
             }
         }
         sent

@@ -14,6 +14,7 @@ use crate::error::{Bound, Failure};
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
 use crate::negotiation::{self, ChildExchange, EspChoice, Narrowed, Selection, SelectorLists, SelectorPair};
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -110,12 +111,11 @@ impl ChildAttempt {
         config: &Arc<ChildConfig>,
         packet: Option<&PacketSelectors>,
     ) -> Result<Self, Failure> {
-        let provider = context.config.crypto;
         let mut attempt = Self::new(context, config, packet, ChildExchange::CreateChildSa { ke_sent: None })?;
         let prepared = context.nonce().map_err(Failure::from).and_then(|nonce| {
             let method = negotiation::offered_ke(&attempt.offered)
                 .into_iter()
-                .find(|m| provider.key_exchange(*m).is_some());
+                .find(|method| context.key_exchange(*method).is_ok());
             let ke = method.map(|method| ChildExchangeHalf::start(context, method)).transpose()?;
             Ok((nonce, ke))
         });
@@ -269,30 +269,34 @@ impl IkeSa {
             .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
     }
 
+    /// The requests for Child SAs that are out.
+    fn asked_children(&self) -> impl Iterator<Item = &ChildAttempt> {
+        self.requests.purposes().filter_map(|purpose| match purpose {
+            Purpose::CreateChild(attempt) => Some(&**attempt),
+            _ => None,
+        })
+    }
+
     /// The Child SAs, with those that were asked for.
     pub(crate) fn child_count(&self) -> usize {
-        let asked = self.requests.purposes().filter(|p| matches!(p, Purpose::CreateChild(_))).count();
+        let asked = self.asked_children().count();
         let waiting = self.queue.iter().filter(|t| matches!(t, Task::CreateChild(..))).count();
         self.children.len().saturating_add(asked).saturating_add(waiting)
     }
 
     /// Whether a request for a Child SA is out.
     pub(crate) fn awaits_child(&self) -> bool {
-        self.requests.purposes().any(|purpose| matches!(purpose, Purpose::CreateChild(_)))
+        self.asked_children().next().is_some()
     }
 
     /// Whether a Child SA for this policy was asked for and not answered yet.
     pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
-        let asked = self.requests.purposes().any(
-            |purpose| matches!(purpose, Purpose::CreateChild(attempt) if attempt.config.policy == policy),
-        );
+        let asked = self.asked_children().any(|attempt| attempt.config.policy == policy);
         let waits = |task: &Task| matches!(task, Task::CreateChild(config, _) if config.policy == policy);
         asked || self.queue.iter().any(waits)
     }
 
     /// As responder: what the peer asks for, against all our children, without installing anything.
-    ///
-    /// `ke` is set in CREATE_CHILD_SA only.
     pub(crate) fn agree_child(
         &self,
         context: &mut Context<'_>,
@@ -369,6 +373,17 @@ impl IkeSa {
         }
     }
 
+    /// Tells of a Child SA that came to nothing.
+    pub(crate) fn tell_child_failed(
+        &self,
+        context: &mut Context<'_>,
+        policy: Option<PolicyId>,
+        failure: Failure,
+    ) {
+        let (sa, failure) = (self.handle, Box::new(failure));
+        context.out.event(Event::ChildSaFailed { sa, policy, failure });
+    }
+
     /// Tells of a Child SA that came to nothing; one that the peer has set up is deleted there (§2.21.3).
     pub(crate) fn fail_child(
         &mut self,
@@ -377,8 +392,7 @@ impl IkeSa {
         failure: Failure,
         at_peer: Option<EspSpi>,
     ) {
-        let (sa, policy, failure) = (self.handle, Some(policy), Box::new(failure));
-        context.out.event(Event::ChildSaFailed { sa, policy, failure });
+        self.tell_child_failed(context, Some(policy), failure);
         if let Some(spi) = at_peer {
             self.queue.push_back(Task::DeleteUnused(spi));
         }
@@ -410,7 +424,7 @@ impl IkeSa {
         let cipher = find_cipher(context, &choice)?;
         let shared = finish_exchange(context, attempt.ke, choice.ke, contents)?;
         let keys = self.child_keys(cipher, shared.as_ref(), nonces, true)?;
-        let narrowed = negotiation::narrow(answered.pair(), requested).is_ok_and(|n| n.narrowed);
+        let narrowed = !answered.pair().covers(requested);
         Ok(AgreedChild {
             config: attempt.config,
             choice,
@@ -451,8 +465,7 @@ impl IkeSa {
         let (outbound_gone, deleting) = (false, None);
         let child = Child { sa, ke, narrowed, inbound, outbound, outbound_gone, deleting };
         out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
-        let installed = &mut context.statistics.child_sas_installed;
-        *installed = installed.saturating_add(1);
+        count(&mut context.statistics.child_sas_installed);
         context.names.own(id, self.handle);
         self.children.push(child);
     }
@@ -492,9 +505,8 @@ fn answer_exchange(
     let Some(ke) = contents.ke.as_ref().filter(|ke| ke.method == method) else {
         return Err(Failure::KeMethod { got, wanted: method });
     };
-    let algorithm =
-        context.config.crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
-    context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+    let algorithm = context.key_exchange(method)?;
+    count(&mut context.statistics.key_exchanges);
     let response =
         algorithm.respond(context.random, ke.data).map_err(|error| Failure::KeyExchange { method, error })?;
     Ok(Some(AnsweredExchange { method, public: response.public, secret: response.secret }))
@@ -511,7 +523,7 @@ fn finish_exchange(
     let ke = contents.ke.as_ref().ok_or(Failure::MissingPayload(PayloadType::KE))?;
     let half = half.filter(|half| half.method == wanted && ke.method == wanted);
     let Some(half) = half else { return Err(Failure::KeMethod { got: ke.method, wanted }) };
-    context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+    count(&mut context.statistics.key_exchanges);
     let secret =
         half.pending.finish(ke.data).map_err(|error| Failure::KeyExchange { method: wanted, error })?;
     Ok(Some(secret))

@@ -1,6 +1,7 @@
 //! What an IKE SA may touch beyond itself, lent for the length of one call.
 
 use crate::config::EndpointConfig;
+use crate::error::Failure;
 use crate::establish::init;
 use crate::establish::secrets::Agreement;
 use crate::event::{Event, IkeSaHandle, Transmit};
@@ -10,15 +11,17 @@ use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
 use crate::sa::peers::Peers;
-use crate::stats::Statistics;
+use crate::stats::{Statistics, count};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
+use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
 use ikev2_wire::{Header, NotifyPayload, Payload, Payloads};
-use ipsec_crypto::{RandomError, SecureRandom};
+use ipsec_crypto::{KeyExchangeMethod, RandomError, SecureRandom};
 use ipsec_types::sa::{ChildSa, ChildSaId, SaKeys};
 use ipsec_types::{EspSpi, Instant, Path};
 
@@ -100,6 +103,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The algorithm of a key exchange method.
+    pub(crate) fn key_exchange(&self, method: KeMethod) -> Result<&'static dyn KeyExchangeMethod, Failure> {
+        let found = self.config.crypto.key_exchange(method);
+        found.ok_or_else(|| Failure::Algorithm(method.to_string()))
+    }
+
     pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {
         self.push_transmit(path, datagram.for_path(path.kind));
     }
@@ -107,10 +116,10 @@ impl Context<'_> {
     /// Queues a datagram. What nobody polls is lost when the queue is full, as a network would lose it.
     pub(crate) fn push_transmit(&mut self, path: Path, datagram: Bytes) {
         if self.out.transmits.len() >= self.config.max_events {
-            self.statistics.transmits_lost = self.statistics.transmits_lost.saturating_add(1);
+            count(&mut self.statistics.transmits_lost);
             return;
         }
-        self.statistics.datagrams_sent = self.statistics.datagrams_sent.saturating_add(1);
+        count(&mut self.statistics.datagrams_sent);
         self.out.transmits.push_back(Transmit { path, datagram });
     }
 
@@ -125,7 +134,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn transmit_again(&mut self, path: Path, datagram: &Datagram) {
-        self.statistics.repeats_sent = self.statistics.repeats_sent.saturating_add(1);
+        count(&mut self.statistics.repeats_sent);
         self.observe(MessageDirection::Repeated, &path, datagram.message(), &"");
         self.transmit(path, datagram);
     }

@@ -8,7 +8,6 @@ use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Failure, Unsupported};
-use crate::event::Event;
 use crate::keys::Nonces;
 use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
@@ -29,8 +28,7 @@ impl IkeSa {
         let begun = ChildAttempt::in_create_child(context, config, packet)
             .and_then(|attempt| self.send_create_child(context, attempt));
         if let Err(failure) = begun {
-            let (sa, policy, failure) = (self.handle, Some(policy), Box::new(failure));
-            context.out.event(Event::ChildSaFailed { sa, policy, failure });
+            self.tell_child_failed(context, Some(policy), failure);
         }
     }
 
@@ -65,7 +63,8 @@ impl IkeSa {
             return;
         }
         if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
-            return self.retry_create_child(context, attempt, notify.data);
+            let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
+            return self.retry_create_child(context, attempt, wanted);
         }
         let initiator = attempt.nonce.clone();
         let responder = contents.nonce.as_ref().map(|nonce| nonce.as_bytes());
@@ -84,8 +83,7 @@ impl IkeSa {
     }
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
-    fn retry_create_child(&mut self, context: &mut Context<'_>, mut attempt: ChildAttempt, data: &[u8]) {
-        let wanted = data.try_into().map_or(KeMethod::NONE, |data| KeMethod(u16::from_be_bytes(data)));
+    fn retry_create_child(&mut self, context: &mut Context<'_>, mut attempt: ChildAttempt, wanted: KeMethod) {
         let offered = attempt.methods();
         let sent = attempt.ke.as_ref().map(|half| half.method);
         let prepared = if attempt.retries >= context.config.max_init_retries {
@@ -124,12 +122,10 @@ impl IkeSa {
             Err(failure) if is_fatal(&failure) => self.refuse_request(context, request, failure),
             Err(failure) => {
                 self.answer_with(context, request, &failure);
-                if !self.is_established() {
-                    // The embedder knows that the SA ends, or was told that it has.
-                    return;
+                // Otherwise the embedder knows that the SA ends, or was told that it has.
+                if self.is_established() {
+                    self.tell_child_failed(context, None, failure);
                 }
-                let (sa, failure) = (self.handle, Box::new(failure));
-                context.out.event(Event::ChildSaFailed { sa, policy: None, failure });
             }
         }
     }

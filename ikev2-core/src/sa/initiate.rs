@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use ikev2_wire::SaPayload;
 use ikev2_wire::codes::{ExchangeType, HashAlgorithm, KeMethod, NotifyType, PayloadType};
-use ikev2_wire::{Message, Proposal};
+use ikev2_wire::{Message, NotifyPayload, Proposal};
 use ipsec_crypto::PendingKeyExchange;
 use ipsec_types::{IkeSpi, Instant, Path};
 
@@ -60,8 +60,7 @@ pub(crate) fn start_exchange(
     context: &mut Context<'_>,
     method: KeMethod,
 ) -> Result<Box<dyn PendingKeyExchange>, Failure> {
-    let algorithm =
-        context.config.crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
+    let algorithm = context.key_exchange(method)?;
     algorithm.start(context.random).map_err(|error| Failure::KeyExchange { method, error })
 }
 
@@ -77,7 +76,7 @@ impl IkeSa {
         let offered = negotiation::offer_ike(&connection.ike_proposals, None);
         let method = negotiation::offered_ke(&offered)
             .into_iter()
-            .find(|m| context.config.crypto.key_exchange(*m).is_some())
+            .find(|method| context.key_exchange(*method).is_ok())
             .ok_or_else(|| Failure::Algorithm("any key exchange method of the proposals".to_string()))?;
         let attempt = InitAttempt {
             exchange: start_exchange(context, method)?,
@@ -155,15 +154,18 @@ impl IkeSa {
             return Err(Rejection::MissingPayload(PayloadType::SA));
         };
         if error.ty == NotifyType::INVALID_KE_PAYLOAD {
-            return self.on_invalid_ke(context, error.data);
+            return self.on_invalid_ke(context, error);
         }
         self.on_init_error(context, error.ty)
     }
 
     /// INVALID_KE_PAYLOAD (§1.2): the same proposals with the method that the peer names, if we offered it.
-    fn on_invalid_ke(&mut self, context: &mut Context<'_>, data: &[u8]) -> Result<(), Rejection> {
-        let wanted = data.try_into().map(|octets| KeMethod(u16::from_be_bytes(octets)));
-        let Ok(wanted) = wanted else { return Err(Rejection::MissingPayload(PayloadType::KE)) };
+    fn on_invalid_ke(
+        &mut self,
+        context: &mut Context<'_>,
+        notify: &NotifyPayload<'_>,
+    ) -> Result<(), Rejection> {
+        let wanted = notify.ke_method().ok_or(Rejection::MissingPayload(PayloadType::KE))?;
         self.start_over(context, |context, attempt| {
             let offered = negotiation::offered_ke(&attempt.offered);
             // Not offered, or just sent: of no use, and perhaps not from the peer at all.

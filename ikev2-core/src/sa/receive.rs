@@ -9,7 +9,9 @@ use crate::event::{DownReason, Event, Handled, Role};
 use crate::exchange::protect::{OpenError, Plaintext, Protection};
 use crate::exchange::responses::{RequestDigest, Standing};
 use crate::observe::MessageDirection;
+use crate::stats::count;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::print::Tree;
@@ -126,7 +128,7 @@ impl IkeSa {
         }
     }
 
-    /// A faulty answer is not answered; what it was for has failed (§2.21.3).
+    /// A faulty answer is not answered; it ends the SA (§2.21.3).
     fn dispatch_answer(
         &mut self,
         context: &mut Context<'_>,
@@ -134,31 +136,27 @@ impl IkeSa {
         plaintext: Result<Plaintext<'_>, Failure>,
         sent: Instant,
     ) {
-        let contents = plaintext
-            .as_ref()
-            .map_err(Failure::clone)
-            .and_then(|plaintext| Contents::of(plaintext).map_err(Failure::from));
-        if let Some(failure) = fatal(&contents) {
-            if let Purpose::CreateChild(attempt) = &purpose {
-                context.release_spi(attempt.inbound);
+        let contents = match contents_of(&plaintext).and_then(without_fatal) {
+            Ok(contents) => contents,
+            Err(failure) => {
+                if let Purpose::CreateChild(attempt) = &purpose {
+                    context.release_spi(attempt.inbound);
+                }
+                return self.end_after_answer(context, failure);
             }
-            return self.end_after_answer(context, failure);
-        }
-        match (purpose, contents) {
-            (Purpose::CreateChild(attempt), Ok(contents)) => {
+        };
+        match purpose {
+            Purpose::CreateChild(attempt) => {
                 self.on_create_child_answer(context, *attempt, &contents);
                 if !self.awaits_child() {
                     self.deleted_early.clear();
                 }
             }
-            (Purpose::CreateChild(attempt), Err(failure)) => {
-                context.release_spi(attempt.inbound);
-                self.fail_child(context, attempt.config.policy, failure, Some(attempt.inbound));
-            }
-            (Purpose::DeleteChildren(ids), _) => self.on_children_deleted(context, &ids),
-            (Purpose::DeleteIke, _) => self.on_ike_deleted(context),
-            (Purpose::Liveness, _) => self.on_alive(context, sent),
-            (Purpose::Init | Purpose::Auth, _) => {}
+            Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
+            Purpose::DeleteIke => self.on_ike_deleted(context),
+            Purpose::Liveness => self.on_alive(context, sent),
+            // Their answers go ways of their own.
+            Purpose::Init | Purpose::Auth => {}
         }
     }
 
@@ -191,7 +189,6 @@ impl IkeSa {
         }
         let exchange = header.exchange;
         let fits = match &self.stage {
-            // IKE_AUTH is Message ID 1, whatever the window (§2.2).
             Stage::Answered(_) => exchange == ExchangeType::IKE_AUTH,
             Stage::Established(_) | Stage::Closing(_) => {
                 matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL)
@@ -207,11 +204,7 @@ impl IkeSa {
         }
         let opened = self.open(context, &path, message, scratch)?;
         self.heard(context, path);
-        let contents = opened
-            .as_ref()
-            .map_err(Failure::clone)
-            .and_then(|plaintext| Contents::of(plaintext).map_err(Failure::from));
-        match contents {
+        match contents_of(&opened) {
             Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 self.on_create_child_request(context, &request, &contents);
             }
@@ -283,7 +276,7 @@ impl IkeSa {
         self.path = path;
         let mut children = Vec::with_capacity(self.children.len());
         for child in &mut self.children {
-            let sa = alloc::sync::Arc::make_mut(&mut child.sa);
+            let sa = Arc::make_mut(&mut child.sa);
             sa.path = path;
             children.push(sa.id);
             let command = SaCommand::Move { id: sa.id, path, encapsulation: sa.encapsulation };
@@ -293,14 +286,17 @@ impl IkeSa {
     }
 }
 
-/// What about an answer ends the IKE SA: INVALID_SYNTAX in it, or that it is malformed itself (§2.21.3).
-fn fatal(contents: &Result<Contents<'_>, Failure>) -> Option<Failure> {
-    match contents {
-        Ok(contents) => {
-            let notify = contents.error().map(|error| error.ty);
-            notify.filter(|ty| *ty == NotifyType::INVALID_SYNTAX).map(|notify| Failure::Refused { notify })
-        }
-        Err(failure) => Some(failure.clone()),
+/// What an authentic message holds, if it can be read.
+fn contents_of<'a>(opened: &'a Result<Plaintext<'_>, Failure>) -> Result<Contents<'a>, Failure> {
+    let plaintext = opened.as_ref().map_err(Failure::clone)?;
+    Ok(Contents::of(plaintext)?)
+}
+
+/// Refuses an answer that says INVALID_SYNTAX: the peer has dropped the SA (§2.21.3).
+fn without_fatal(contents: Contents<'_>) -> Result<Contents<'_>, Failure> {
+    match contents.error().map(|error| error.ty) {
+        Some(notify @ NotifyType::INVALID_SYNTAX) => Err(Failure::Refused { notify }),
+        _ => Ok(contents),
     }
 }
 
@@ -313,7 +309,7 @@ pub(super) fn open<'s>(
     message: &Message<'_>,
     scratch: &'s mut Vec<u8>,
 ) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
-    context.statistics.decryptions = context.statistics.decryptions.saturating_add(1);
+    count(&mut context.statistics.decryptions);
     match protection.open(message, scratch) {
         Ok(plaintext) => {
             if let Ok(payloads) = plaintext.payloads() {

@@ -18,6 +18,7 @@ use crate::exchange::protect::{MessageHead, Protection};
 use crate::exchange::responses::RequestDigest;
 use crate::keys::IkeKeys;
 use crate::negotiation::{self, IkeChoice, IkeExchange, Selection};
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -83,7 +84,7 @@ impl AnsweredInit {
 
 fn derive(context: &mut Context<'_>, agreement: &Agreement, secret: ResponderSecret) -> LateKeys {
     if secret.is_postponed() {
-        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+        count(&mut context.statistics.key_exchanges);
     }
     match secret.compute().map(|shared| agreement.keys(&shared)) {
         Ok(Some((keys, protection))) => {
@@ -318,7 +319,7 @@ fn respond(
         return Err(refuse(KxError::Length { expected: algorithm.initiator_len(), got: peer.len() }));
     }
     if algorithm.is_kem() {
-        context.statistics.key_exchanges = context.statistics.key_exchanges.saturating_add(1);
+        count(&mut context.statistics.key_exchanges);
         let response = algorithm.respond(context.random, peer).map_err(refuse)?;
         return Ok((response.public, ResponderSecret::Ready(response.secret)));
     }

@@ -6,6 +6,7 @@ use super::{IkeSa, Purpose, Stage, Task};
 use crate::error::Failure;
 use crate::event::DownReason;
 use crate::exchange::requests::Due;
+use crate::stats::count;
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::time::Duration;
@@ -94,7 +95,7 @@ impl IkeSa {
     /// A peer that never got as far as IKE_AUTH was never told of to the embedder, and neither is its end.
     fn expire(&mut self, context: &mut Context<'_>) {
         tracing::debug!(sa = %self.handle, path = %self.path, "half-open IKE SA expired");
-        context.statistics.half_open_expired = context.statistics.half_open_expired.saturating_add(1);
+        count(&mut context.statistics.half_open_expired);
         self.stage = Stage::Lingering(context.now);
     }
 
