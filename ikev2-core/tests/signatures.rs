@@ -5,17 +5,15 @@
 mod support;
 
 use ikev2_core::error::AuthFailure;
-use ikev2_core::{
-    Answer, CallError, Event, Failure, Handled, LocalAuth, RemoteAuth, Signer, SigningIdentity, Ticket,
-    TrustedKeys,
-};
+use ikev2_core::{Answer, CallError, Event, Failure, Handled, Ticket};
 use ikev2_wire::codes::{AuthMethod, NotifyType, PayloadType};
 use ipsec_crypto::rustcrypto::PrivateKey;
-use ipsec_crypto::signature::{PublicKey, SignatureScheme, SigningKey};
+use ipsec_crypto::signature::{SignatureScheme, SigningKey};
 use std::sync::Arc;
 use support::forge::Forger;
 use support::mirror::assert_crosswise;
 use support::setup::*;
+use support::tickets::*;
 use support::told::*;
 use support::world::*;
 
@@ -32,19 +30,13 @@ macro_rules! key {
     };
 }
 
-fn signs(key: &Arc<PrivateKey>) -> LocalAuth {
-    LocalAuth::Signature(SigningIdentity { certificates: Vec::new(), signer: Signer::Key(key.clone()) })
-}
-
-fn trusts(key: &Arc<PrivateKey>) -> RemoteAuth {
-    RemoteAuth::Signature(TrustedKeys::Pinned(vec![key.public_key().clone()]))
-}
-
 /// Two that sign with these keys and trust each other's.
 fn signing(a: &Arc<PrivateKey>, b: &Arc<PrivateKey>) -> (Setup, Setup) {
     let (mut at_a, mut at_b) = two();
-    (at_a.connection.local_auth, at_a.connection.remote_auth) = (signs(a), trusts(b));
-    (at_b.connection.local_auth, at_b.connection.remote_auth) = (signs(b), trusts(a));
+    for (setup, ours, theirs) in [(&mut at_a, a, b), (&mut at_b, b, a)] {
+        sign_now(setup, ours);
+        verify_now(setup, theirs);
+    }
     (at_a, at_b)
 }
 
@@ -90,7 +82,7 @@ fn a_signature_is_of_method_14_with_its_algorithm_identifier() {
 fn a_key_that_is_not_trusted_is_refused_and_named() {
     let (ours, other) = (key!("ed25519"), key!("p256"));
     let (mut a, b) = signing(&ours, &ours);
-    a.connection.local_auth = signs(&other);
+    sign_now(&mut a, &other);
     let mut world = World::pair(a, b);
     world.connect(A, B);
     world.run();
@@ -112,7 +104,7 @@ fn a_key_that_is_not_trusted_is_refused_and_named() {
 fn a_secret_where_a_signature_is_wanted_is_refused_and_both_are_named() {
     let key = key!("ed25519");
     let (a, mut b) = two();
-    b.connection.remote_auth = trusts(&key);
+    verify_now(&mut b, &key);
     let mut world = World::pair(a, b);
     world.connect(A, B);
     world.run();
@@ -145,39 +137,17 @@ fn an_altered_signature_is_refused() {
 fn asking(key: &Arc<PrivateKey>) -> (Setup, Setup) {
     let (mut a, mut b) = two();
     for setup in [&mut a, &mut b] {
-        let (schemes, key) = (key.schemes().to_vec(), key.public_key().key_type());
-        let signer = Signer::Later { key, schemes };
-        setup.connection.local_auth =
-            LocalAuth::Signature(SigningIdentity { certificates: Vec::new(), signer });
-        setup.connection.remote_auth = RemoteAuth::Signature(TrustedKeys::Later);
+        sign_later(setup, key);
+        verify_later(setup);
     }
     (a, b)
 }
 
 /// What the endpoint asks for, and the right answer to it.
 fn asked(events: &[Event], key: &Arc<PrivateKey>) -> Option<(Ticket, Answer)> {
-    let public: &PublicKey = key.public_key();
-    events.iter().find_map(|event| match event {
-        Event::SignatureNeeded { ticket, request, .. } => {
-            let mut random = seeded(1);
-            let octets: &[&[u8]] = &[&request.octets];
-            let signed = key.sign(request.scheme, request.encoding, octets, &mut *random).unwrap();
-            Some((*ticket, Answer::Signature(signed)))
-        }
-        Event::VerificationNeeded { ticket, request, .. } => {
-            let signature = &request.signature;
-            let algorithm = ipsec_crypto::rustcrypto::RUSTCRYPTO
-                .signatures
-                .iter()
-                .find(|algorithm| algorithm.scheme() == signature.form.scheme)
-                .unwrap();
-            algorithm
-                .verify(public, signature.form.encoding, &[&signature.octets], &signature.signature)
-                .unwrap();
-            Some((*ticket, Answer::Verified))
-        }
-        _ => None,
-    })
+    let (ticket, _, answer) = events.iter().find_map(|event| Clerk::new(key).answer(event))?;
+    assert_ne!(answer, Answer::Refused, "a signature that is good");
+    Some((ticket, answer))
 }
 
 /// Answers what node asks for, if it asks.
