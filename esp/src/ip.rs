@@ -334,7 +334,7 @@ mod tests {
         assert_eq!((header.protocol, header.ports), (Some(ICMPV6), Ports::Single(0x8003)));
     }
 
-    /// Edge case 6 of the ESP digest: lengths that lie.
+    /// Lengths that lie.
     #[test]
     fn lengths_that_lie() {
         let good = v4(UDP, 0, &[0; 8]);
@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(IpHeader::parse(&v6(FRAGMENT, &options)).unwrap().protocol, None);
     }
 
-    /// Edge case 15 of the ESP digest: long chains, a header past the end, an unknown header.
+    /// Long chains, a header past the end, an unknown header.
     #[test]
     fn extension_chains_are_bounded() {
         let chain = |count: usize| {

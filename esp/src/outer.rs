@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// Edge cases 20 and step 1 of the ESP digest: UDP lengths that lie, fragments, another protocol.
+    /// UDP lengths that lie, fragments, another protocol.
     #[test]
     fn broken_outer_packets() {
         let header = OuterHeader::new(

@@ -270,7 +270,7 @@ mod tests {
         text[12] = 0;
         assert_eq!(read_trailer(&text, true), Err(TrailerError::PaddingContent));
         assert_eq!(read_trailer(&text, false), Ok(Trailer { payload_len: 8, next_header: 41 }));
-        // Edge case 3 of the ESP digest: padding that is everything, and one more.
+        // Padding that is everything, and one more.
         text[18] = 18;
         assert_eq!(read_trailer(&text, false), Ok(Trailer { payload_len: 0, next_header: 41 }));
         text[18] = 19;

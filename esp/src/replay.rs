@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(window(SequenceNumbers::Sequential32, 32).ring.len() * 8, 8);
     }
 
-    /// The second look: two copies of one packet are in the cipher at once (edge case 8 of the ESP digest).
+    /// The second look: two copies of one packet are in the cipher at once.
     #[test]
     fn duplicate_in_flight_passes_once() {
         let mut w = window(SequenceNumbers::Sequential32, 64);
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(w.check(u32::MAX - 64), Err(ReplayError::NoSuchNumber));
     }
 
-    /// Edge case 8 of the ESP digest: T at the last 32-bit number; only older ones may still come.
+    /// T at the last 32-bit number; only older ones may still come.
     #[test]
     fn window_of_a_finished_32_bit_sender_stays_usable() {
         let mut w = window(SequenceNumbers::Sequential32, 64);
@@ -377,9 +377,9 @@ mod tests {
         assert!(!asked.is_on());
     }
 
-    /// Lesson 47: with the window off the high half is still followed, over 2^32 and with one swap.
+    /// With the window off the high half is still followed, over 2^32 and with one swap.
     #[test]
-    fn lesson_47_high_half_is_inferred_without_a_window() {
+    fn high_half_is_inferred_without_a_window() {
         let mut w = ReplayWindow::new(SequenceNumbers::Sequential64, AntiReplay::Off);
         w.resume_at((1 << 32) - 3);
         for number in [(1u64 << 32) - 2, 1 << 32, (1 << 32) - 1, (1 << 32) + 1, (1 << 32) + 2] {
@@ -393,9 +393,9 @@ mod tests {
         assert_eq!(start.check(5).unwrap().number(), 0xFFFF_FFFF_0000_0005);
     }
 
-    /// Lesson 47: candidates live per packet; a forged one (never accepted) moves nothing.
+    /// Candidates live per packet; a forged one (never accepted) moves nothing.
     #[test]
-    fn lesson_47_forged_candidate_in_a_batch_moves_nothing() {
+    fn forged_candidate_in_a_batch_moves_nothing() {
         let mut w = window(SequenceNumbers::Sequential64, 64);
         w.resume_at((1 << 32) - 3);
         let batch: alloc::vec::Vec<_> = [0, u32::MAX, 5].map(|low| w.check(low).unwrap()).into();
@@ -409,10 +409,10 @@ mod tests {
         assert_eq!(receive(&mut w, 1), Ok((1 << 32) + 1));
     }
 
-    /// Lesson 46: with 64-bit numbers a packet from below the window is taken for one far ahead; the candidate
+    /// With 64-bit numbers a packet from below the window is taken for one far ahead; the candidate
     /// says so.
     #[test]
-    fn lesson_46_late_packets_are_told_from_new_ones() {
+    fn late_packets_are_told_from_new_ones() {
         let mut w = window(SequenceNumbers::Sequential64, 64);
         w.resume_at((3 << 32) + 500);
         let late = w.check(500 - 64).unwrap();

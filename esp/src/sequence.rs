@@ -53,7 +53,7 @@ impl SequenceCounter {
 mod tests {
     use super::*;
 
-    /// Edge cases 8 and 9 of the ESP digest, lesson 48: the last number is given once and nothing follows.
+    /// The last number is given once and nothing follows.
     #[test]
     fn numbers_start_at_1_and_end() {
         for (kind, limit) in [

@@ -108,7 +108,7 @@ fn every_bit_flipped_in_turn() {
     }
 }
 
-/// Edge case 3 of the ESP digest. The packets are authentic: only a broken peer makes them.
+/// Lengths that cannot be. The packets are authentic: only a broken peer makes them.
 #[test]
 fn padding_that_lies() {
     for suite in SUITES {
@@ -164,7 +164,7 @@ fn padding_that_lies() {
     }
 }
 
-/// Edge cases 4 to 6 of the ESP digest, on authentic packets: next headers, versions, lengths.
+/// On authentic packets: next headers, versions, lengths.
 #[test]
 fn inside_that_does_not_fit() {
     let child = child();
@@ -203,7 +203,7 @@ fn inside_that_does_not_fit() {
     assert_eq!(judge(&jumbo, 41), Err(DropReason::InnerPacket), "jumbogram");
 }
 
-/// Row 7 of the digest's table of readings: a text that ends off the 4-octet boundary, with a cipher that has no
+/// A text that ends off the 4-octet boundary, with a cipher that has no
 /// blocks, is authentic all the same.
 #[test]
 fn misaligned_text_is_accepted_and_counted_unless_strict() {
@@ -263,7 +263,7 @@ fn replayed_packets() {
     }
 }
 
-/// Lesson 43: what a failed open leaves behind is not plain text.
+/// What a failed open leaves behind is not plain text.
 #[test]
 fn failed_opens_show_no_plain_text() {
     for suite in SUITES {

@@ -1,4 +1,4 @@
-//! The edge cases of the ESP digest that no other file here has under its own name.
+//! Edge cases that no other file here has under its own name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;

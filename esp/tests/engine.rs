@@ -211,7 +211,7 @@ fn a_switched_pair_keeps_its_place() {
     assert_eq!(send(&mut engine, &v6(60)).unwrap().0, ChildSaId(3));
 }
 
-/// Edge case 17 of the ESP digest: an SA goes while its packets are under way.
+/// An SA goes while its packets are under way.
 #[test]
 fn sa_removed_while_packets_are_under_way() {
     let mut sender = engine();
@@ -368,7 +368,7 @@ fn usage_limits_of_the_cipher() {
     assert!(matches!(common::open(&mut receiver, &packets[0]), Err(OpenError::Expired(_))));
 }
 
-/// RFC 4303 §3.3.3 and the ESP digest §2.1: a number is used up whatever becomes of its packet.
+/// RFC 4303 §3.3.3: a number is used up whatever becomes of its packet.
 #[test]
 fn number_of_a_packet_that_failed_is_not_given_again() {
     let install = install(&child(), 0x1001, 1);

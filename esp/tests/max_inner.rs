@@ -1,4 +1,4 @@
-//! Lesson 44: overhead is a function, not a constant. What `max_inner` names fits, one octet more does not.
+//! Overhead is a function, not a constant. What `max_inner` names fits, one octet more does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;
@@ -27,7 +27,7 @@ fn all_kinds() -> impl Iterator<Item = (ChildSa, usize)> {
 
 /// All suites, outer families, encapsulations and framings, outer 576 to 9,000, both inner families.
 #[test]
-fn lesson_44_max_inner_fits_and_one_more_does_not() {
+fn max_inner_fits_and_one_more_does_not() {
     for (child, outer_header) in all_kinds() {
         let mut whole = sa(&child, Framing::IpPacket, TfcPadding::Off);
         let mut esp_only = sa(&child, Framing::EspPacket, TfcPadding::Off);

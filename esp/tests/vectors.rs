@@ -341,10 +341,10 @@ fn mcgrew_gcm() {
     assert_eq!(count, 13);
 }
 
-/// Lesson 40: packets that another stack put on a wire, and what Scapy says is in them. `captures.json`:
+/// Packets that another stack put on a wire, and what Scapy says is in them. `captures.json`:
 /// strongSwan's user space and the Linux kernel; AES-GCM, AES-CBC with HMAC, 64-bit numbers; in UDP and raw.
 #[test]
-fn lesson_40_packets_of_other_stacks() {
+fn packets_of_other_stacks() {
     let file = load(include_str!("vectors/captures.json"));
     let mut count = 0;
     for case in file["cases"].as_array().unwrap() {

@@ -285,10 +285,10 @@ fn an_answer_for_no_packet_fails() {
     assert_eq!(verify(&request, &answer), Err(TsMismatchKind::NoPair));
 }
 
-// Rekeying: field lesson 7 and RFC 7296 §2.9.2.
+// Rekeying: RFC 7296 §2.9.2.
 
 #[test]
-fn lesson_7_a_wider_rekey_request_gets_what_is_in_use() {
+fn a_wider_rekey_request_gets_what_is_in_use() {
     let in_use = lists(&["0.0.0.0/0"], &["10.0.1.11"]);
     let policy = lists(&["0.0.0.0/0"], &["10.0.1.0/24"]);
     let everything = lists(&["0.0.0.0/0", "::/0"], &["0.0.0.0/0", "::/0"]);
@@ -302,7 +302,7 @@ fn lesson_7_a_wider_rekey_request_gets_what_is_in_use() {
 }
 
 #[test]
-fn lesson_7_no_less_than_is_in_use() {
+fn no_less_than_is_in_use() {
     let in_use = lists(&["10.0.0.0/24"], &["10.1.0.0/24"]);
     let policy = lists(&["10.0.0.0/16"], &["10.1.0.0/16"]);
     let udp_only = lists(&["10.0.0.0/24 udp"], &["10.1.0.0/24 udp"]);

@@ -218,10 +218,10 @@ fn example_of_section_3_3() {
     assert_eq!(choice.reply(our_spi()).transforms, [Transform::encr(EncrId::AES_GCM_8, Some(256)), sn64()]);
 }
 
-// Field lesson 4: proposal numbers are labels.
+// Proposal numbers are labels.
 
 #[test]
-fn lesson_4_a_rekey_by_one_proposal_numbered_3() {
+fn a_rekey_by_one_proposal_numbered_3() {
     let mut offered = offer_ike(&ike(&["aes256gcm16-prfsha256-x25519"]), IkeSpi::new(0xaabb));
     offered[0].number = 3;
     let policy = IkeProposal::defaults();
@@ -236,7 +236,7 @@ fn lesson_4_a_rekey_by_one_proposal_numbered_3() {
 }
 
 #[test]
-fn lesson_4_gaps_and_repetitions_choose_by_content_and_position() {
+fn gaps_and_repetitions_choose_by_content_and_position() {
     let proposals = |numbers: [u8; 2]| {
         [(numbers[0], SPI), (numbers[1], SPI + 1)].map(|(number, spi)| Proposal {
             spi: spi.to_be_bytes().into(),
@@ -255,16 +255,16 @@ fn lesson_4_gaps_and_repetitions_choose_by_content_and_position() {
 }
 
 #[test]
-fn lesson_4_the_initiator_refuses_a_number_that_it_did_not_offer() {
+fn the_initiator_refuses_a_number_that_it_did_not_offer() {
     let offered = offer_esp(&EspProposal::defaults(), our_spi(), create(None));
     let answer = sa(&[esp_proposal(3, vec![gcm(256), sn64()])]);
     assert_eq!(accept_esp(&offered, &answer, create(None)), Err(ResponseFault::Number(3)));
 }
 
-// Field lesson 8: a key exchange on one side only.
+// A key exchange on one side only.
 
 #[test]
-fn lesson_8_ke_required_and_forbidden_meet_in_ike_auth_and_fail_at_the_rekey() {
+fn ke_required_and_forbidden_meet_in_ike_auth_and_fail_at_the_rekey() {
     let requires = esp(&["aes256gcm16-x25519-ecp256"]);
     let forbids = ["aes256gcm16"];
     let offered = offer_esp(&requires, our_spi(), ChildExchange::IkeAuth);
@@ -294,7 +294,7 @@ fn lesson_8_ke_required_and_forbidden_meet_in_ike_auth_and_fail_at_the_rekey() {
 }
 
 #[test]
-fn lesson_8_optional_ke_accepts_both_forms() {
+fn optional_ke_accepts_both_forms() {
     let optional = ["aes256gcm16-x25519-none"];
     for (peer, ke_sent, agreed) in [
         ("aes256gcm16-x25519", Some(KeMethod::CURVE25519), Some(KeMethod::CURVE25519)),
@@ -341,10 +341,10 @@ fn ke_in_ike_auth_is_not_looked_at() {
     assert_eq!(offered.iter().map(|proposal| proposal.number).collect::<Vec<_>>(), [1, 2]);
 }
 
-// Field lesson 9: the key exchange method of the request decides before our order does.
+// The key exchange method of the request decides before our order does.
 
 #[test]
-fn lesson_9_the_method_of_the_request_is_taken_although_another_is_preferred() {
+fn the_method_of_the_request_is_taken_although_another_is_preferred() {
     let request = ike_request(&["aes256-sha256-modp2048-modp4096"]);
     let choice = first_ike(&["aes256-sha256-modp4096-modp2048"], &request, KeMethod::MODP_2048);
     assert_eq!(choice.ke, KeMethod::MODP_2048);
@@ -358,7 +358,7 @@ fn lesson_9_the_method_of_the_request_is_taken_although_another_is_preferred() {
 }
 
 #[test]
-fn lesson_9_invalid_ke_names_ours_when_the_method_of_the_request_does_not_do() {
+fn invalid_ke_names_ours_when_the_method_of_the_request_does_not_do() {
     let request = ike_request(&["aes256-sha256-modp2048-modp4096-modp3072"]);
     let select = |policy: &[&str]| {
         choose_ike(&ike(policy), &request, IkeExchange::Initial, KeMethod::MODP_2048).unwrap()
