@@ -89,7 +89,7 @@ impl Endpoint {
         }
         let digest = RequestDigest::of(message.as_bytes());
         if let Some(handle) = self.state.half_open.get(&digest).copied() {
-            let answered = self.with_sa(handle, |sa, context| match sa.responses.judge(0, &digest) {
+            let answered = self.with_sa(handle, |sa, context| match sa.current.responses.judge(0, &digest) {
                 Standing::Repeat(answer) => {
                     context.transmit_again(path, &answer);
                     Ok(Handled::RepeatAnswered)

@@ -172,7 +172,7 @@ impl Endpoint {
         if let Some(digest) = was_half_open.filter(|_| sa.init_digest().is_none()) {
             kept.half_open.remove(&digest);
         }
-        let (spi, over, deadline) = (sa.local_spi, sa.is_over(context.now), sa.deadline());
+        let (spi, over, deadline) = (sa.current.local_spi, sa.is_over(context.now), sa.deadline());
         if over {
             kept.sas.remove(handle, spi);
         } else {

@@ -95,7 +95,7 @@ impl IkeSa {
             .ok_or_else(|| useless(Failure::Algorithm(agreement.algorithms.cipher.suite().to_string())))?;
         context.log_ike_keys(&agreement, &keys);
         let (spi, claimed) = (Some(agreement.responder_spi), init.forced_nat.is_some());
-        let nat = detect_nat(self.local_spi, spi, &path, contents, claimed).unwrap_or_default();
+        let nat = detect_nat(self.current.local_spi, spi, &path, contents, claimed).unwrap_or_default();
         let path = self.path_to_go_on(context, nat);
         let protection = Some(protection);
         Ok(Answerer { agreement, keys, protection, nat, path, request: None })
@@ -124,7 +124,7 @@ impl IkeSa {
         Ok(Agreement {
             algorithms,
             role: Role::Initiator,
-            initiator_spi: self.local_spi,
+            initiator_spi: self.current.local_spi,
             responder_spi,
             initiator_nonce: init.nonce.clone(),
             responder_nonce: nonce.as_bytes().to_vec(),

@@ -66,7 +66,7 @@ impl IkeSa {
         let child = ChildAttempt::in_auth(context, config)?;
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(init) = core::mem::replace(&mut self.stage, placeholder) {
-            self.requests.answered(0);
+            self.current.requests.answered(0);
             let answerers = Vec::from([answerer]);
             self.stage = Stage::Authenticating(Box::new(AuthAttempt { init, child, answerers }));
         }
@@ -98,8 +98,13 @@ impl IkeSa {
             Ok((path, datagram)) => {
                 context.transmit(path, &datagram);
                 self.sent_at = context.now;
-                if self.requests.is_idle() {
-                    self.requests.sent(context.now, datagram, Purpose::Auth, &self.connection.retransmit);
+                if self.current.requests.is_idle() {
+                    self.current.requests.sent(
+                        context.now,
+                        datagram,
+                        Purpose::Auth,
+                        &self.connection.retransmit,
+                    );
                 }
             }
             Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
@@ -112,14 +117,15 @@ impl IkeSa {
         spi: IkeSpi,
         proof: &Proof,
     ) -> Result<(Path, Datagram), Failure> {
-        let head = MessageHead { responder_spi: Some(spi), ..self.head(ExchangeType::IKE_AUTH, 1, false) };
+        let head =
+            MessageHead { responder_spi: Some(spi), ..self.current.head(ExchangeType::IKE_AUTH, 1, false) };
         let initial_contact = self.is_initial_contact(context);
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let found = attempt.answerers.iter_mut().find(|answerer| answerer.spi() == spi);
         let answerer = found.ok_or(Failure::NoKeys)?;
 
-        let window = self.responses.size().to_be_bytes();
+        let window = self.current.responses.size().to_be_bytes();
         let mut payloads = Vec::with_capacity(10);
         let us = &connection.local_id;
         payloads.push(Payload::IdI(IdPayload::new(us.ty, &us.data)));
@@ -132,7 +138,7 @@ impl IkeSa {
         }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
         attempt.child.push_request(&mut payloads, None)?;
-        if self.responses.size() > 1 {
+        if self.current.responses.size() > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
         let protection = answerer.protection.as_mut().ok_or(Failure::NoKeys)?;
@@ -231,14 +237,14 @@ impl IkeSa {
         let Some(Answerer { agreement, protection, nat, path, .. }) = attempt.answerers.first_mut() else {
             return;
         };
-        self.peer_spi = Some(spi);
-        self.protection = protection.take();
+        self.current.peer_spi = Some(spi);
+        self.current.protection = protection.take();
         self.algorithms = Some(agreement.algorithms);
         self.nat = *nat;
         self.path = *path;
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
-        self.requests.answered(1);
+        self.current.requests.answered(1);
     }
 
     /// Whether the peer is the one that the connection wants.

@@ -168,7 +168,7 @@ impl IkeSa {
         proof: &Proof,
     ) -> Result<(), Failure> {
         let connection = Arc::clone(&self.connection);
-        let window = self.responses.size().to_be_bytes();
+        let window = self.current.responses.size().to_be_bytes();
         let mut payloads = Vec::with_capacity(8);
         let us = &connection.local_id;
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
@@ -182,7 +182,7 @@ impl IkeSa {
                 Ok(())
             }
         };
-        if self.responses.size() > 1 {
+        if self.current.responses.size() > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
         }
         let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));

@@ -155,7 +155,7 @@ impl IkeSa {
 
     /// The Message ID of the peer's first request after IKE_AUTH.
     fn first_after_auth(&self) -> u32 {
-        match self.role {
+        match self.current.role {
             Role::Initiator => 0,
             Role::Responder => 2,
         }
@@ -171,7 +171,7 @@ impl IkeSa {
 
     fn is_delete_in_flight(&self, at: usize) -> bool {
         let Some(child) = self.children.get(at) else { return false };
-        self.requests.purposes().any(|purpose| match purpose {
+        self.current.requests.purposes().any(|purpose| match purpose {
             Purpose::DeleteChildren(ids) => ids.contains(&child.sa.id),
             _ => false,
         })

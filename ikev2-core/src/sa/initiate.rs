@@ -96,16 +96,16 @@ impl IkeSa {
             let pair = (sa.connection.local_id.clone(), peer.clone());
             sa.list(context, pair);
         }
-        sa.requests.sent(context.now, datagram, Purpose::Init, &sa.connection.retransmit);
+        sa.current.requests.sent(context.now, datagram, Purpose::Init, &sa.connection.retransmit);
         Ok(sa)
     }
 
     /// Builds the request of the current attempt, remembers and sends it.
     fn init_request(&mut self, context: &mut Context<'_>) -> Result<Datagram, Failure> {
-        let head = self.head(ExchangeType::IKE_SA_INIT, 0, false);
+        let head = self.current.head(ExchangeType::IKE_SA_INIT, 0, false);
         let Stage::Initiating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let nat = Claim::new(
-            self.local_spi,
+            self.current.local_spi,
             None,
             &self.path,
             self.connection.force_udp_encapsulation,
@@ -194,7 +194,7 @@ impl IkeSa {
         attempt.retries = attempt.retries.saturating_add(1);
         match self.init_request(context) {
             Ok(datagram) => {
-                self.requests.replace(context.now, 0, datagram, &self.connection.retransmit);
+                self.current.requests.replace(context.now, 0, datagram, &self.connection.retransmit);
                 Ok(())
             }
             Err(failure) => {

@@ -2,6 +2,7 @@
 //!
 //! | module | what it does | sections |
 //! |---|---|---|
+//! | [`generation`] | what a rekey makes anew | §2.18 |
 //! | [`initiate`] | IKE_SA_INIT as initiator | §1.2, §2.6, §2.7 |
 //! | [`respond`] | IKE_SA_INIT as responder | §1.2, §2.6 |
 //! | [`answerer`] | whoever answers it | §1.2, §2.4 |
@@ -22,6 +23,7 @@ pub(crate) mod auth_respond;
 pub(crate) mod child;
 pub(crate) mod context;
 pub(crate) mod create_child;
+pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
 pub(crate) mod peers;
@@ -35,9 +37,7 @@ use crate::error::{Bound, CallError, Failure};
 use crate::establish::secrets::IkeAlgorithms;
 use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role};
 use crate::exchange::datagram::Datagram;
-use crate::exchange::protect::{MessageHead, Protection};
-use crate::exchange::requests::RequestWindow;
-use crate::exchange::responses::{RequestDigest, ResponseWindow};
+use crate::exchange::responses::RequestDigest;
 use crate::identity::Identity;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -45,8 +45,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use child::{Child, ChildAttempt};
 use context::Context;
+use generation::Generation;
+use ikev2_wire::Payload;
 use ikev2_wire::codes::ExchangeType;
-use ikev2_wire::{Flags, Payload};
 use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 use peers::IdentityPair;
@@ -112,18 +113,14 @@ pub(crate) enum Task {
 pub(crate) struct IkeSa {
     pub handle: IkeSaHandle,
     pub connection: Arc<Connection>,
-    pub role: Role,
-    pub local_spi: IkeSpi,
-    pub peer_spi: Option<IkeSpi>,
+    /// What the last rekey made anew.
+    pub current: Generation,
     pub path: Path,
     pub nat: NatStatus,
     pub peer_id: Option<Identity>,
     pub stage: Stage,
-    pub protection: Option<Protection>,
-    /// What IKE_SA_INIT agreed.
+    /// What IKE_SA_INIT or the last rekey agreed.
     pub algorithms: Option<IkeAlgorithms>,
-    pub requests: RequestWindow<Purpose>,
-    pub responses: ResponseWindow,
     pub queue: VecDeque<Task>,
     pub children: Vec<Child>,
     /// SPIs of Child SAs that the peer deleted before we knew them, while a request for one is out.
@@ -159,17 +156,12 @@ impl IkeSa {
         Self {
             handle,
             connection,
-            role,
-            local_spi,
-            peer_spi: None,
+            current: Generation::new(role, local_spi, context.config.window),
             path,
             nat: NatStatus::default(),
             peer_id: None,
             stage,
-            protection: None,
             algorithms: None,
-            requests: RequestWindow::default(),
-            responses: ResponseWindow::new(context.config.window),
             queue: VecDeque::new(),
             children: Vec::new(),
             deleted_early: Vec::new(),
@@ -181,14 +173,6 @@ impl IkeSa {
             heard_at: context.now,
             ike_heard_at: context.now,
             sent_at: context.now,
-        }
-    }
-
-    /// The original initiator's SPI and the original responder's.
-    pub(crate) fn spis(&self) -> (Option<IkeSpi>, Option<IkeSpi>) {
-        match self.role {
-            Role::Initiator => (Some(self.local_spi), self.peer_spi),
-            Role::Responder => (self.peer_spi, Some(self.local_spi)),
         }
     }
 
@@ -210,18 +194,6 @@ impl IkeSa {
         matches!(self.stage, Stage::Lingering(until) if until <= now)
     }
 
-    pub(super) fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
-        let (initiator, responder) = self.spis();
-        MessageHead {
-            // Both are known to whoever seals anything; a responder learns the initiator's with the first message.
-            initiator_spi: initiator.unwrap_or(self.local_spi),
-            responder_spi: responder,
-            exchange,
-            flags: Flags::new(self.role == Role::Initiator, is_response),
-            message_id,
-        }
-    }
-
     /// Makes the next protected request. It does not count before [`IkeSa::send_request`].
     fn seal_request(
         &mut self,
@@ -229,9 +201,7 @@ impl IkeSa {
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
     ) -> Result<Datagram, Failure> {
-        let head = self.head(exchange, self.requests.next_id(), false);
-        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
-        let datagram = protection.seal(&head, payloads)?;
+        let datagram = self.current.seal_request(exchange, payloads)?;
         context.observe_sent(&self.path, &datagram, payloads);
         Ok(datagram)
     }
@@ -240,7 +210,7 @@ impl IkeSa {
     fn send_request(&mut self, context: &mut Context<'_>, datagram: Datagram, purpose: Purpose) {
         context.transmit(self.path, &datagram);
         self.sent_at = context.now;
-        self.requests.sent(context.now, datagram, purpose, &self.connection.retransmit);
+        self.current.requests.sent(context.now, datagram, purpose, &self.connection.retransmit);
     }
 
     /// Answers a request on the path that it came by, and keeps the answer for repeats.
@@ -250,25 +220,23 @@ impl IkeSa {
         request: &receive::Request,
         payloads: &[Payload<'_>],
     ) -> Result<(), Failure> {
-        let head = self.head(request.exchange, request.message_id, true);
-        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
-        let datagram = protection.seal(&head, payloads)?;
+        let datagram = self.current.seal_answer(request.exchange, request.message_id, payloads)?;
         context.observe_sent(&request.path, &datagram, payloads);
         context.transmit(request.path, &datagram);
         if request.path == self.path {
             self.sent_at = context.now;
         }
-        self.responses.answer(request.message_id, request.digest, datagram);
+        self.current.responses.answer(request.message_id, request.digest, datagram);
         Ok(())
     }
 
     /// Sends what waits, as far as the window allows.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>) {
-        while self.requests.can_send() {
+        while self.current.requests.can_send() {
             let Some(task) = self.queue.pop_front() else { return };
             self.begin(context, task);
         }
-        if self.requests.is_exhausted() && self.requests.is_idle() && self.is_established() {
+        if self.current.requests.is_exhausted() && self.current.requests.is_idle() && self.is_established() {
             self.close(context, DownReason::Failed(Box::new(Failure::Limit(Bound::MessageIds))));
         }
     }
@@ -340,7 +308,7 @@ impl IkeSa {
             _ => Some(reason),
         };
         self.tell_down(context, reason);
-        for purpose in self.requests.clear() {
+        for purpose in self.current.requests.clear() {
             if let Purpose::CreateChild(attempt) = purpose {
                 context.release_spi(attempt.inbound);
             }
@@ -370,12 +338,12 @@ impl IkeSa {
 
     /// What can be shown of it.
     pub(crate) fn info(&self) -> IkeSaInfo {
-        let (initiator_spi, responder_spi) = self.spis();
+        let (initiator_spi, responder_spi) = self.current.spis();
         let algorithms = self.algorithms;
         IkeSaInfo {
             connection: self.connection.name.clone(),
-            role: self.role,
-            initiator_spi: initiator_spi.unwrap_or(self.local_spi),
+            role: self.current.role,
+            initiator_spi: initiator_spi.unwrap_or(self.current.local_spi),
             responder_spi,
             path: self.path,
             nat: self.nat,
@@ -389,8 +357,8 @@ impl IkeSa {
             created_at: self.created_at,
             established_at: self.established_at,
             heard_at: self.heard_at,
-            requests_sent: self.requests.next_id(),
-            requests_answered: self.responses.expected(),
+            requests_sent: self.current.requests.next_id(),
+            requests_answered: self.current.responses.expected(),
         }
     }
 

@@ -38,13 +38,13 @@ impl IkeSa {
     ) -> Result<Handled, Rejection> {
         let header = message.header();
         // The peer has the other role, and one SPI for all of its messages.
-        let peer_is_initiator = self.role == Role::Responder;
-        let peer_spi = match self.role {
+        let peer_is_initiator = self.current.role == Role::Responder;
+        let peer_spi = match self.current.role {
             Role::Initiator => header.responder_spi,
             Role::Responder => Some(header.initiator_spi),
         };
         if header.flags.is_initiator() != peer_is_initiator
-            || (self.peer_spi.is_some() && self.peer_spi != peer_spi)
+            || (self.current.peer_spi.is_some() && self.current.peer_spi != peer_spi)
         {
             return Err(Rejection::Contradictory);
         }
@@ -68,7 +68,7 @@ impl IkeSa {
             // Somebody else answers what was answered.
             return self.on_further_init_answer(context, path, message);
         }
-        let expected = match self.requests.get(id).ok_or(Rejection::Unsolicited(id))? {
+        let expected = match self.current.requests.get(id).ok_or(Rejection::Unsolicited(id))? {
             Purpose::Init => ExchangeType::IKE_SA_INIT,
             Purpose::Auth => ExchangeType::IKE_AUTH,
             Purpose::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
@@ -93,7 +93,7 @@ impl IkeSa {
         }
         let opened = self.open(context, &path, message, scratch)?;
         self.heard(context, path);
-        let Some((purpose, sent)) = self.requests.answered(id) else {
+        let Some((purpose, sent)) = self.current.requests.answered(id) else {
             return Err(Rejection::Unsolicited(id));
         };
         self.dispatch_answer(context, purpose, opened, sent);
@@ -170,9 +170,9 @@ impl IkeSa {
         let header = message.header();
         let id = header.message_id;
         let digest = RequestDigest::of(message.as_bytes());
-        match self.responses.judge(id, &digest) {
+        match self.current.responses.judge(id, &digest) {
             // IKE_AUTH is Message ID 1, whatever the window (§2.2).
-            Standing::New if self.is_half_open() && id != self.responses.expected() => {
+            Standing::New if self.is_half_open() && id != self.current.responses.expected() => {
                 return Err(Rejection::MessageIdAhead(id));
             }
             Standing::New => {}
@@ -234,7 +234,7 @@ impl IkeSa {
         let protection = answered.derive(context)?;
         let opened = open(protection, context, &request.path, message, scratch)?;
         // Only now the peer has shown that it has the keys.
-        self.protection = answered.take_protection();
+        self.current.protection = answered.take_protection();
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
         self.on_auth_request(context, request, opened);
@@ -248,7 +248,7 @@ impl IkeSa {
         message: &Message<'_>,
         scratch: &'s mut Vec<u8>,
     ) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
-        let protection = self.protection.as_ref().ok_or(Rejection::Unprotected)?;
+        let protection = self.current.protection.as_ref().ok_or(Rejection::Unprotected)?;
         open(protection, context, path, message, scratch)
     }
 

@@ -246,10 +246,10 @@ impl<'a> InitRequest<'a> {
             expires: context.now + context.config.half_open_timeout,
         }));
         let mut sa = IkeSa::new(context, handle, connection, Role::Responder, local_spi, self.path, stage);
-        sa.peer_spi = Some(initiator_spi);
+        sa.current.peer_spi = Some(initiator_spi);
         sa.nat = nat;
         sa.algorithms = Some(algorithms);
-        sa.responses.answer(0, self.digest, datagram);
+        sa.current.responses.answer(0, self.digest, datagram);
         Ok(sa)
     }
 

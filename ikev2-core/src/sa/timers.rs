@@ -29,12 +29,12 @@ impl IkeSa {
             Stage::Authenticating(_) | Stage::Closing(_) => None,
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
-        [stage, answer, self.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
+        [stage, answer, self.current.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
     fn liveness_at(&self) -> Option<Instant> {
-        if !self.requests.is_idle() {
+        if !self.current.requests.is_idle() {
             return None;
         }
         let silent = self.connection.liveness.map(|interval| (self.heard_at, interval));
@@ -58,7 +58,7 @@ impl IkeSa {
         }
         self.on_answer_timeout(context);
         let policy = self.connection.retransmit;
-        while let Some(due) = self.requests.due(context.now, &policy) {
+        while let Some(due) = self.current.requests.due(context.now, &policy) {
             match due {
                 Due::Repeat(datagram) => {
                     match &self.stage {
