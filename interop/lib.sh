@@ -26,6 +26,7 @@ mkdir -p "$lab/theirs"
 . "$interop/lib/assert.sh"
 . "$interop/lib/tshark.sh"
 . "$interop/lib/$peer.sh"
+. "$interop/lib/certificates.sh"
 . "$interop/lib/ours.sh"
 
 cleanup() {

@@ -23,7 +23,11 @@
 //! remote_nat_t_port = 4500      # the default
 //! local_id = "a.example"
 //! remote_id = "b.example"       # or "any"
-//! psk = "a long and random text"  # or psk_hex = "0123abcd"
+//! # psk = "a long and random text"  # or psk_hex = "0123abcd": for each side that does not sign
+//! key = "a-key.pem"             # our private key: we sign. Of RSA, ECDSA or Ed25519; PKCS#8, PKCS#1 or SEC 1
+//! certificates = "a.pem"        # ours, the one of the key first; sent to the peer. Default: none
+//! sign_by = ["ed25519"]         # or ecdsa-sha256, rsa-pss-sha256, rsa-pkcs1-sha256 …; default: all the key can do
+//! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: all that there is
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! force_encapsulation = false   # the default; true: ESP always in UDP
@@ -35,24 +39,30 @@
 //! esp = ["aes256gcm16"]         # a text or a list; default: all that there is
 //! lifetime = { seconds = 3600, octets = 1_000_000_000, packets = 1_000_000 }  # default: none
 //! ```
+//!
+//! Names of files are relative to the folder of this one; each holds PEM or DER. Nothing of a trusted certificate counts
+//! but its key: it is trusted because it stands here, for whatever identity `remote_id` takes.
 
+mod credentials;
+
+use credentials::{CredentialFields, Scheme, Secret};
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
-use ipsec_types::{AddressRange, PortRange, SecretBytes, TrafficSelector};
+use ipsec_types::{AddressRange, PortRange, TrafficSelector};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::num::ParseIntError;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 /// Why a configuration is not used.
 #[derive(Debug, Error)]
@@ -141,7 +151,18 @@ pub enum Reconnect {
 impl FromStr for GatewayConfig {
     type Err = ConfigError;
 
+    /// With files relative to the working directory.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text, Path::new(""))
+    }
+}
+
+impl GatewayConfig {
+    /// With files relative to this folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text)?;
         if file.connection.is_empty() {
             return Err(ConfigError::NoConnection);
@@ -170,7 +191,7 @@ impl FromStr for GatewayConfig {
             if connection.start {
                 starts.push(Start { connection: name.clone(), reconnect: connection.reconnect });
             }
-            endpoint.connections.push(Arc::new(connection.build(&mut policies).map_err(fail)?));
+            endpoint.connections.push(Arc::new(connection.build(folder, &mut policies).map_err(fail)?));
         }
         if listen.is_empty() {
             return Err(ConfigError::NoAddress);
@@ -181,7 +202,11 @@ impl FromStr for GatewayConfig {
 }
 
 impl ConnectionFile {
-    fn build(self, policies: &mut impl Iterator<Item = PolicyId>) -> Result<Connection, String> {
+    fn build(
+        self,
+        folder: &Path,
+        policies: &mut impl Iterator<Item = PolicyId>,
+    ) -> Result<Connection, String> {
         if self.start && self.remote.is_none() {
             return Err("`start` needs a `remote`".into());
         }
@@ -193,17 +218,17 @@ impl ConnectionFile {
         if self.child.is_empty() {
             return Err("there is no [[connection.child]]".into());
         }
-        let secret = match (self.psk, self.psk_hex) {
-            (Some(text), None) => SecretBytes::copy_from(text.0.as_bytes()),
-            (None, Some(text)) => unhex(&text.0).ok_or("`psk_hex` is not hexadecimal")?,
-            (None, None) => return Err("there is no `psk` or `psk_hex`".into()),
-            (Some(_), Some(_)) => return Err("there are both `psk` and `psk_hex`".into()),
+        let credentials = CredentialFields {
+            psk: self.psk,
+            psk_hex: self.psk_hex,
+            key: self.key,
+            certificates: self.certificates,
+            sign_by: self.sign_by,
+            trusted: self.trusted,
         };
-        if secret.is_empty() {
-            return Err("the secret is empty".into());
-        }
+        let (local_auth, remote_auth) = credentials.build(folder)?;
         let mut connection =
-            Connection::with_shared_key(self.name, self.local_id.0, self.remote_id.0.0, secret);
+            Connection::new(self.name, self.local_id.0, self.remote_id.0.0, local_auth, remote_auth);
         connection.local_address = self.local;
         connection.remote_address = self.remote;
         connection.remote_port = self.remote_port;
@@ -245,18 +270,6 @@ impl ChildFile {
     }
 }
 
-fn unhex(text: &str) -> Option<SecretBytes> {
-    let digits: Option<Zeroizing<Vec<u8>>> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
-        .collect::<Option<Vec<u8>>>()
-        .map(Zeroizing::new);
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    let octets: Vec<u8> =
-        digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |sum, d| sum << 4 | d)).collect();
-    Some(SecretBytes::from(octets))
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -291,6 +304,12 @@ struct ConnectionFile {
     remote_id: Text<Pattern>,
     psk: Option<Secret>,
     psk_hex: Option<Secret>,
+    key: Option<PathBuf>,
+    certificates: Option<PathBuf>,
+    #[serde(default)]
+    sign_by: List<Scheme>,
+    #[serde(default)]
+    trusted: List<PathBuf>,
     #[serde(default)]
     ike: List<IkeProposal>,
     liveness: Option<u64>,
@@ -372,17 +391,6 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for List<T> {
         }
 
         deserializer.deserialize_any(OneOrMany(PhantomData))
-    }
-}
-
-/// A secret text, wiped after use.
-#[derive(Deserialize)]
-#[serde(from = "String")]
-struct Secret(Zeroizing<String>);
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
     }
 }
 

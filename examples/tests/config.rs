@@ -1,11 +1,19 @@
 //! The gateway's configuration: what a good one becomes, and what each bad one is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use ikev2_core::{Connection, CookiePolicy, IdentityPattern, LocalAuth, RemoteAuth, SharedKeys};
+use ikev2_core::{
+    Connection, CookiePolicy, IdentityPattern, LocalAuth, RemoteAuth, SharedKeys, SigningIdentity,
+    TrustedKeys,
+};
+use ipsec_crypto::signature::{KeyType, PublicKey, SignatureScheme};
 use ipsec_examples::config::{ConfigError, GatewayConfig, Reconnect, Start};
 use ipsec_types::SecretBytes;
 use ipsec_types::sa::Limit;
+use std::path::Path;
 use std::time::Duration;
+
+/// Keys and certificates for these tests, by OpenSSL 3.0.
+const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
 
 const SMALL: &str = r#"
 [[connection]]
@@ -22,7 +30,7 @@ remote = "10.2.0.0/24"
 "#;
 
 fn parse(text: &str) -> Result<GatewayConfig, ConfigError> {
-    text.parse()
+    GatewayConfig::parse(text, Path::new(KEYS))
 }
 
 /// What a configuration is told that differs from the small one in this place.
@@ -64,6 +72,8 @@ fn the_one_in_the_documentation_is_good() {
     assert_eq!(config.starts, [start]);
     let connection = &config.endpoint.connections[0];
     assert_eq!(connection.ike_proposals[0].to_string(), "aes256gcm16-prfsha256-x25519");
+    assert_eq!(signing(connection).signer.schemes(), [SignatureScheme::Ed25519]);
+    assert_eq!(trusted(connection)[0].key_type(), KeyType::EcP256);
     let child = &connection.children[0];
     assert_eq!(child.lifetimes.seconds, Limit { soft: Some(3_240), hard: Some(3_600) });
     assert_eq!(child.lifetimes.octets.hard, Some(1_000_000_000));
@@ -90,6 +100,113 @@ fn shared_secret(connection: &Connection) -> Option<SecretBytes> {
             (ours == theirs).then(|| ours.clone())
         }
         _ => None,
+    }
+}
+
+fn signing(connection: &Connection) -> &SigningIdentity {
+    match &connection.local_auth {
+        LocalAuth::Signature(identity) => identity,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn trusted(connection: &Connection) -> &[PublicKey] {
+    match &connection.remote_auth {
+        RemoteAuth::Signature(TrustedKeys::Pinned(keys)) => keys,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The small one with these lines in the place of its secret.
+fn with_credentials(lines: &str) -> Result<GatewayConfig, ConfigError> {
+    parse(&SMALL.replacen("psk = \"secret\"", lines, 1))
+}
+
+#[test]
+fn keys_are_read_from_files_beside_the_configuration() {
+    let config =
+        with_credentials("key = \"a-key.pem\"\ncertificates = \"a.pem\"\ntrusted = \"b.pem\"").unwrap();
+    let connection = &config.endpoint.connections[0];
+    assert_eq!(signing(connection).signer.key_type(), KeyType::Ed25519);
+    // Its own certificate, then its issuer's, each as it is in the file.
+    let ours = &signing(connection).certificates;
+    assert_eq!(ours.len(), 2);
+    let certified: Vec<_> = ours.iter().map(|der| PublicKey::from_certificate_der(der).unwrap()).collect();
+    assert_ne!(certified[0], certified[1]);
+    let pinned = trusted(connection);
+
+    // DER, of a certificate and of a bare key; a private key by SEC 1; no certificate to send.
+    let config = with_credentials("key = \"b-key.der\"\ntrusted = [\"b.der\", \"b-public.der\"]").unwrap();
+    let connection = &config.endpoint.connections[0];
+    assert_eq!(signing(connection).signer.key_type(), KeyType::EcP256);
+    assert!(signing(connection).certificates.is_empty());
+    assert!(trusted(connection).iter().all(|key| *key == pinned[0]) && trusted(connection).len() == 2);
+}
+
+#[test]
+fn either_side_alone_may_sign() {
+    let config = with_credentials("psk = \"secret\"\nkey = \"a-key.pem\"").unwrap();
+    let connection = &config.endpoint.connections[0];
+    assert_eq!(signing(connection).signer.key_type(), KeyType::Ed25519);
+    assert!(matches!(&connection.remote_auth, RemoteAuth::SharedKey(SharedKeys::One(_))));
+    let config = with_credentials("psk = \"secret\"\ntrusted = \"b.pem\"").unwrap();
+    let connection = &config.endpoint.connections[0];
+    assert!(matches!(&connection.local_auth, LocalAuth::SharedKey(SharedKeys::One(_))));
+    assert_eq!(trusted(connection).len(), 1);
+}
+
+#[test]
+fn a_key_signs_by_what_it_is_told() {
+    let schemes = |sign_by: &str| {
+        let lines = format!("key = \"b-key.der\"\nsign_by = {sign_by}\ntrusted = \"b.pem\"");
+        signing(&with_credentials(&lines).unwrap().endpoint.connections[0]).signer.schemes().to_vec()
+    };
+    assert_eq!(schemes("\"ecdsa-sha384\""), [SignatureScheme::EcdsaSha384]);
+    let two = [SignatureScheme::EcdsaSha512, SignatureScheme::EcdsaSha256];
+    assert_eq!(schemes("[\"ecdsa-sha512\", \"ecdsa-sha256\"]"), two);
+}
+
+/// It is kept, so that what its peer's signature is refused for is told by its name.
+#[test]
+fn a_trusted_key_may_be_of_a_type_that_is_not_known() {
+    let config = with_credentials("psk = \"secret\"\ntrusted = \"ed448.pem\"").unwrap();
+    let key = &trusted(&config.endpoint.connections[0])[0];
+    assert_eq!(key.key_type().to_string(), "1.3.101.113 (id-Ed448)");
+}
+
+#[test]
+fn what_is_wrong_with_credentials_is_told() {
+    for (lines, message) in [
+        ("psk = \"secret\"\ncertificates = \"a.pem\"", "`certificates` needs a `key`"),
+        ("psk = \"secret\"\nsign_by = \"ed25519\"", "`sign_by` needs a `key`"),
+        ("key = \"a-key.pem\"", "there is no `psk`, `psk_hex` or `trusted`"),
+        ("trusted = \"b.pem\"", "there is no `psk`, `psk_hex` or `key`"),
+        (
+            "psk = \"secret\"\nkey = \"a-key.pem\"\ntrusted = \"b.pem\"",
+            "neither side uses the secret where there are `key` and `trusted`",
+        ),
+        ("key = \"none.pem\"", "connection `b`: none.pem: No such file"),
+        ("key = \"a.pem\"", "a.pem: no PEM text of a private key"),
+        ("key = \"b.der\"", "b.der: no DER encoding of a private key by PKCS#8"),
+        (
+            "key = \"ed448-key.pem\"",
+            "ed448-key.pem: a private key for 1.3.101.113 (id-Ed448), which is not known",
+        ),
+        ("key = \"a-key.pem\"\ncertificates = \"a-key.pem\"", "a-key.pem: no PEM text"),
+        ("key = \"a-key.pem\"\ncertificates = \"b.pem\"", "b.pem: the first certificate is of another key"),
+        ("key = \"a-key.pem\"\nsign_by = \"rsa\"", "\"rsa\": no way to sign"),
+        (
+            "key = \"a-key.pem\"\nsign_by = \"ecdsa-sha256\"",
+            "a key of type Ed25519 does not sign by ECDSA with SHA2-256",
+        ),
+        (
+            "psk = \"secret\"\ntrusted = \"a-key.pem\"",
+            "a-key.pem: PEM text of a PRIVATE KEY, not of a public key",
+        ),
+        ("psk = \"secret\"\ntrusted = \"b-key.der\"", "b-key.der: no DER encoding of an X.509 certificate"),
+    ] {
+        let told = with_credentials(lines).unwrap_err().to_string();
+        assert!(told.contains(message), "{lines}\nis told:\n{told}\nand not: {message}");
     }
 }
 
@@ -132,7 +249,7 @@ fn values_in_all_their_forms() {
 fn what_is_wrong_is_told() {
     for (what, instead, message) in [
         ("name = \"b\"", "", "missing field `name`"),
-        ("psk = \"secret\"", "", "connection `b`: there is no `psk` or `psk_hex`"),
+        ("psk = \"secret\"", "", "connection `b`: there is no `psk`, `psk_hex` or `key`"),
         ("psk = \"secret\"", "psk = \"\"", "connection `b`: the secret is empty"),
         ("psk = \"secret\"", "psk_hex = \"123\"", "connection `b`: `psk_hex` is not hexadecimal"),
         ("psk = \"secret\"", "psk = \"a\"\npsk_hex = \"12\"", "there are both `psk` and `psk_hex`"),

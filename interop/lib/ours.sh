@@ -1,5 +1,5 @@
 # ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
-ours_cookies=never ours_conn='' ours_children='' # when it asks for cookies; further lines of its connection; further children
+ours_cookies=never ours_auth='' ours_conn='' ours_children='' # when it asks for cookies; in place of its secret; further lines of its connection; further children
 
 ours_start() {
   local start=false remote="remote = \"${addr[$they]}\""
@@ -19,7 +19,7 @@ local = "${addr[$we]}"
 $remote
 local_id = "$we.example"
 remote_id = "$they.example"
-psk = "$psk_ours"
+${ours_auth:-psk = \"$psk_ours\"}
 ike = "$ike_ours"
 $ours_conn
 

@@ -1,4 +1,5 @@
 # strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
+theirs_local='auth = psk' theirs_remote='auth = psk' # how it proves who it is, and what it takes of us
 theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
 
 theirs_start() {
@@ -7,7 +8,7 @@ theirs_start() {
   [[ ${KERNEL:-} ]] && libipsec=
   cat >"$lab/theirs/strongswan.conf" <<CONF
 charon-systemd {
-  load = random nonce openssl kdf hmac sha2 sha1 aes gcm curve25519 $libipsec kernel-netlink socket-default vici updown
+  load = random nonce openssl pem pkcs8 constraints kdf hmac sha2 sha1 aes gcm curve25519 $libipsec kernel-netlink socket-default vici updown
   filelog { stderr { ike_name = yes
     default = 1
     cfg = 2 } }
@@ -23,9 +24,9 @@ connections { t { version = 2
   remote_addrs = $remote
   proposals = $ike_theirs
   $theirs_conn
-  local { auth = psk
+  local { $theirs_local
     id = fqdn:$they.example }
-  remote { auth = psk
+  remote { $theirs_remote
     id = fqdn:$we.example }
   children { net {
     local_ts = ${net[$they]}
@@ -42,6 +43,18 @@ CONF
   wait_for with_daemon test -S /run/charon.vici || die "strongSwan does not come up"
   with_daemon swanctl --load-all >"$lab/load" 2>&1 || die "strongSwan refuses its configuration: $(cat "$lab/load")"
   [[ -z $busy ]] || half_open
+}
+
+theirs_sign() { # theirs_sign HOW: it signs so, and takes the same of us
+  local auth=pubkey
+  case $1 in
+    rsa-pss) auth=rsa/pss-sha256 ;;
+    rsa-pkcs1) auth=rsa-sha256 ;;
+  esac
+  mkdir -p "$lab"/theirs/{private,x509,x509ca}
+  cp "$lab/pki/$they.key" "$lab/theirs/private"; cp "$lab/pki/$they.pem" "$lab/theirs/x509"; cp "$lab/pki/ca.pem" "$lab/theirs/x509ca"
+  theirs_local="auth = $auth
+    certs = $they.pem" theirs_remote="auth = ${auth/#rsa/ike:rsa}"
 }
 
 theirs_busy() { # from now on it asks for cookies: one half-open IKE SA is enough
@@ -80,6 +93,9 @@ theirs_nat_seen() { # the NAT is known, and the SA is bound to what it gave
 theirs_empty() { # nothing is left of the SA
   wait_for eval '[[ -z $(theirs_sas) ]]' || die "strongSwan still has: $(theirs_sas)"
 }
+
+declare -A signs_as=([ed25519]=ED25519 [ed448]=ED448 [ecdsa256]=ECDSA_WITH_SHA256_DER [ecdsa384]=ECDSA_WITH_SHA384_DER
+  [ecdsa521]=ECDSA_WITH_SHA512_DER [rsa-pkcs1]=RSA_EMSA_PKCS1_SHA2_256 [rsa-pss]=RSA_EMSA_PSS_SHA2_256_SALT_32)
 
 # strongSwan's words for what cases look for
 declare -A says=(

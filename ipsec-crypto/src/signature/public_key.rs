@@ -5,6 +5,7 @@ use super::oid::ObjectId;
 use crate::pem;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
 use core::fmt;
@@ -152,6 +153,16 @@ impl PublicKey {
             "CERTIFICATE" => Self::from_certificate_der(&der),
             label => Err(PublicKeyError::PemLabel { label: label.into() }),
         }
+    }
+
+    /// The X.509 certificates in PEM text, in DER and in their order. Blocks of other kinds are skipped.
+    ///
+    /// # Errors
+    /// [`PublicKeyError::Pem`] where there is none, or one is no PEM.
+    pub fn certificates_in_pem(text: &str) -> Result<Vec<Vec<u8>>, PublicKeyError> {
+        let found = pem::all(text, "CERTIFICATE").filter(|found| !found.is_empty());
+        let found = found.ok_or(PublicKeyError::Pem)?;
+        Ok(found.into_iter().map(|certificate| certificate.to_vec()).collect())
     }
 
     /// What kind of key it is.

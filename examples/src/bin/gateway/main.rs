@@ -60,7 +60,8 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
 
     let file = |error| format!("{}: {error}", args.config.display());
     let text = std::fs::read_to_string(&args.config).map_err(|error| file(error.to_string()))?;
-    let mut config: GatewayConfig = text.parse().map_err(|error| file(format!("{error}")))?;
+    let folder = args.config.parent().unwrap_or(std::path::Path::new(""));
+    let mut config = GatewayConfig::parse(&text, folder).map_err(|error| file(format!("{error}")))?;
     let log = Log::stdout();
     config.endpoint.hooks = Hooks {
         key_log: match &args.keys {
