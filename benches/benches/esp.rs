@@ -41,6 +41,7 @@ fn install(bits: u16, local: &str, remote: &str) -> SaInstall {
         local: vec![TrafficSelector::ALL_V4],
         remote: vec![TrafficSelector::ALL_V4],
         lifetimes: Lifetimes::default(),
+        original_addresses: None,
         tfc_allowed: false,
         replaces: None,
     };

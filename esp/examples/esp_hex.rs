@@ -92,6 +92,7 @@ fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
         local: all.clone(),
         remote: all,
         lifetimes: Lifetimes::default(),
+        original_addresses: None,
         tfc_allowed: false,
         replaces: None,
     });

@@ -55,6 +55,7 @@
 //!     local: vec![TrafficSelector::ALL_V4],
 //!     remote: vec![TrafficSelector::ALL_V4],
 //!     lifetimes: Lifetimes::default(),
+//!     original_addresses: None,
 //!     tfc_allowed: false,
 //!     replaces: None,
 //! };

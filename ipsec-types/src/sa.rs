@@ -8,6 +8,7 @@ use crate::{Encapsulation, EspSpi, Instant, Mode, Path, SecretBytes, SequenceNum
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// Names a Child SA, that is a pair of SAs, for as long as the process lives. Never reused.
@@ -47,6 +48,19 @@ pub struct Lifetimes {
     pub packets: Limit,
 }
 
+/// The addresses by which the peer computed the checksums of what it sends in transport mode, before NATs changed
+/// them: its "real" addresses (RFC 7296 §2.23.1, RFC 3948 §3.1.2).
+///
+/// The packets that come out of the SA have those of [`ChildSa::path`] instead, and the checksums of TCP and UDP
+/// are to be mended by the difference.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OriginalAddresses {
+    /// Our own address as the peer sees it: the destination of its packets.
+    pub local: IpAddr,
+    /// The peer's address as it sees itself: the source of its packets.
+    pub remote: IpAddr,
+}
+
 /// What both directions of a Child SA have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChildSa {
@@ -70,6 +84,8 @@ pub struct ChildSa {
     pub remote: Vec<TrafficSelector>,
     /// When the SAs end.
     pub lifetimes: Lifetimes,
+    /// In transport mode with a NAT between: the addresses in the checksums of what comes in.
+    pub original_addresses: Option<OriginalAddresses>,
     /// Whether TFC padding may be sent (RFC 7296 §3.10.1, ESP_TFC_PADDING_NOT_SUPPORTED).
     pub tfc_allowed: bool,
     /// The pair that this one replaces after a rekey.

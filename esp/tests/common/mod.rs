@@ -72,6 +72,7 @@ pub fn child() -> ChildSa {
         local: all.clone(),
         remote: all,
         lifetimes: Lifetimes::default(),
+        original_addresses: None,
         tfc_allowed: true,
         replaces: None,
     }

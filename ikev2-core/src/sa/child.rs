@@ -453,6 +453,7 @@ impl IkeSa {
             local,
             remote,
             lifetimes: config.lifetimes,
+            original_addresses: None,
             tfc_allowed: true,
             replaces: None,
         });

@@ -71,6 +71,7 @@ fn install(sa: &EspSa, packet: &Packet, index: usize) -> SaCommand {
         local: sa.local.clone(),
         remote: sa.remote.clone(),
         lifetimes: Lifetimes::default(),
+        original_addresses: None,
         tfc_allowed: false,
         replaces: None,
     };
