@@ -36,10 +36,13 @@ pub struct EndpointConfig {
     pub connections: Vec<Arc<Connection>>,
     /// The port of our NAT-T socket. Default: 4500.
     pub local_nat_t_port: u16,
-    /// IKE SAs at most, half-open ones included. Default: 10,000. Worst case: about 8 KiB each, and one kept
-    /// answer.
+    /// IKE SAs at most, half-open ones included. Default: 10,000. Worst case: 4 KiB each with one Child SA and no
+    /// request out, one kept answer included (2.8 KiB with AES-256-GCM and one selector for either side);
+    /// [`EndpointConfig::max_children`], [`EndpointConfig::max_queued_requests`], [`EndpointConfig::window`] and
+    /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,
-    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000.
+    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2 KiB each, and the
+    /// request itself, which AUTH covers: up to [`EndpointConfig::max_datagram`].
     pub max_half_open: usize,
     /// How long a responder waits for IKE_AUTH. Default: 30 s.
     pub half_open_timeout: Duration,
@@ -60,7 +63,8 @@ pub struct EndpointConfig {
     /// Requests of one IKE SA that wait for the window at most, and as many in flight, whatever window the peer
     /// grants. Default: 64.
     pub max_queued_requests: usize,
-    /// Child SAs of one IKE SA at most. Default: 64.
+    /// Child SAs of one IKE SA at most. Default: 64. Worst case: 512 octets each with one selector for either
+    /// side, and 40 for every other selector.
     pub max_children: usize,
     /// How often a peer may let us start IKE_SA_INIT or CREATE_CHILD_SA over, by COOKIE or INVALID_KE_PAYLOAD.
     /// Default: 6.

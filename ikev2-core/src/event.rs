@@ -24,6 +24,11 @@ pub struct IkeSaHandle {
     pub(crate) generation: u32,
 }
 
+impl IkeSaHandle {
+    pub(crate) const FIRST: Self = Self { slot: 0, generation: 0 };
+    pub(crate) const LAST: Self = Self { slot: u32::MAX, generation: u32::MAX };
+}
+
 impl fmt::Debug for IkeSaHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IkeSa({}.{})", self.slot, self.generation)

@@ -105,7 +105,15 @@ impl<T> RequestWindow<T> {
     pub fn answered(&mut self, message_id: u32) -> Option<(T, Instant)> {
         let at = self.in_flight.iter().position(|r| r.message_id == message_id)?;
         let request = self.in_flight.swap_remove(at);
+        self.release();
         Some((request.purpose, request.sent_first))
+    }
+
+    /// An SA is idle most of its life, and thousands of them are kept.
+    fn release(&mut self) {
+        if self.in_flight.is_empty() {
+            self.in_flight = Vec::new();
+        }
     }
 
     /// Forgets every request: the SA ends.

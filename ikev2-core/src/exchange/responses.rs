@@ -5,7 +5,7 @@
 //! for a repeat is work that anyone can cause.
 
 use super::datagram::Datagram;
-use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 /// What identifies the octets of a request.
@@ -38,6 +38,7 @@ pub enum Standing {
 /// An answer kept for repeats of its request.
 #[derive(Debug)]
 struct Answered {
+    message_id: u32,
     request: RequestDigest,
     answer: Datagram,
 }
@@ -48,14 +49,15 @@ pub struct ResponseWindow {
     /// The lowest ID that was not answered yet.
     expected: u32,
     size: u32,
-    answered: BTreeMap<u32, Answered>,
+    /// By Message ID. Most peers have a window of 1, and thousands of them are kept: the buffer has no room to spare.
+    answered: Vec<Answered>,
 }
 
 impl ResponseWindow {
     /// We take up to `size` requests at once, from Message ID 0 on. As many answers are kept.
     #[must_use]
     pub fn new(size: u32) -> Self {
-        Self { expected: 0, size: size.max(1), answered: BTreeMap::new() }
+        Self { expected: 0, size: size.max(1), answered: Vec::new() }
     }
 
     /// How many requests we take at once: what SET_WINDOW_SIZE has to say.
@@ -70,10 +72,19 @@ impl ResponseWindow {
         self.expected
     }
 
+    /// Where the answer to a request is, or would be.
+    fn position(&self, message_id: u32) -> Result<usize, usize> {
+        self.answered.binary_search_by_key(&message_id, |answered| answered.message_id)
+    }
+
+    fn find(&self, message_id: u32) -> Option<&Answered> {
+        self.position(message_id).ok().and_then(|at| self.answered.get(at))
+    }
+
     /// Judges a request by its ID and its octets.
     #[must_use]
     pub fn judge(&self, message_id: u32, request: &RequestDigest) -> Standing {
-        if let Some(answered) = self.answered.get(&message_id) {
+        if let Some(answered) = self.find(message_id) {
             return if answered.request == *request {
                 Standing::Repeat(answered.answer.clone())
             } else {
@@ -91,13 +102,21 @@ impl ResponseWindow {
 
     /// Keeps the answer to a request, and forgets the answers that the peer can no longer ask for.
     pub fn answer(&mut self, message_id: u32, request: RequestDigest, answer: Datagram) {
-        self.answered.insert(message_id, Answered { request, answer });
-        while self.answered.contains_key(&self.expected) {
-            self.expected = self.expected.saturating_add(1);
+        if message_id == self.expected {
+            let mut next = message_id.saturating_add(1);
+            while next < u32::MAX && self.find(next).is_some() {
+                next = next.saturating_add(1);
+            }
+            self.expected = next;
         }
         // A peer that sends ID n has the answers up to n - size (§2.3).
         let oldest = self.expected.saturating_sub(self.size);
-        self.answered.retain(|id, _| *id >= oldest);
+        self.answered.retain(|answered| answered.message_id >= oldest && answered.message_id != message_id);
+        if message_id >= oldest {
+            let at = self.position(message_id).unwrap_or_else(|at| at);
+            self.answered.reserve_exact(1);
+            self.answered.insert(at, Answered { message_id, request, answer });
+        }
     }
 }
 
@@ -149,5 +168,8 @@ mod tests {
         window.expected = u32::MAX;
         assert_eq!(window.judge(u32::MAX, &digest(b"a")), Standing::New);
         assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+        window.answer(u32::MAX, digest(b"a"), answer(b"A"));
+        assert_eq!(window.judge(u32::MAX, &digest(b"a")), Standing::Repeat(answer(b"A")));
+        assert_eq!(window.judge(u32::MAX, &digest(b"b")), Standing::Altered);
     }
 }

@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::identity::Identity;
 use crate::stats::count;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{CertEncoding, NotifyType};
 use ikev2_wire::{AuthPayload, CertPayload, IdPayload, Payload};
@@ -69,7 +70,7 @@ impl IkeSa {
     pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
         self.established_at = Some(context.now);
         if let Some(peer) = self.peer_id.clone() {
-            let pair = (self.connection.local_id.clone(), peer);
+            let pair = Arc::new((self.connection.local_id.clone(), peer));
             let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
             if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
                 context.give_way.extend(context.peers.older(&pair, self.created_at));

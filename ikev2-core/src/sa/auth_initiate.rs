@@ -17,6 +17,7 @@ use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::{MessageHead, Plaintext};
 use crate::identity::IdentityPattern;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{AuthPayload, IdPayload, Message, NotifyPayload, Payload};
@@ -163,8 +164,8 @@ impl IkeSa {
     fn is_initial_contact(&self, context: &Context<'_>) -> bool {
         match &self.connection.remote_id {
             IdentityPattern::Exactly(peer) => {
-                let pair = (self.connection.local_id.clone(), peer.clone());
-                context.peers.between(&pair).iter().all(|sa| sa.handle == self.handle)
+                let pair = Arc::new((self.connection.local_id.clone(), peer.clone()));
+                context.peers.between(&pair).all(|other| other == self.handle)
             }
             _ => false,
         }

@@ -79,7 +79,7 @@ impl IkeSa {
         let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
         let verdict = check_peer(context, &connection, &peer, agreement, &octets, auth, &contents)?;
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
-        let pair = (connection.local_id.clone(), peer.clone());
+        let pair = Arc::new((connection.local_id.clone(), peer.clone()));
         let older = context.peers.older(&pair, self.created_at).next().is_some();
         if connection.duplicates == DuplicatePolicy::KeepOld && older && !first {
             let connection = connection.name.clone();

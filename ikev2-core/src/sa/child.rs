@@ -440,7 +440,10 @@ impl IkeSa {
 
     /// Hands an agreed Child SA to the data path and tells the embedder.
     pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) {
-        let AgreedChild { config, choice, id, inbound, local, remote, narrowed, keys, .. } = agreed;
+        let AgreedChild { config, choice, id, inbound, mut local, mut remote, narrowed, keys, .. } = agreed;
+        // They are kept for as long as the SA lives.
+        local.shrink_to_fit();
+        remote.shrink_to_fit();
         let outbound = choice.peer_spi;
         let sa = Arc::new(ChildSa {
             id,
@@ -468,6 +471,8 @@ impl IkeSa {
         out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
         count(&mut context.statistics.child_sas_installed);
         context.names.own(id, self.handle);
+        // Most IKE SAs have one for all their life.
+        self.children.reserve_exact(1);
         self.children.push(child);
     }
 }

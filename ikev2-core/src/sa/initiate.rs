@@ -93,7 +93,7 @@ impl IkeSa {
         let mut sa = Self::new(context, handle, connection, Role::Initiator, local_spi, path, stage);
         let datagram = sa.init_request(context)?;
         if let IdentityPattern::Exactly(peer) = &sa.connection.remote_id {
-            let pair = (sa.connection.local_id.clone(), peer.clone());
+            let pair = Arc::new((sa.connection.local_id.clone(), peer.clone()));
             sa.list(context, pair);
         }
         sa.current.requests.sent(context.now, datagram, Purpose::Init, &sa.connection.retransmit);

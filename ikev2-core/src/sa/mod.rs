@@ -126,7 +126,7 @@ pub(crate) struct IkeSa {
     /// SPIs of Child SAs that the peer deleted before we knew them, while a request for one is out.
     pub deleted_early: Vec<EspSpi>,
     /// Under whose identities it stands in the list of peers.
-    pub listed: Option<IdentityPair>,
+    pub listed: Option<Arc<IdentityPair>>,
     /// What waits for the embedder.
     pub suspended: Option<Box<Suspended>>,
     /// How many answers the embedder was asked for.
@@ -233,8 +233,12 @@ impl IkeSa {
     /// Sends what waits, as far as the window allows.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>) {
         while self.current.requests.can_send() {
-            let Some(task) = self.queue.pop_front() else { return };
+            let Some(task) = self.queue.pop_front() else { break };
             self.begin(context, task);
+        }
+        if self.queue.is_empty() {
+            // Most of the time nothing waits, and thousands of SAs are kept.
+            self.queue = VecDeque::new();
         }
         if self.current.requests.is_exhausted() && self.current.requests.is_idle() && self.is_established() {
             self.close(context, DownReason::Failed(Box::new(Failure::Limit(Bound::MessageIds))));
@@ -373,11 +377,11 @@ impl IkeSa {
     }
 
     /// Stands in the list of this pair's IKE SAs from now on.
-    pub(crate) fn list(&mut self, context: &mut Context<'_>, pair: IdentityPair) {
+    pub(crate) fn list(&mut self, context: &mut Context<'_>, pair: Arc<IdentityPair>) {
         if let Some(old) = self.listed.take() {
             context.peers.remove(&old, self.handle);
         }
-        context.peers.insert(pair.clone(), self.handle, self.established_at);
+        context.peers.insert(&pair, self.handle, self.established_at);
         self.listed = Some(pair);
     }
 

@@ -4,6 +4,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`setup`] | configurations, and generators that are seeded or fail |
+//! | [`many`] | one endpoint with many peers |
 //! | [`mirror`] | follows an endpoint by its events alone, and holds the events to their order |
 //! | [`stages`] | an endpoint at every stage of a life |
 //! | [`tickets`] | signs and verifies for an endpoint, soon, late or never |
@@ -15,6 +16,7 @@
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
 pub mod forge;
+pub mod many;
 pub mod mirror;
 pub mod peer;
 pub mod setup;
