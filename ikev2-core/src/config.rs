@@ -233,6 +233,32 @@ impl Connection {
     }
 }
 
+/// Which modes a Child SA may have (RFC 7296 §1.3.1).
+///
+/// Transport mode is for the traffic between the two ends of the IKE SA themselves: of the selectors of a
+/// [`ChildConfig`] only what they have there is proposed and granted, each end with one address. It is negotiated
+/// in the same way through NATs (§2.23.1), and there the selectors are of addresses as this side sees them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum ModePolicy {
+    /// Tunnel mode alone; as responder transport mode is declined, and the SA made in tunnel mode.
+    #[default]
+    Tunnel,
+    /// Transport mode, and tunnel mode with the same selectors where the peer declines it; as responder whichever
+    /// the peer asks for. Where the selectors have no traffic between the two ends, tunnel mode from the start.
+    PreferTransport,
+    /// Transport mode alone. An SA that the peer made in tunnel mode is deleted, as §1.3.1 demands, and a request
+    /// for one is refused with NO_PROPOSAL_CHOSEN.
+    RequireTransport,
+}
+
+impl ModePolicy {
+    /// Whether what a peer asks for in this mode is to be compared with it.
+    pub(crate) fn tries(self, mode: Mode) -> bool {
+        mode != Mode::Transport || self != Self::Tunnel
+    }
+}
+
 /// What a Child SA is to carry, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -247,8 +273,8 @@ pub struct ChildConfig {
     pub local: Vec<TrafficSelector>,
     /// What the peer's side may.
     pub remote: Vec<TrafficSelector>,
-    /// Tunnel mode is the only one so far.
-    pub mode: Mode,
+    /// Which modes it may have. Default: tunnel mode alone.
+    pub mode: ModePolicy,
     /// When the SAs end.
     pub lifetimes: Lifetimes,
 }
@@ -268,8 +294,19 @@ impl ChildConfig {
             proposals: EspProposal::defaults(),
             local,
             remote,
-            mode: Mode::Tunnel,
+            mode: ModePolicy::Tunnel,
             lifetimes: Lifetimes::default(),
         }
+    }
+
+    /// Transport mode for this traffic between the two ends, with the default proposals and no lifetimes.
+    #[must_use]
+    pub fn transport(
+        policy: PolicyId,
+        name: impl Into<String>,
+        local: Vec<TrafficSelector>,
+        remote: Vec<TrafficSelector>,
+    ) -> Self {
+        Self { mode: ModePolicy::RequireTransport, ..Self::tunnel(policy, name, local, remote) }
     }
 }

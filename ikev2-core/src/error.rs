@@ -13,11 +13,12 @@ use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use ikev2_wire::codes::{AuthMethod, ExchangeType, HashAlgorithm, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{EncodeError, ParseError};
 use ipsec_crypto::signature::{AlgorithmIdentifierError, SignatureError, SignatureScheme};
 use ipsec_crypto::{KxError, RandomError};
-use ipsec_types::IkeSpi;
+use ipsec_types::{IkeSpi, Mode};
 use thiserror::Error;
 
 /// Who has to change something for it to work.
@@ -275,6 +276,23 @@ pub enum Failure {
     /// The peer's answer holds selectors that we did not ask for.
     #[error("the peer's traffic selectors are not a part of ours: {0}")]
     TsAnswer(Box<TsMismatch>),
+    /// The peer takes another mode than the one of our policy (§1.3.1).
+    #[error("the peer takes {got} mode, our policy {wanted} mode alone")]
+    Mode {
+        /// What the peer asks for or has chosen.
+        got: Mode,
+        /// What our policy has.
+        wanted: Mode,
+    },
+    /// Transport mode is between the two ends of the IKE SA, and the policy has no traffic there, or our own address
+    /// is not known.
+    #[error("the policy has no traffic between {local} and {remote} themselves, as transport mode needs")]
+    TransportEnds {
+        /// Our address on the path.
+        local: IpAddr,
+        /// The peer's.
+        remote: IpAddr,
+    },
     /// The key exchange gave no secret.
     #[error("key exchange by {method}: {error}")]
     KeyExchange {
@@ -562,6 +580,7 @@ impl Failure {
             ) => Fault::Caller,
             Self::NoProposalChosen(_)
             | Self::TsUnacceptable(_)
+            | Self::Mode { .. }
             | Self::KeMethod { .. }
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
@@ -581,9 +600,12 @@ impl Failure {
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
             Self::Timeout { .. } | Self::Random(_) => Fault::Environment,
             Self::Limit(_) => Fault::Limit,
-            Self::Signing { .. } | Self::Encode(_) | Self::Algorithm(_) | Self::NoChild | Self::NoKeys => {
-                Fault::Caller
-            }
+            Self::Signing { .. }
+            | Self::Encode(_)
+            | Self::Algorithm(_)
+            | Self::NoChild
+            | Self::TransportEnds { .. }
+            | Self::NoKeys => Fault::Caller,
         }
     }
 
@@ -591,8 +613,12 @@ impl Failure {
     #[must_use]
     pub fn notify(&self) -> NotifyType {
         match self {
-            Self::NoProposalChosen(_) | Self::Algorithm(_) => NotifyType::NO_PROPOSAL_CHOSEN,
-            Self::TsUnacceptable(_) | Self::NoChild => NotifyType::TS_UNACCEPTABLE,
+            Self::NoProposalChosen(_) | Self::Algorithm(_) | Self::Mode { .. } => {
+                NotifyType::NO_PROPOSAL_CHOSEN
+            }
+            Self::TsUnacceptable(_) | Self::TransportEnds { .. } | Self::NoChild => {
+                NotifyType::TS_UNACCEPTABLE
+            }
             Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
             Self::Authentication(_) | Self::Signing { .. } | Self::Unsupported(Unsupported::Eap) => {
                 NotifyType::AUTHENTICATION_FAILED

@@ -107,7 +107,7 @@ pub mod observe;
 mod sa;
 pub mod stats;
 
-pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig};
+pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 pub use endpoint::Endpoint;
 pub use error::{CallError, Failure, Rejection};

@@ -5,6 +5,7 @@ use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError};
 use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::sa::context::Context;
+use crate::sa::mode;
 use crate::sa::{IkeSa, Task};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,9 +29,8 @@ impl Endpoint {
         if !path.is_consistent() {
             return Err(CallError::BadPath);
         }
-        if connection.children.is_empty() {
-            return Err(CallError::NoSuchChild);
-        }
+        let first = connection.children.first().ok_or(CallError::NoSuchChild)?;
+        mode::propose(first, &path, None)?;
         self.check_room()?;
         let spi = self.new_spi().map_err(|error| CallError::from(crate::error::Failure::from(error)))?;
         let (mut context, kept) = self.lend();

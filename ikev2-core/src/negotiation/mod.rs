@@ -8,6 +8,7 @@
 //! | `mismatch` | why none could be chosen | |
 //! | `suite_name` | proposals as text | |
 //! | `narrow` | which traffic an SA carries | RFC 7296 §2.9 |
+//! | `transport` | which traffic it carries in transport mode, through NATs | RFC 7296 §2.23.1 |
 //! | `coverage` | whether selectors together hold another one | |
 //!
 //! Every function does a bounded amount of work, whatever the peer sends.
@@ -41,6 +42,7 @@ mod mismatch;
 mod narrow;
 mod proposal;
 mod suite_name;
+mod transport;
 
 pub use choice::{
     EspChoice, IkeChoice, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike,
@@ -55,3 +57,4 @@ pub use proposal::{
     ProposalError, offer_esp, offer_ike, offered_ke,
 };
 pub use suite_name::SuiteNameError;
+pub use transport::{SeenSelectors, TransportEnds};

@@ -64,7 +64,7 @@ impl IkeSa {
             return Ok(());
         }
         let config = self.connection.children.first().ok_or(Failure::NoChild)?;
-        let child = ChildAttempt::in_auth(context, config)?;
+        let child = ChildAttempt::in_auth(context, config, &self.path)?;
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(init) = core::mem::replace(&mut self.stage, placeholder) {
             self.current.requests.answered(0);

@@ -7,13 +7,14 @@
 
 use super::context::Context;
 use super::initiate::start_exchange;
+use super::mode::{self, Asked, Fit};
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Bound, Failure};
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
-use crate::negotiation::{self, ChildExchange, EspChoice, Narrowed, Selection, SelectorLists, SelectorPair};
+use crate::negotiation::{self, ChildExchange, EspChoice, SelectorLists};
 use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -24,8 +25,8 @@ use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{KePayload, NoncePayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
 use ipsec_crypto::{CipherAlgorithm, PendingKeyExchange};
-use ipsec_types::sa::{ChildSa, ChildSaId, PacketSelectors, PolicyId, SaInstall, SaKeys};
-use ipsec_types::{Encapsulation, EspSpi, Mode, SaCommand, SecretBytes, TrafficSelector};
+use ipsec_types::sa::{ChildSa, ChildSaId, OriginalAddresses, PacketSelectors, PolicyId, SaInstall, SaKeys};
+use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
 
 /// An installed Child SA.
 #[derive(Debug)]
@@ -95,13 +96,18 @@ pub(crate) struct ChildAttempt {
     /// How often the peer let us start over with another method.
     pub retries: u32,
     offered: Vec<Proposal>,
+    mode: Mode,
     selectors: SelectorLists,
 }
 
 impl ChildAttempt {
     /// For the IKE_AUTH request: no key exchange and no nonce of its own.
-    pub(crate) fn in_auth(context: &mut Context<'_>, config: &Arc<ChildConfig>) -> Result<Self, Failure> {
-        Self::new(context, config, None, ChildExchange::IkeAuth)
+    pub(crate) fn in_auth(
+        context: &mut Context<'_>,
+        config: &Arc<ChildConfig>,
+        path: &Path,
+    ) -> Result<Self, Failure> {
+        Self::new(context, config, path, None, ChildExchange::IkeAuth)
     }
 
     /// For CREATE_CHILD_SA: with a key exchange if the proposals have one, and the packet that asked for it
@@ -109,9 +115,11 @@ impl ChildAttempt {
     pub(crate) fn in_create_child(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
+        path: &Path,
         packet: Option<&PacketSelectors>,
     ) -> Result<Self, Failure> {
-        let mut attempt = Self::new(context, config, packet, ChildExchange::CreateChildSa { ke_sent: None })?;
+        let exchange = ChildExchange::CreateChildSa { ke_sent: None };
+        let mut attempt = Self::new(context, config, path, packet, exchange)?;
         let prepared = context.nonce().map_err(Failure::from).and_then(|nonce| {
             let method = negotiation::offered_ke(&attempt.offered)
                 .into_iter()
@@ -135,12 +143,12 @@ impl ChildAttempt {
     fn new(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
+        path: &Path,
         packet: Option<&PacketSelectors>,
         exchange: ChildExchange,
     ) -> Result<Self, Failure> {
+        let (mode, selectors) = mode::propose(config, path, packet)?;
         let (id, inbound) = context.names.allocate(context.random)?;
-        let policy = SelectorPair { local: &config.local, remote: &config.remote };
-        let selectors = negotiation::propose(policy, packet);
         Ok(Self {
             config: Arc::clone(config),
             id,
@@ -150,6 +158,7 @@ impl ChildAttempt {
             nonce: Vec::new(),
             retries: 0,
             offered: negotiation::offer_esp(&config.proposals, inbound, exchange),
+            mode,
             selectors,
         })
     }
@@ -165,12 +174,13 @@ impl ChildAttempt {
         self.ke = ke;
     }
 
-    /// SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr (Appendix C.2, C.4).
+    /// The mode and SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr (Appendix C.2, C.4).
     pub(crate) fn push_request<'a>(
         &'a self,
         payloads: &mut Vec<Payload<'a>>,
         nonce: Option<&'a [u8]>,
     ) -> Result<(), Failure> {
+        mode::push(payloads, self.mode);
         payloads.push(Payload::Sa(SaPayload::build(&self.offered)?));
         if let Some(nonce) = nonce {
             payloads.push(Payload::Nonce(NoncePayload::new(nonce)?));
@@ -199,6 +209,10 @@ pub(crate) struct AgreedChild {
     local: Vec<TrafficSelector>,
     remote: Vec<TrafficSelector>,
     narrowed: bool,
+    mode: Mode,
+    original_addresses: Option<OriginalAddresses>,
+    /// Whether the peer takes TFC padding.
+    tfc_allowed: bool,
     keys: DirectedKeys,
     /// As responder: our half of the key exchange, where there is one.
     ke: Option<AnsweredExchange>,
@@ -226,12 +240,13 @@ impl DirectedKeys {
 }
 
 impl AgreedChild {
-    /// SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr: the same as in the request.
+    /// The mode and SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr: the same as in the request.
     pub(crate) fn push_answer<'a>(
         &'a self,
         payloads: &mut Vec<Payload<'a>>,
         nonce: Option<&'a [u8]>,
     ) -> Result<(), Failure> {
+        mode::push(payloads, self.mode);
         payloads.push(Payload::Sa(SaPayload::build(&[self.choice.reply(self.inbound)])?));
         if let Some(nonce) = nonce {
             payloads.push(Payload::Nonce(NoncePayload::new(nonce)?));
@@ -311,8 +326,8 @@ impl IkeSa {
         let sa = contents.sa.as_ref().ok_or(missing(PayloadType::SA))?;
         let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
         let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
-        let proposed = SelectorLists::known(ts_r, ts_i);
-        let (config, narrowed, choice) = self.match_child(sa, proposed.pair(), exchange)?;
+        let asked = Asked::by(contents, ts_r, ts_i, self.path, self.nat);
+        let (config, Fit { narrowed, choice, mode, original }) = self.match_child(sa, &asked, exchange)?;
         let cipher = find_cipher(context, &choice)?;
         let ke = answer_exchange(context, &choice, contents)?;
         let shared = ke.as_ref().map(|ke| &ke.secret);
@@ -326,26 +341,31 @@ impl IkeSa {
             local: narrowed.local,
             remote: narrowed.remote,
             narrowed: narrowed.narrowed,
+            mode,
+            original_addresses: original,
+            tfc_allowed: takes_tfc(contents),
             keys,
             ke,
         })
     }
 
-    /// The first of our children whose traffic and proposals fit. What does not fit is told of the one that
+    /// The first of our children whose traffic, mode and proposals fit. What does not fit is told of the one that
     /// came nearest: its traffic fits and its proposals do not.
     fn match_child(
         &self,
         sa: &SaPayload<'_>,
-        proposed: SelectorPair<'_>,
+        asked: &Asked,
         exchange: ChildExchange,
-    ) -> Result<(Arc<ChildConfig>, Narrowed, EspChoice), Failure> {
+    ) -> Result<(Arc<ChildConfig>, Fit), Failure> {
         let mut nearest = None;
-        for config in &self.connection.children {
-            match fit_child(config, sa, proposed, exchange) {
-                Ok((narrowed, choice)) => return Ok((Arc::clone(config), narrowed, choice)),
-                Err(failure) => {
-                    if matches!(nearest, None | Some(Failure::TsUnacceptable(_))) {
-                        nearest = Some(failure);
+        for mode in asked.modes().iter().copied() {
+            for config in self.connection.children.iter().filter(|config| config.mode.tries(mode)) {
+                match asked.fits(config, mode, sa, exchange) {
+                    Ok(fit) => return Ok((Arc::clone(config), fit)),
+                    Err(failure) => {
+                        if matches!(nearest, None | Some(Failure::TsUnacceptable(_))) {
+                            nearest = Some(failure);
+                        }
                     }
                 }
             }
@@ -411,9 +431,18 @@ impl IkeSa {
                 None => Failure::NoAnswer,
             });
         };
+        let mode = mode::of_answer(&attempt.config, attempt.mode, contents)?;
         let missing = |ty| Failure::MissingPayload(ty);
         let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
         let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
+        let seen = match mode {
+            Mode::Transport => mode::ends(&self.path, self.nat).seen_answer(ts_i, ts_r),
+            _ => None,
+        };
+        let (ts_i, ts_r, original_addresses) = match &seen {
+            Some((local, remote, original)) => (local, remote, *original),
+            None => (ts_i, ts_r, None),
+        };
         let requested = attempt.selectors.pair();
         let answered = negotiation::verify_answer(requested, ts_i, ts_r).map_err(Failure::TsAnswer)?;
         let choice = negotiation::accept_esp(&attempt.offered, sa, attempt.exchange)
@@ -433,6 +462,9 @@ impl IkeSa {
             local: answered.local,
             remote: answered.remote,
             narrowed,
+            mode,
+            original_addresses,
+            tfc_allowed: takes_tfc(contents),
             keys,
             ke: None,
         })
@@ -441,6 +473,7 @@ impl IkeSa {
     /// Hands an agreed Child SA to the data path and tells the embedder.
     pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) {
         let AgreedChild { config, choice, id, inbound, mut local, mut remote, narrowed, keys, .. } = agreed;
+        let AgreedChild { mode, original_addresses, tfc_allowed, .. } = agreed;
         // They are kept for as long as the SA lives.
         local.shrink_to_fit();
         remote.shrink_to_fit();
@@ -449,15 +482,15 @@ impl IkeSa {
             id,
             policy: config.policy,
             suite: choice.cipher,
-            mode: Mode::Tunnel,
+            mode,
             sequence_numbers: choice.sequence_numbers,
             encapsulation: if self.nat.any() { Encapsulation::Udp } else { Encapsulation::None },
             path: self.path,
             local,
             remote,
             lifetimes: config.lifetimes,
-            original_addresses: None,
-            tfc_allowed: true,
+            original_addresses,
+            tfc_allowed,
             replaces: None,
         });
         context.log_esp_keys(&sa, (inbound, &keys.inbound), (outbound, &keys.outbound));
@@ -477,26 +510,9 @@ impl IkeSa {
     }
 }
 
-/// Whether a child of ours fits what the peer asks for.
-fn fit_child(
-    config: &ChildConfig,
-    sa: &SaPayload<'_>,
-    proposed: SelectorPair<'_>,
-    exchange: ChildExchange,
-) -> Result<(Narrowed, EspChoice), Failure> {
-    let policy = SelectorPair { local: &config.local, remote: &config.remote };
-    let narrowed = negotiation::narrow(policy, proposed).map_err(Failure::TsUnacceptable)?;
-    match negotiation::choose_esp(&config.proposals, sa, exchange) {
-        Ok(Selection::Chosen(choice)) => Ok((narrowed, choice)),
-        Ok(Selection::InvalidKe(wanted)) => {
-            let got = match exchange {
-                ChildExchange::CreateChildSa { ke_sent } => ke_sent.unwrap_or(KeMethod::NONE),
-                ChildExchange::IkeAuth => KeMethod::NONE,
-            };
-            Err(Failure::KeMethod { got, wanted })
-        }
-        Err(mismatch) => Err(Failure::NoProposalChosen(mismatch)),
-    }
+/// Whether the peer takes TFC padding (§1.3.1).
+fn takes_tfc(contents: &Contents<'_>) -> bool {
+    contents.notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED).is_none()
 }
 
 /// As responder of CREATE_CHILD_SA: our half of the key exchange, if one was chosen. KEi of a method that was

@@ -25,7 +25,7 @@ impl IkeSa {
         packet: Option<&PacketSelectors>,
     ) {
         let policy = config.policy;
-        let begun = ChildAttempt::in_create_child(context, config, packet)
+        let begun = ChildAttempt::in_create_child(context, config, &self.path, packet)
             .and_then(|attempt| self.send_create_child(context, attempt));
         if let Err(failure) = begun {
             self.tell_child_failed(context, Some(policy), failure);

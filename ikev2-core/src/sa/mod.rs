@@ -10,6 +10,7 @@
 //! | [`auth`] | what both have in common | §2.15 |
 //! | [`suspend`] | answers of the embedder that come later | |
 //! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
+//! | [`mode`] | its mode | §1.3.1, §2.23.1 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
@@ -26,6 +27,7 @@ pub(crate) mod create_child;
 pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
+pub(crate) mod mode;
 pub(crate) mod peers;
 pub(crate) mod receive;
 pub(crate) mod respond;

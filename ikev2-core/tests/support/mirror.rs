@@ -3,8 +3,9 @@
 
 use ikev2_core::{ChildSaInfo, Endpoint, Event, IkeSaHandle, IkeSaState, NatStatus};
 use ipsec_types::sa::{ChildSa, ChildSaId, SaInstall, SaKeys};
-use ipsec_types::{EspSpi, Path, SaCommand};
+use ipsec_types::{AddressRange, EspSpi, Path, SaCommand, TrafficSelector};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// An established IKE SA.
@@ -196,6 +197,10 @@ fn as_set(ids: &[ChildSaId]) -> BTreeSet<ChildSaId> {
     set
 }
 
+fn with_address(list: &[TrafficSelector], address: IpAddr) -> Vec<TrafficSelector> {
+    list.iter().map(|s| TrafficSelector { addresses: AddressRange::single(address), ..*s }).collect()
+}
+
 /// Asserts that two endpoints have the same Child SAs, crosswise, with the same keys.
 pub fn assert_crosswise(a: &Mirror, b: &Mirror) {
     let crossed: BTreeSet<_> =
@@ -208,7 +213,15 @@ pub fn assert_crosswise(a: &Mirror, b: &Mirror) {
         assert_eq!(ours.outbound, theirs.inbound);
         assert_eq!(ours.inbound, theirs.outbound);
         let (x, y) = (&ours.child, &theirs.child);
-        assert_eq!((&x.local, &x.remote), (&y.remote, &y.local));
+        // Through NATs each side sees other addresses, and holds those of the other's view.
+        assert_eq!(x.original_addresses.is_some(), y.original_addresses.is_some());
+        match x.original_addresses {
+            None => assert_eq!((&x.local, &x.remote), (&y.remote, &y.local)),
+            Some(seen) => {
+                assert_eq!(y.remote, with_address(&x.local, seen.local));
+                assert_eq!(y.local, with_address(&x.remote, seen.remote));
+            }
+        }
         assert_eq!((x.suite, x.mode, x.sequence_numbers), (y.suite, y.mode, y.sequence_numbers));
         assert_eq!(x.encapsulation, y.encapsulation);
         let halves = [ours.inbound.as_ref().unwrap(), ours.outbound.as_ref().unwrap()];
