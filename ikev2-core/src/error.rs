@@ -477,7 +477,7 @@ pub enum AuthFailure {
         peer: Identity,
         /// Whom the peer asked for, if it said so.
         us: Option<Identity>,
-        /// What the connections of these addresses take, ours first.
+        /// What the connections of these addresses take, ours first; at most 16 of them.
         known: Vec<(Identity, IdentityPattern)>,
     },
     /// The peer is not the one that the connection names.

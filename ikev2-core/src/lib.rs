@@ -92,6 +92,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod config;
+mod connections;
 pub mod contents;
 pub mod credentials;
 mod endpoint;

@@ -42,8 +42,7 @@ impl Endpoint {
     }
 
     fn connection(&self, name: &str) -> Result<Arc<Connection>, CallError> {
-        let found = self.config.connections.iter().find(|c| c.name == name);
-        found.cloned().ok_or(CallError::NoSuchConnection)
+        self.connections.named(name).cloned().ok_or(CallError::NoSuchConnection)
     }
 
     fn check_room(&self) -> Result<(), CallError> {
@@ -183,12 +182,10 @@ impl Endpoint {
 
     /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection.
     fn acquire(&mut self, now: Instant, policy: PolicyId, packet: PacketSelectors) -> Result<(), CallError> {
-        let serves = |config: &Arc<ChildConfig>| config.policy == policy;
-        let found = self.state.sas.iter().filter(|(_, sa)| sa.is_established()).find_map(|(handle, sa)| {
-            Some((handle, sa.connection.children.iter().find(|c| serves(c))?.clone()))
-        });
-        let (handle, config) = found.ok_or(CallError::NoSuchPolicy)?;
+        let handle = self.state.policies.serving(policy).ok_or(CallError::NoSuchPolicy)?;
         self.with_live_sa(now, handle, |sa, context| {
+            let found = sa.connection.children.iter().find(|config| config.policy == policy);
+            let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
             if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, Some(packet)) }
         })
     }

@@ -3,9 +3,11 @@
 mod admission;
 mod calls;
 mod incoming;
+mod policies;
 mod table;
 
 use crate::config::EndpointConfig;
+use crate::connections::ConnectionIndex;
 use crate::establish::cookie::CookieJar;
 use crate::event::{ChildSaInfo, Event, IkeSaHandle, IkeSaInfo, Transmit};
 use crate::exchange::responses::RequestDigest;
@@ -22,12 +24,14 @@ use alloc::vec::Vec;
 use core::fmt;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::Instant;
+use policies::Policies;
 use table::Table;
 
 /// One end of any number of IKE SAs, as a pure state machine. The contract is on the [crate's first
 /// page](crate).
 pub struct Endpoint {
     config: Arc<EndpointConfig>,
+    connections: ConnectionIndex,
     random: Box<dyn SecureRandom>,
     state: State,
     statistics: Statistics,
@@ -41,6 +45,8 @@ struct State {
     sas: Table<IkeSa>,
     /// Half-open IKE SAs by the request that made each. Its length is the number of them.
     half_open: BTreeMap<RequestDigest, IkeSaHandle>,
+    /// The established IKE SAs by the policies that they serve.
+    policies: Policies,
     cookies: CookieJar,
     names: ChildNames,
     peers: Peers,
@@ -54,6 +60,7 @@ struct State {
 struct Kept<'a> {
     sas: &'a mut Table<IkeSa>,
     half_open: &'a mut BTreeMap<RequestDigest, IkeSaHandle>,
+    policies: &'a mut Policies,
     cookies: &'a mut CookieJar,
 }
 
@@ -75,6 +82,7 @@ impl Endpoint {
             now: Instant::ZERO,
             sas: Table::default(),
             half_open: BTreeMap::new(),
+            policies: Policies::default(),
             cookies: CookieJar::new(config.cookie_lifetime),
             names: ChildNames::default(),
             peers: Peers::default(),
@@ -82,7 +90,9 @@ impl Endpoint {
             out: Outbox::default(),
             errors: ErrorBudget::default(),
         };
-        Self { config, random, state, statistics: Statistics::default(), scratch: Vec::new() }
+        let connections = ConnectionIndex::new(&config.connections);
+        let statistics = Statistics::default();
+        Self { config, connections, random, state, statistics, scratch: Vec::new() }
     }
 
     /// The next datagram to send. Poll it until it gives `None` after every other call, and after
@@ -125,6 +135,14 @@ impl Endpoint {
         live.map(|(handle, sa)| (handle, sa.info()))
     }
 
+    /// How often any IKE SA was looked at or changed, whatever for: what calls cost, without a clock.
+    /// [`Endpoint::poll_timeout`] looks at none, [`Endpoint::handle_timeout`] at those that are due, a datagram at the
+    /// one that it is for.
+    #[must_use]
+    pub fn ike_sas_visited(&self) -> u64 {
+        self.state.sas.visits()
+    }
+
     /// One IKE SA, if it has not ended.
     #[must_use]
     pub fn ike_sa(&self, handle: IkeSaHandle) -> Option<IkeSaInfo> {
@@ -141,6 +159,7 @@ impl Endpoint {
     /// everything else hold from now on.
     pub fn set_config(&mut self, config: Arc<EndpointConfig>) {
         self.state.cookies.set_lifetime(config.cookie_lifetime);
+        self.connections = ConnectionIndex::new(&config.connections);
         self.config = config;
     }
 
@@ -167,10 +186,13 @@ impl Endpoint {
     ) -> Option<T> {
         let (mut context, kept) = self.lend();
         let sa = kept.sas.get_mut(handle)?;
-        let was_half_open = sa.init_digest();
+        let (was_half_open, was_established) = (sa.init_digest(), sa.is_established());
         let result = act(sa, &mut context);
         if let Some(digest) = was_half_open.filter(|_| sa.init_digest().is_none()) {
             kept.half_open.remove(&digest);
+        }
+        if sa.is_established() != was_established {
+            kept.policies.set(handle, &sa.connection.children, !was_established);
         }
         let (spi, over, deadline) = (sa.current.local_spi, sa.is_over(context.now), sa.deadline());
         if over {
@@ -186,10 +208,12 @@ impl Endpoint {
 
     /// What an IKE SA may touch, and the rest of the state beside it.
     fn lend(&mut self) -> (Context<'_>, Kept<'_>) {
-        let State { now, sas, half_open, cookies, names, peers, give_way, out, .. } = &mut self.state;
+        let State { now, sas, half_open, policies, cookies, names, peers, give_way, out, .. } =
+            &mut self.state;
         let context = Context {
             now: *now,
             config: &self.config,
+            connections: &self.connections,
             random: &mut *self.random,
             out,
             statistics: &mut self.statistics,
@@ -197,6 +221,6 @@ impl Endpoint {
             peers,
             give_way,
         };
-        (context, Kept { sas, half_open, cookies })
+        (context, Kept { sas, half_open, policies, cookies })
     }
 }

@@ -5,6 +5,8 @@ use crate::event::IkeSaHandle;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::fmt;
 use ipsec_types::{IkeSpi, Instant};
 
 #[derive(Debug)]
@@ -16,17 +18,36 @@ struct Slot<S> {
 }
 
 /// A table of `S`.
-#[derive(Debug)]
 pub(crate) struct Table<S> {
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
     by_spi: BTreeMap<IkeSpi, u32>,
     timers: BTreeSet<(Instant, u32)>,
+    /// How often anyone got at an entry.
+    visits: Cell<u64>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Table<S> {
+    /// Without the visits: to look at an entry changes nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("slots", &self.slots)
+            .field("free", &self.free)
+            .field("by_spi", &self.by_spi)
+            .field("timers", &self.timers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S> Default for Table<S> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), by_spi: BTreeMap::new(), timers: BTreeSet::new() }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_spi: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            visits: Cell::new(0),
+        }
     }
 }
 
@@ -77,18 +98,30 @@ impl<S> Table<S> {
         }
     }
 
+    /// How often anyone got at an entry.
+    pub(crate) fn visits(&self) -> u64 {
+        self.visits.get()
+    }
+
+    /// There is no way to an entry but past here.
+    fn count_visit(&self) {
+        self.visits.set(self.visits.get().saturating_add(1));
+    }
+
     fn slot(&self, slot: u32) -> Option<&Slot<S>> {
         self.slots.get(slot as usize)
     }
 
     /// The one with this handle.
     pub(crate) fn get(&self, handle: IkeSaHandle) -> Option<&S> {
+        self.count_visit();
         let slot = self.slot(handle.slot).filter(|slot| slot.generation == handle.generation)?;
         slot.content.as_deref()
     }
 
     /// The same, to change.
     pub(crate) fn get_mut(&mut self, handle: IkeSaHandle) -> Option<&mut S> {
+        self.count_visit();
         let slot = self.slots.get_mut(handle.slot as usize)?;
         if slot.generation == handle.generation { slot.content.as_deref_mut() } else { None }
     }
@@ -103,6 +136,7 @@ impl<S> Table<S> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IkeSaHandle, &S)> {
         (0u32..).zip(&self.slots).filter_map(|(number, slot)| {
             let handle = IkeSaHandle { slot: number, generation: slot.generation };
+            self.count_visit();
             Some((handle, slot.content.as_deref()?))
         })
     }

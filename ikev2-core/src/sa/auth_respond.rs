@@ -23,6 +23,9 @@ use ikev2_wire::codes::{NotifyType, PayloadType};
 use ikev2_wire::{AuthPayload, IdPayload, IntegId, NotifyPayload, Payload, Transform};
 use ipsec_crypto::signature::SignatureScheme;
 
+/// How many connections the error names that a stranger causes.
+const MAX_KNOWN: usize = 16;
+
 impl IkeSa {
     /// The peer's IKE_AUTH request: integrity is good, nothing else is known.
     pub(crate) fn on_auth_request(
@@ -62,18 +65,17 @@ impl IkeSa {
         let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
         let peer = identity(id);
         let us = contents.id_r.as_ref().map(identity);
-        let candidates = || {
-            context.config.connections.iter().filter(|connection| {
-                connection.matches_path(&self.path) && accepts_suite(connection, agreement)
-            })
-        };
         // The closest pattern wins, and of equal ones the first.
-        let connection = candidates()
-            .filter(|c| c.remote_id.matches(&peer))
+        let connection = context
+            .connections
+            .taking(&self.path, &peer)
+            .filter(|c| accepts_suite(c, agreement))
             .filter(|c| us.as_ref().is_none_or(|us| c.local_id.is_same(us)))
             .min_by_key(|c| c.remote_id.looseness());
         let Some(connection) = connection.cloned() else {
-            let known = candidates().map(|c| (c.local_id.clone(), c.remote_id.clone())).collect();
+            let candidates = context.connections.of_path(&self.path).filter(|c| accepts_suite(c, agreement));
+            let known =
+                candidates.take(MAX_KNOWN).map(|c| (c.local_id.clone(), c.remote_id.clone())).collect();
             return Err(Failure::Authentication(AuthFailure::UnknownIdentity { peer, us, known }));
         };
         let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));

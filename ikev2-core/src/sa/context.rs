@@ -1,6 +1,7 @@
 //! What an IKE SA may touch beyond itself, lent for the length of one call.
 
 use crate::config::EndpointConfig;
+use crate::connections::ConnectionIndex;
 use crate::error::Failure;
 use crate::establish::init;
 use crate::establish::secrets::Agreement;
@@ -93,6 +94,7 @@ impl ChildNames {
 pub(crate) struct Context<'a> {
     pub now: Instant,
     pub config: &'a EndpointConfig,
+    pub connections: &'a ConnectionIndex,
     pub random: &'a mut dyn SecureRandom,
     pub out: &'a mut Outbox,
     pub statistics: &'a mut Statistics,

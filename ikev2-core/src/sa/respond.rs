@@ -260,7 +260,7 @@ impl<'a> InitRequest<'a> {
         required: &Required<'_>,
     ) -> Result<(Arc<Connection>, IkeChoice), Refusal> {
         let mut refusal = Refusal::with(NotifyType::NO_PROPOSAL_CHOSEN, Rejection::NoConnection);
-        for connection in context.config.connections.iter().filter(|c| c.matches_path(&self.path)) {
+        for connection in context.connections.answering(&self.path) {
             let policy = &connection.ike_proposals;
             let got = required.ke.method;
             match negotiation::choose_ike(policy, required.sa, IkeExchange::Initial, got) {

@@ -66,18 +66,20 @@ fn reversed(path: Path) -> Path {
 }
 
 impl Gateway {
-    /// One for so many peers: as responder with one connection for all, as initiator with one for each.
+    /// One for so many peers: as responder with one connection for all, as initiator with one for each, whose policy
+    /// has the peer's number.
     pub fn new(role: Role, proof: Proof, peers: u32, change: impl FnOnce(&mut EndpointConfig)) -> Self {
-        let connection = |name: &str, peer: &str| -> Connection {
+        let connection = |name: &str, peer: &str, policy: u32| -> Connection {
             let mut setup = proven(Setup::new(GATEWAY, GATEWAY), &proof);
             setup.connection.name = name.to_string();
             setup.connection.remote_id = peer.parse().unwrap();
+            setup.connection.children = vec![child(policy.into(), "first", &["0.0.0.0/0"], &["0.0.0.0/0"])];
             setup.connection
         };
         let mut config = EndpointConfig::new(&RUSTCRYPTO);
         config.connections = match role {
-            Role::Responder => vec![Arc::new(connection("clients", "*.clients.example"))],
-            Role::Initiator => (0..peers).map(|n| Arc::new(connection(&name(n), &name(n)))).collect(),
+            Role::Responder => vec![Arc::new(connection("clients", "*.clients.example", 0))],
+            Role::Initiator => (0..peers).map(|n| Arc::new(connection(&name(n), &name(n), n))).collect(),
         };
         change(&mut config);
         let endpoint = Endpoint::new(Arc::new(config), seeded(7));
