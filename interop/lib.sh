@@ -25,6 +25,7 @@ mkdir -p "$lab/theirs"
 . "$interop/lib/net.sh"
 . "$interop/lib/assert.sh"
 . "$interop/lib/tshark.sh"
+. "$interop/lib/suites.sh"
 . "$interop/lib/$peer.sh"
 . "$interop/lib/certificates.sh"
 . "$interop/lib/ours.sh"
@@ -35,23 +36,15 @@ cleanup() {
   sleep 0.2
   for p in $ours_pid $theirs_pid "${pids[@]}"; do kill -9 "$p" 2>/dev/null; done
   if [[ ${KEEP:-} ]]; then mkdir -p "$KEEP"; cp -r "$lab"/. "$KEEP"; fi
-  for p in a b n; do ip netns del "$ns$p" 2>/dev/null; done
+  for p in a b c d n; do ip netns del "$ns$p" 2>/dev/null; done
   rm -rf "$lab"
 }
 trap cleanup EXIT
 
 # What both sides are told, before `wires`; a case changes what it is about. psk and the suites of either side apart, since a
-# case may want them to differ; the names are strongSwan's (lib/libreswan.sh translates).
+# case may want them to differ; `suite` sets these, by strongSwan's names.
 psk_ours=a-shared-secret-of-the-interop-lab psk_theirs=$psk_ours
 ike_ours='' ike_theirs='' esp_ours='' esp_theirs=''
-suite() { # suite NAME: gcm or cbc, for both sides
-  case $1 in
-    gcm) ike_ours=aes128gcm16-prfsha256-x25519 esp_ours=aes128gcm16 ;;
-    cbc) ike_ours=aes256-sha256-ecp256 esp_ours=aes256-sha256 ;;
-    *) echo "no such suite: $1" >&2; exit 2 ;;
-  esac
-  ike_theirs=$ike_ours esp_theirs=$esp_ours
-}
 
 up() { # both sides up, the responder first; a starts the negotiation and does not wait for its end
   if [[ $role == initiator ]]; then

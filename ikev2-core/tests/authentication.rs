@@ -308,6 +308,28 @@ fn the_connection_is_chosen_by_the_identities() {
     assert_eq!(world.node(B).only_sa().1.connection, "tunnel");
 }
 
+/// IKE_SA_INIT may have taken another connection of the same address for the peer's.
+#[test]
+fn what_fails_after_the_identities_is_told_of_the_connection_that_they_chose() {
+    let (mut a, mut b) = two();
+    a.set_secret(b"another secret");
+    let mut first = b.connection.clone();
+    first.name = "other".into();
+    first.remote_id = IdentityPattern::Exactly(id("c.example"));
+    let mine = core::mem::replace(&mut b.connection, first);
+    b.others.push(mine);
+    let mut world = World::pair(a, b);
+    world.connect(A, B);
+    world.run();
+    let events = world.take_events(B);
+    says(&down(&events), &["does not fit the shared secret of connection `tunnel`"]);
+    let told = events.iter().find_map(|event| match event {
+        Event::IkeSaDown { connection, .. } => Some(connection.as_str()),
+        _ => None,
+    });
+    assert_eq!(told, Some("tunnel"));
+}
+
 /// Secrets that come and go.
 #[derive(Debug, Default)]
 struct Store(std::sync::Mutex<std::collections::BTreeMap<String, ipsec_types::SecretBytes>>);

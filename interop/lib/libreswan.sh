@@ -2,19 +2,15 @@
 # then has TEMPORARY_FAILURE in the Child SA's place.
 theirs_conn='' theirs_setup='' # further lines of the conn and of config setup, one a line
 
-libreswan_suite() { # libreswan_suite SUITE: strongSwan's name of a suite in libreswan's words
-  case $1 in
-    aes128gcm16-prfsha256-x25519) echo aes_gcm128-sha2_256-dh31 ;;
-    aes128gcm16-prfsha256-ecp256) echo aes_gcm128-sha2_256-dh19 ;;
-    aes128gcm16-prfsha256-x25519-ecp256) echo aes_gcm128-sha2_256-dh31+dh19 ;;
-    aes128gcm16-prfsha256-ecp256-x25519) echo aes_gcm128-sha2_256-dh19+dh31 ;;
-    aes256-sha256-ecp256) echo aes256-sha2_256-dh19 ;;
-    aes256gcm16-prfsha384-ecp384) echo aes_gcm256-sha2_384-dh20 ;;
-    aes128gcm16) echo aes_gcm128 ;;
-    aes256gcm16) echo aes_gcm256 ;;
-    aes256-sha256) echo aes256-sha2_256 ;;
-    *) die "no libreswan name for $1" ;;
-  esac
+libreswan_suite() { words libreswan "$1" | paste -sd- | sed 's/-dh/+dh/2g'; } # libreswan_suite SUITE: in a configuration
+theirs_ike_chosen() { # theirs_ike_chosen [SUITE]
+  local said integ=n/a; mapfile -t said <<<"$(words pluto "${1:-$ike_theirs}")"
+  [[ ${#said[@]} == 3 ]] || integ=${said[1]}
+  want theirs "cipher=${said[0]} integ=$integ prf=${said[-2]} group=${said[-1]}"
+}
+theirs_esp_chosen() { # theirs_esp_chosen [SUITE]
+  local said; mapfile -t said <<<"$(words pluto "${1:-$esp_theirs}")"
+  want theirs "xfrm=${said[0]}-${said[1]:-NONE}"
 }
 whack() { with_daemon timeout 20 ipsec whack --ctlsocket /run/pluto/pluto.ctl "$@"; }
 
@@ -82,13 +78,8 @@ theirs_empty() { # nothing is left of the SA; as initiator it tries again at onc
 
 # libreswan's words for what cases look for
 declare -A says=(
-  [ike-gcm]='cipher=AES_GCM_16_128 integ=n/a prf=HMAC_SHA2_256 group=DH31'
-  [ike-cbc]='cipher=AES_CBC_256 integ=HMAC_SHA2_256_128 prf=HMAC_SHA2_256 group=DH19'
-  [esp-gcm]='xfrm=AES_GCM_16_128-NONE'
-  [esp-cbc]='xfrm=AES_CBC_256-HMAC_SHA2_256_128'
   [ike-up]='(initiator|responder) established IKE SA'
   [child-up]='(initiator|responder) established Child SA using #1; IPsec tunnel'
-  [ike-gcm-p256]='cipher=AES_GCM_16_128 integ=n/a prf=HMAC_SHA2_256 group=DH19'
   [gets-cookie]='processing IKE_SA_INIT request from .* containing N\(COOKIE\),SA,KE,Ni'
   [brings-cookie]='received anti-DDOS COOKIE response, resending IKE_SA_INIT request with COOKIE payload'
   [refuses-ke]='initiator guessed wrong keying material group \(CURVE25519\); responding with INVALID_KE_PAYLOAD requesting DH19'

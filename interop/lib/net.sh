@@ -38,6 +38,22 @@ wires() { # wires [nat|v6]
   wait_for test -s "$lab/wire.pcap" || die "no capture"
 }
 
+further() { # further SIDE N: one more side at our second address, 10.9.N.1 with 10.N.0.1/32 behind it; addr, net and host know it
+  local s=$1 n=$2 x
+  addr[$s]=10.9.$n.1 net[$s]=10.$n.0.0/24 host[$s]=10.$n.0.1
+  ip netns add $ns$s
+  ip link add v$s netns $ns$s type veth peer name v$we$s netns $ns$we
+  for x in $s $we; do
+    local dev=v$s own=1; [[ $x == "$we" ]] && dev=v$we$s own=2
+    ip -n $ns$x addr add 10.9.$n.$own/24 dev $dev; ip -n $ns$x link set $dev up
+    ip -n $ns$x neigh add 10.9.$n.254 lladdr 02:00:00:00:00:fe dev $dev nud permanent
+  done
+  ip -n $ns$s link set lo up; ip -n $ns$s addr add ${host[$s]}/32 dev lo
+  ip -n $ns$s route add 10.9.0.0/24 via 10.9.$n.2
+  ip -n $ns$s route add 10.$we_n.0.0/16 via 10.9.$n.254 src ${host[$s]} metric 4096
+  ip -n $ns$we route add ${net[$s]} via 10.9.$n.254 metric 4096
+}
+
 in_ns() { # in_ns SIDE COMMAND...: a tool of the folder in that side's namespace
   local s=$1; shift
   ip netns exec "$ns$s" chroot "${root:-/}" "$@"
@@ -57,15 +73,16 @@ with_daemon() { # with_daemon COMMAND...: where the peer runs
   SWANCTL_DIR=/srv STRONGSWAN_CONF=/srv/strongswan.conf nsenter -t "$theirs_pid" -m -n chroot "${root:-/}" "$@"
 }
 
-# pings FROM_SIDE TOTAL: that many of mixed sizes, with what is not a multiple of a block, what just fits the inner MTU of 1400
+# pings FROM TOTAL [TO]: that many of mixed sizes between these two of `host`, whose names begin with their side's, with what is not a multiple of a block, what just fits the inner MTU of 1400
 # and what is cut into inner fragments; none may be lost
 sizes=(0 1 7 8 15 16 17 31 33 56 64 100 255 256 333 500 777 1000 1200 1300 1371 1372 1373 2000 4000)
 pings() {
   local to=b each=$(($2 / ${#sizes[@]}))
   [[ $1 == b ]] && to=a
+  to=${3:-$to}
   ((each > 0)) || each=1
   # with -w ping waits for as many answers as it was told, however late; those of the first $each requests must be among them
-  in_ns "$1" bash -c 'from=$0 to=$1 each=$2; shift 2; for size; do echo "size $size"; ping -n -c $each -w 10 -i 0.003 -s $size -I $from $to; done' \
+  in_ns "${1:0:1}" bash -c 'from=$0 to=$1 each=$2; shift 2; for size; do echo "size $size"; ping -n -c $each -w 10 -i 0.003 -s $size -I $from $to; done' \
     "${host[$1]}" "${host[$to]}" $each "${sizes[@]}" >"$lab/ping" 2>&1
   awk -v each=$each -v sizes=${#sizes[@]} '
     function ended() { if (size != "" && got != each) { print "of " size " octets: " got " of " each " came back, " lost; faults++ } }

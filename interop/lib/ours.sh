@@ -1,63 +1,65 @@
 # ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
 ours_cookies=never ours_auth='' ours_conn='' ours_children='' # when it asks for cookies; in place of its secret; further lines of its connection; further children
+ours_connections='' # all of them, by `ours_connection`
 
-ours_start() {
-  local start=false remote="remote = \"${addr[$they]}\""
-  [[ $we == a ]] && start=true
-  [[ $natted && $we == b ]] && remote=
+ours_start() { # with one connection, or those in $ours_connections
   cat >"$lab/ours.toml" <<TOML
 cookies = "$ours_cookies"
 
 [tun]
 mtu = 1400
 
+${ours_connections:-$(ours_connection t "$we.example" "$they.example" "${net[$we]}" "${net[$they]}")}
+TOML
+  ours_run
+}
+ours_connection() { # ours_connection NAME OUR_ID ITS_ID OUR_SELECTORS ITS_SELECTORS
+  local start=false remote="remote = \"${addr[$they]}\""
+  [[ $we == a ]] && start=true
+  [[ $natted && $we == b ]] && remote=
+  cat <<TOML
 [[connection]]
-name = "t"
+name = "$1"
 start = $start
 reconnect = "never"
 local = "${addr[$we]}"
 $remote
-local_id = "$we.example"
-remote_id = "$they.example"
+local_id = "$2"
+remote_id = "$3"
 ${ours_auth:-psk = \"$psk_ours\"}
 ike = "$ike_ours"
 $ours_conn
 
 [[connection.child]]
 name = "net"
-local = "${net[$we]}"
-remote = "${net[$they]}"
+local = "$4"
+remote = "$5"
 esp = "$esp_ours"
 $ours_children
 TOML
+}
+ours_run() { # with what stands in $lab/ours.toml
   ip netns exec $ns$we "$GATEWAY" --config "$lab/ours.toml" --verbose --keys "$lab/keys" >"$lab/ours.log" 2>&1 &
   ours_pid=$!
   wait_for logged ours 'listening on' || die "our gateway does not come up"
 }
 
-# our words for what cases look for
-declare -A ours_say=(
-  [ike-gcm]='ENCR_AES_GCM_16-128/PRF_HMAC_SHA2_256/Curve25519'
-  [ike-cbc]='ENCR_AES_CBC-256/AUTH_HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/256-bit random ECP group'
-  [ike-gcm-p256]='ENCR_AES_GCM_16-128/PRF_HMAC_SHA2_256/256-bit random ECP group'
-  [esp-gcm]='ENCR_AES_GCM_16-128'
-  [esp-cbc]='ENCR_AES_CBC-256/AUTH_HMAC_SHA2_256_128'
-)
-ours_ike_up() { # ours_ike_up SUITE: the IKE SA stands with it, and with what is known about NATs
+said_ours() { words ours "$1" | paste -sd/ | sed 's|/Partially|, Partially|'; } # said_ours SUITE: as our lines have it
+ours_ike_up() { # ours_ike_up [SUITE]: the IKE SA stands with it, and with what is known about NATs
   local nat='no NAT' at="\\[?${addr[$they]}\\]?:(500|4500)"
   # strongSwan claims a NAT before itself where its ESP is in user space, to get ESP in UDP
   [[ $peer == strongswan && ! ${KERNEL:-} ]] && nat='the peer is behind a NAT'
   if [[ $natted && $we == a ]]; then nat='(we are|both are) behind'; fi
   if [[ $natted && $we == b ]]; then nat='the peer is behind a NAT' at='10.9.0.1:2[0-9]{4}'; fi
   [[ $natted && $we == a ]] && at=10.9.0.2:4500
-  want ours "IKE SA up: t, $role, us $we.example, peer $they.example at $at, ${ours_say[ike-$1]}, $nat"
+  want ours "IKE SA up: t, $role, us $we.example, peer $they.example at $at, $(said_ours "${1:-$ike_ours}"), $nat"
 }
-ours_child_up() { # ours_child_up SUITE: the Child SA too; raw ESP with a kernel's ESP, else in UDP;
+ours_child_up() { # ours_child_up [SUITE]: the Child SA too; raw ESP with a kernel's ESP, else in UDP;
   # 64-bit sequence numbers with libreswan, which prefers them as we do
   local how='ESP in UDP' numbers='32-bit'
   [[ ${KERNEL:-} ]] && how='raw ESP'
   [[ $peer == libreswan ]] && numbers='Partially Transmitted 64-bit'
-  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, ${net[$we]} <-> ${net[$they]}, ${ours_say[esp-$1]}, $numbers Sequential Numbers, $how"
+  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, ${net[$we]} <-> ${net[$they]}, $(said_ours "${1:-$esp_ours}"), $numbers Sequential Numbers, $how"
 }
 ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
   kill -INT "$ours_pid"

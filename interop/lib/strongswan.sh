@@ -1,14 +1,43 @@
 # strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
 theirs_local='auth = psk' theirs_remote='auth = psk' # how it proves who it is, and what it takes of us
 theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
+theirs_connections='' # all of them, by `theirs_connection`
 
-theirs_start() {
-  local remote=${addr[$we]} libipsec=kernel-libipsec
+theirs_start() { # with one connection, or those in $theirs_connections
+  cat >"$lab/theirs/swanctl.conf" <<CONF
+connections { ${theirs_connections:-$(theirs_connection t "$they.example" "$we.example" "${net[$they]}" "${net[$we]}")} }
+secrets { ike-1 { secret = "$psk_theirs" } }
+CONF
+  theirs_run
+}
+theirs_connection() { # theirs_connection NAME ITS_ID OUR_ID ITS_SELECTORS OUR_SELECTORS
+  local remote=${addr[$we]}
   [[ $natted && $they == b ]] && remote=%any
+  cat <<CONF
+$1 { version = 2
+  local_addrs = ${addr[$they]}
+  remote_addrs = $remote
+  proposals = $ike_theirs
+  $theirs_conn
+  local { $theirs_local
+    id = fqdn:$2 }
+  remote { $theirs_remote
+    id = fqdn:$3 }
+  children { net {
+    local_ts = $4
+    remote_ts = $5
+    mode = tunnel
+    esp_proposals = $esp_theirs
+    $theirs_child }
+  $theirs_children } }
+CONF
+}
+theirs_run() { # with what stands in $lab/theirs/swanctl.conf
+  local libipsec=kernel-libipsec
   [[ ${KERNEL:-} ]] && libipsec=
   cat >"$lab/theirs/strongswan.conf" <<CONF
 charon-systemd {
-  load = random nonce openssl pem pkcs8 constraints kdf hmac sha2 sha1 aes gcm curve25519 $libipsec kernel-netlink socket-default vici updown
+  load = random nonce openssl pem pkcs8 constraints kdf hmac sha2 sha1 aes gcm ccm ctr chapoly xcbc cmac curve25519 $libipsec kernel-netlink socket-default vici updown
   filelog { stderr { ike_name = yes
     default = 1
     cfg = 2 } }
@@ -17,27 +46,6 @@ charon-systemd {
   retransmit_timeout = 1
   $theirs_daemon
 }
-CONF
-  cat >"$lab/theirs/swanctl.conf" <<CONF
-connections { t { version = 2
-  local_addrs = ${addr[$they]}
-  remote_addrs = $remote
-  proposals = $ike_theirs
-  $theirs_conn
-  local { $theirs_local
-    id = fqdn:$they.example }
-  remote { $theirs_remote
-    id = fqdn:$we.example }
-  children { net {
-    local_ts = ${net[$they]}
-    remote_ts = ${net[$we]}
-    mode = tunnel
-    esp_proposals = $esp_theirs
-    $theirs_child }
-  $theirs_children } } }
-secrets { ike-1 { id-a = fqdn:a.example
-  id-b = fqdn:b.example
-  secret = "$psk_theirs" } }
 CONF
   daemon /usr/sbin/charon-systemd
   wait_for with_daemon test -S /run/charon.vici || die "strongSwan does not come up"
@@ -60,8 +68,8 @@ theirs_sign() { # theirs_sign HOW: it signs so, and takes the same of us
 theirs_busy() { # from now on it asks for cookies: one half-open IKE SA is enough
   busy=1 theirs_daemon='cookie_threshold = 1'
 }
-theirs_initiate() { # theirs_initiate [CHILD]
-  with_daemon timeout 20 swanctl --initiate --child "${1:-net}" >"$lab/initiate" 2>&1 &
+theirs_initiate() { # theirs_initiate [CHILD [CONNECTION]]
+  with_daemon timeout 20 swanctl --initiate --child "${1:-net}" --ike "${2:-t}" >"$lab/initiate" 2>&1 &
   pids+=($!)
 }
 theirs_delete() { # theirs_delete ike|child|NAME: returns when the answer has come
@@ -97,16 +105,19 @@ theirs_empty() { # nothing is left of the SA
 declare -A signs_as=([ed25519]=ED25519 [ed448]=ED448 [ecdsa256]=ECDSA_WITH_SHA256_DER [ecdsa384]=ECDSA_WITH_SHA384_DER
   [ecdsa521]=ECDSA_WITH_SHA512_DER [rsa-pkcs1]=RSA_EMSA_PKCS1_SHA2_256 [rsa-pss]=RSA_EMSA_PSS_SHA2_256_SALT_32)
 
+theirs_chosen() { # theirs_chosen IKE|ESP SUITE
+  local said; said=$(words strongswan "$2" | paste -sd/)
+  [[ $1 == IKE || $2 == *-esn ]] || said+=/NO_EXT_SEQ
+  want theirs "selected proposal: $1:$said\$"
+}
+theirs_ike_chosen() { theirs_chosen IKE "${1:-$ike_theirs}"; } # theirs_ike_chosen [SUITE]
+theirs_esp_chosen() { theirs_chosen ESP "${1:-$esp_theirs}"; } # theirs_esp_chosen [SUITE]
+
 # strongSwan's words for what cases look for
 declare -A says=(
-  [ike-gcm]='selected proposal: IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/CURVE_25519'
-  [ike-cbc]='selected proposal: IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/ECP_256'
-  [esp-gcm]='selected proposal: ESP:AES_GCM_16_128/NO_EXT_SEQ'
-  [esp-cbc]='selected proposal: ESP:AES_CBC_256/HMAC_SHA2_256_128/NO_EXT_SEQ'
   [ike-up]='IKE_SA t\[[0-9]+\] established between'
   [child-up]='CHILD_SA net\{[0-9]+\} established with SPIs'
   [auth-ok]="authentication of '$we.example' with pre-shared key successful"
-  [ike-gcm-p256]='selected proposal: IKE:AES_GCM_16_128/PRF_HMAC_SHA2_256/ECP_256'
   [gets-cookie]='parsed IKE_SA_INIT request 0 \[ N\(COOKIE\) SA KE No'
   [brings-cookie]='generating IKE_SA_INIT request 0 \[ N\(COOKIE\) SA KE No'
   [refuses-ke]='key exchange method CURVE_25519 unacceptable, requesting ECP_256'

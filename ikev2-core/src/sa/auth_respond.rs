@@ -5,7 +5,7 @@ use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::context::Context;
 use super::receive::Request;
 use super::respond::{AnsweredInit, LateKeys};
-use super::suspend::{PeerClaim, Step};
+use super::suspend::Step;
 use super::{Established, IkeSa, Stage};
 use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
@@ -14,6 +14,7 @@ use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict}
 use crate::establish::secrets::Agreement;
 use crate::event::{DownReason, Role};
 use crate::exchange::protect::Plaintext;
+use crate::identity::Identity;
 use crate::keys::IkeKeys;
 use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
@@ -35,35 +36,35 @@ impl IkeSa {
         plaintext: Result<Plaintext<'_>, Failure>,
     ) {
         let checked = plaintext.and_then(|plaintext| {
-            let (claim, verdict) = self.check_initiator(context, &plaintext)?;
-            Ok((plaintext, claim, verdict))
+            // It is this connection's attempt from here on, whatever comes of it.
+            self.connection = self.connection_for(context, &plaintext)?;
+            let (peer, verdict) = self.check_initiator(context, &plaintext)?;
+            Ok((plaintext, peer, verdict))
         });
         match checked {
-            Ok((plaintext, claim, Verdict::Proven(used))) => {
-                self.prove_to_initiator(context, request, plaintext, claim, used);
+            Ok((plaintext, peer, Verdict::Proven(used))) => {
+                self.prove_to_initiator(context, request, plaintext, peer, used);
             }
-            Ok((plaintext, claim, Verdict::Verify(signature))) => {
-                let peer = Some(claim.peer.clone());
+            Ok((plaintext, peer, Verdict::Verify(signature))) => {
+                let claimed = Some(peer.clone());
                 let used = signature.form.scheme;
                 let (request, plaintext) = (*request, plaintext.into_owned());
-                let step = Step::VerifyRequest { request, plaintext, claim, used };
-                self.suspend_to_verify(context, peer, *signature, step);
+                let step = Step::VerifyRequest { request, plaintext, peer, used };
+                self.suspend_to_verify(context, claimed, *signature, step);
             }
             Err(failure) => self.refuse_request(context, request, failure),
         }
     }
 
-    /// The connection that takes the peer's identities, and whether the peer's proof fits it.
-    fn check_initiator(
+    /// The connection that takes the peer's identities.
+    fn connection_for(
         &self,
         context: &Context<'_>,
         plaintext: &Plaintext<'_>,
-    ) -> Result<(PeerClaim, Verdict), Failure> {
-        let (agreement, keys) = self.answered()?;
+    ) -> Result<Arc<Connection>, Failure> {
+        let (agreement, _) = self.answered()?;
         let contents = Contents::of(plaintext)?;
-        let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
-        let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
-        let peer = identity(id);
+        let peer = identity(contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?);
         let us = contents.id_r.as_ref().map(identity);
         // The closest pattern wins, and of equal ones the first.
         let connection = context
@@ -72,14 +73,27 @@ impl IkeSa {
             .filter(|c| accepts_suite(c, agreement))
             .filter(|c| us.as_ref().is_none_or(|us| c.local_id.is_same(us)))
             .min_by_key(|c| c.remote_id.looseness());
-        let Some(connection) = connection.cloned() else {
+        connection.cloned().ok_or_else(|| {
             let candidates = context.connections.of_path(&self.path).filter(|c| accepts_suite(c, agreement));
             let known =
                 candidates.take(MAX_KNOWN).map(|c| (c.local_id.clone(), c.remote_id.clone())).collect();
-            return Err(Failure::Authentication(AuthFailure::UnknownIdentity { peer, us, known }));
-        };
+            Failure::Authentication(AuthFailure::UnknownIdentity { peer, us, known })
+        })
+    }
+
+    /// Who the peer says it is, and whether its proof fits the connection.
+    fn check_initiator(
+        &self,
+        context: &Context<'_>,
+        plaintext: &Plaintext<'_>,
+    ) -> Result<(Identity, Verdict), Failure> {
+        let (agreement, keys) = self.answered()?;
+        let contents = Contents::of(plaintext)?;
+        let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
+        let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
+        let (connection, peer) = (&self.connection, identity(id));
         let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
-        let verdict = check_peer(context, &connection, &peer, agreement, &octets, auth, &contents)?;
+        let verdict = check_peer(context, connection, &peer, agreement, &octets, auth, &contents)?;
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
         let pair = Arc::new((connection.local_id.clone(), peer.clone()));
         let older = context.peers.older(&pair, self.created_at).next().is_some();
@@ -87,7 +101,7 @@ impl IkeSa {
             let connection = connection.name.clone();
             return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
         }
-        Ok((PeerClaim { connection, peer }, verdict))
+        Ok((peer, verdict))
     }
 
     /// The agreement of a half-open SA and its keys.
@@ -107,23 +121,23 @@ impl IkeSa {
         context: &mut Context<'_>,
         request: &Request,
         plaintext: Plaintext<'_>,
-        claim: PeerClaim,
+        peer: Identity,
         used: Option<SignatureScheme>,
     ) {
-        let connection = &claim.connection;
+        let connection = &self.connection;
         let proof = self.answered().and_then(|(agreement, keys)| {
             let body = connection.local_id.to_body();
             let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
-            let ends = peer_ends(connection, Some(&claim.peer));
+            let ends = peer_ends(connection, Some(&peer));
             auth::prove(&connection.local_auth, &ends, agreement, &octets, used, context.random)
         });
         match proof {
             Ok(ProofOrRequest::Ready(proof)) => {
-                self.finish_auth_request(context, request, &plaintext, claim, &proof);
+                self.finish_auth_request(context, request, &plaintext, peer, &proof);
             }
             Ok(ProofOrRequest::Sign(form, octets)) => {
                 let (request, plaintext) = (*request, plaintext.into_owned());
-                let step = Step::SignAnswer { request, plaintext, claim, form };
+                let step = Step::SignAnswer { request, plaintext, peer, form };
                 self.suspend_to_sign(context, form, octets, step);
             }
             Err(failure) => self.refuse_request(context, request, failure),
@@ -136,7 +150,7 @@ impl IkeSa {
         context: &mut Context<'_>,
         request: &Request,
         plaintext: &Plaintext<'_>,
-        claim: PeerClaim,
+        peer: Identity,
         proof: &Proof,
     ) {
         let contents = match Contents::of(plaintext).map_err(Failure::from).and_then(with_child) {
@@ -146,8 +160,7 @@ impl IkeSa {
         let placeholder = Stage::Lingering(context.now);
         let Stage::Answered(answered) = core::mem::replace(&mut self.stage, placeholder) else { return };
         let AnsweredInit { agreement, keys: LateKeys::Derived(keys, _), .. } = *answered else { return };
-        self.connection = claim.connection;
-        self.peer_id = Some(claim.peer);
+        self.peer_id = Some(peer);
         // The initiator decides by which ports it goes on (§2.23).
         self.path = request.path;
         let algorithms = agreement.algorithms;

@@ -5,7 +5,6 @@
 use super::IkeSa;
 use super::context::Context;
 use super::receive::Request;
-use crate::config::Connection;
 use crate::error::{AuthFailure, CallError, Failure};
 use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
 use crate::event::{Answer, DownReason, Event, SignatureRequest, Ticket, VerificationRequest};
@@ -26,13 +25,6 @@ pub(crate) struct Suspended {
     step: Step,
 }
 
-/// Who the peer says it is, and the connection that takes that.
-#[derive(Debug)]
-pub(crate) struct PeerClaim {
-    pub connection: Arc<Connection>,
-    pub peer: Identity,
-}
-
 /// Where to go on.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -41,9 +33,9 @@ pub(crate) enum Step {
     /// As initiator: the peer's signature is to be verified.
     VerifyAnswer(IkeSpi, Plaintext<'static>),
     /// As responder: the peer's signature is to be verified.
-    VerifyRequest { request: Request, plaintext: Plaintext<'static>, claim: PeerClaim, used: SignatureScheme },
+    VerifyRequest { request: Request, plaintext: Plaintext<'static>, peer: Identity, used: SignatureScheme },
     /// As responder: our signature is missing.
-    SignAnswer { request: Request, plaintext: Plaintext<'static>, claim: PeerClaim, form: SignatureForm },
+    SignAnswer { request: Request, plaintext: Plaintext<'static>, peer: Identity, form: SignatureForm },
 }
 
 impl Suspended {
@@ -78,10 +70,7 @@ impl IkeSa {
         octets: Vec<u8>,
         step: Step,
     ) {
-        let connection = match &step {
-            Step::SignAnswer { claim, .. } => Arc::clone(&claim.connection),
-            _ => Arc::clone(&self.connection),
-        };
+        let connection = Arc::clone(&self.connection);
         let (ticket, deadline) = self.suspend(context, step);
         let request = Box::new(SignatureRequest {
             connection: connection.name.clone(),
@@ -101,10 +90,7 @@ impl IkeSa {
         signature: SignatureToVerify,
         step: Step,
     ) {
-        let connection = match &step {
-            Step::VerifyRequest { claim, .. } => claim.connection.name.clone(),
-            _ => self.connection.name.clone(),
-        };
+        let connection = self.connection.name.clone();
         let (ticket, deadline) = self.suspend(context, step);
         let request = Box::new(VerificationRequest { connection, peer, signature });
         context.out.event(Event::VerificationNeeded { ticket, deadline, request });
@@ -132,10 +118,10 @@ impl IkeSa {
                     Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
                 }
             }
-            (Answer::Signature(signature), Step::SignAnswer { request, plaintext, claim, form }) => {
+            (Answer::Signature(signature), Step::SignAnswer { request, plaintext, peer, form }) => {
                 match Proof::from_signature(form, signature) {
                     Ok(proof) => {
-                        self.finish_auth_request(context, &request, &plaintext, claim, &proof);
+                        self.finish_auth_request(context, &request, &plaintext, peer, &proof);
                     }
                     Err(failure) => self.refuse_request(context, &request, failure),
                 }
@@ -144,8 +130,8 @@ impl IkeSa {
                 self.adopt(context, spi);
                 self.finish_auth(context, &plaintext);
             }
-            (Answer::Verified, Step::VerifyRequest { request, plaintext, claim, used }) => {
-                self.prove_to_initiator(context, &request, plaintext, claim, Some(used));
+            (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
+                self.prove_to_initiator(context, &request, plaintext, peer, Some(used));
             }
             (Answer::Refused, step) => {
                 let failure = if signs { AuthFailure::NotSigned } else { AuthFailure::NotVerified };
