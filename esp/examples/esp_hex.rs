@@ -2,17 +2,17 @@
 //! standard output. For programs in other languages that check this crate against other implementations.
 //!
 //! ```text
-//! sa NAME suite=gcm-128 spi=00001001 encr=HEX integ=HEX esn=0 udp=1 local=192.0.2.1 remote=192.0.2.2 start=0
+//! sa NAME suite=20-128-0 spi=00001001 encr=HEX integ=HEX esn=0 udp=1 local=192.0.2.1 remote=192.0.2.2 start=0
 //! seal NAME HEX      the inner IP packet; the answer is the outer IP packet
 //! open NAME HEX      the outer IP packet; the answer is the inner IP packet
 //! mtu NAME N         the largest inner packet for an outer MTU
 //! ```
 //!
-//! An SA of this program has both directions, with one SPI and one key; `start` is the sequence number before
-//! its first. Answers are `ok`, `ok HEX`, or `error` with the reason.
+//! An SA of this program has both directions, with one SPI and one key. Its suite is three numbers: the
+//! encryption algorithm's transform ID, the bits of its key (0 for none to be said), the integrity algorithm's
+//! transform ID. `start` is the sequence number before its first. `mode=transport` is for transport mode. Answers are `ok`, `ok HEX`, or `error` with the reason.
 
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
-use ipsec_esp::outer::OuterPacket;
 use ipsec_esp::{
     Framing, InboundConfig, InboundSa, MAX_HEADROOM, MAX_TAILROOM, Opened, OutboundConfig, OutboundSa,
     PacketBuf,
@@ -69,11 +69,17 @@ fn answer(sas: &mut HashMap<String, Sa>, line: &str) -> Answer<String> {
 
 fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
     let option = |name: &str| options.get(name).copied().ok_or(format!("{name} is missing"));
-    let (mode, bits) = option("suite")?.split_once('-').ok_or("suite: gcm-BITS or cbc-BITS")?;
-    let (encr, integ) = match mode {
-        "gcm" => (EncrId::AES_GCM_16, IntegId::NONE),
-        "cbc" => (EncrId::AES_CBC, IntegId::HMAC_SHA2_256_128),
-        _ => return Err("suite: gcm or cbc".into()),
+    let suite: Vec<u16> = option("suite")?.split('-').map(str::parse).collect::<Result<_, _>>()?;
+    let &[encr, bits, integ] = &suite[..] else { return Err("suite: three numbers".into()) };
+    let suite = CipherSuite {
+        encr: EncrId(encr),
+        key_bits: Some(bits).filter(|bits| *bits > 0),
+        integ: IntegId(integ),
+    };
+    let mode = match options.get("mode").copied().unwrap_or("tunnel") {
+        "tunnel" => Mode::Tunnel,
+        "transport" => Mode::Transport,
+        _ => return Err("mode: tunnel or transport".into()),
     };
     let end = |name: &str| -> Answer<SocketAddr> { Ok((option(name)?.parse::<IpAddr>()?, 4500).into()) };
     let all = vec![TrafficSelector::ALL_V4, TrafficSelector::ALL_V6];
@@ -81,8 +87,8 @@ fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
     let child = Arc::new(ChildSa {
         id: ChildSaId(1),
         policy: PolicyId(1),
-        suite: CipherSuite { encr, key_bits: Some(bits.parse()?), integ },
-        mode: Mode::Tunnel,
+        suite,
+        mode,
         sequence_numbers: match flag("esn")? {
             true => SequenceNumbers::Sequential64,
             false => SequenceNumbers::Sequential32,
@@ -130,9 +136,8 @@ fn seal(sa: &mut OutboundSa, inner: &[u8]) -> Answer<String> {
 }
 
 fn open(sa: &mut InboundSa, mut outer: Vec<u8>) -> Answer<String> {
-    let header = OuterPacket::parse(&outer)?;
-    let mut packet = PacketBuf::new(&mut outer, header.payload).ok_or("outside of the buffer")?;
-    match sa.open(Instant::ZERO, &mut packet, Some(header.ecn))? {
+    let mut packet = PacketBuf::whole(&mut outer);
+    match sa.open_ip(Instant::ZERO, &mut packet)? {
         Opened::Packet(_) => Ok(to_hex(packet.as_slice())),
         Opened::Dummy => Ok("dummy".to_owned()),
     }

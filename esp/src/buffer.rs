@@ -114,6 +114,21 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
+    /// Cuts `cut` octets off the packet's start, and lets what is left grow as [`PacketBuf::grow`] does.
+    pub(crate) fn reshape(&mut self, cut: usize, front: usize, back: usize) -> Result<(), NoRoom> {
+        let cut = cut.min(self.len());
+        self.grow(front.saturating_sub(cut), back)?;
+        self.start += cut.saturating_sub(front);
+        Ok(())
+    }
+
+    /// Lets the packet lie where it lay before, when its [`PacketBuf::range`] was this.
+    pub(crate) fn restore(&mut self, range: Range<usize>) {
+        if range.start <= range.end && range.end <= self.storage.len() {
+            (self.start, self.end) = (range.start, range.end);
+        }
+    }
+
     /// Narrows the packet to a part of it, counted from its own start. `false`, and no change, where the part
     /// is not within.
     #[must_use]

@@ -14,6 +14,27 @@ use ipsec_types::sa::{ChildSaId, Direction};
 use ipsec_types::{EspSpi, Mode, TrafficSelector};
 use thiserror::Error;
 
+/// Why a packet can't go by an SA of this mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum NotCarried {
+    /// Transport mode protects whole packets alone (RFC 4303 §3.1.1).
+    #[error("a fragment")]
+    Fragment,
+    /// The packet is not between the SA's two ends.
+    #[error("a packet between other addresses than the SA's")]
+    Addresses,
+    /// The IPv6 extension headers can't be followed to their end.
+    #[error("a broken or too long chain of extension headers")]
+    ExtensionHeaders,
+    /// Options or extension headers belong in front of ESP, where the operating system makes the header.
+    #[error("headers that belong in front of ESP, where only the ESP packet is made")]
+    HeadersOutside,
+    /// What follows the header has the number that stands for something else within ESP: 59, the dummy packet.
+    #[error("next header {0}, which means something else within ESP")]
+    NextHeader(u8),
+}
+
 /// Why a packet was not sealed. Nothing of it may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
@@ -32,6 +53,9 @@ pub enum SealError {
     /// No SA carries such packets.
     #[error("no SA carries this packet")]
     NoSa,
+    /// The SA's mode does not carry it.
+    #[error("the SA's mode does not carry the packet: {0}")]
+    NotCarried(#[from] NotCarried),
     /// The SA has reached a hard limit.
     #[error(transparent)]
     Expired(#[from] Expired),
@@ -56,6 +80,7 @@ impl SealError {
         match self {
             Self::Inner(_) | Self::InnerLength { .. } => DropReason::OutboundPacket,
             Self::NoSa => DropReason::NoOutboundSa,
+            Self::NotCarried(_) => DropReason::NotCarried,
             Self::Expired(_) => DropReason::OutboundExpired,
             Self::NumbersExhausted => DropReason::NumbersExhausted,
             Self::TooLarge(_) => DropReason::TooLarge,
@@ -104,8 +129,15 @@ pub enum OpenError {
     #[error("the text does not end on a 4-octet boundary")]
     Alignment,
     /// The next header is none that the SA's mode carries.
-    #[error("next header {0} in tunnel mode")]
+    #[error("next header {0}")]
     NextHeader(u8),
+    /// An address of the packet to deliver is not known: it came without its header, and the SA's path does not
+    /// tell.
+    #[error("an address of the packet is not known")]
+    UnknownAddress,
+    /// The buffer has too little room for the packet's header.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The inner packet's version is not the next header's.
     #[error("next header {next_header} with IP version {version}")]
     VersionMismatch {
@@ -148,6 +180,8 @@ impl OpenError {
             Self::Trailer(TrailerError::PaddingContent) => DropReason::PaddingContent,
             Self::Alignment => DropReason::Alignment,
             Self::NextHeader(_) => DropReason::NextHeader,
+            Self::UnknownAddress => DropReason::UnknownAddress,
+            Self::NoRoom(_) => DropReason::InboundNoRoom,
             Self::VersionMismatch { .. } => DropReason::VersionMismatch,
             Self::Inner(_) => DropReason::InnerPacket,
             Self::Ecn(_) => DropReason::Ecn,
@@ -171,7 +205,7 @@ pub enum InstallError {
     /// The key material does not fit the algorithms.
     #[error("the keys: {0}")]
     Keys(#[from] CipherError),
-    /// Only tunnel mode is carried.
+    /// The mode is not carried.
     #[error("{0} mode is not carried")]
     UnsupportedMode(Mode),
     /// An SPI below 256 belongs to no SA (RFC 4303 §2.1).

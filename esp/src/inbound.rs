@@ -1,4 +1,4 @@
-//! Receiving: the steps of RFC 4303 §3.4 and RFC 4301 §5.2 over one SA, in tunnel mode.
+//! Receiving: the steps of RFC 4303 §3.4 and RFC 4301 §5.2 over one SA.
 //!
 //! First the packet is authenticated (length, number, integrity, number again); that alone moves the window.
 //! Then its inside is judged (padding, next header, inner packet, ECN, selectors); what fails there is dropped
@@ -8,20 +8,25 @@ use crate::buffer::PacketBuf;
 use crate::config::InboundConfig;
 use crate::ecn::{self, Ecn, EcnMark};
 use crate::error::{InstallError, OpenError};
+use crate::header::{Made, Outside};
 use crate::install;
-use crate::ip::{self, IpHeader};
+use crate::ip::{self, FRAGMENT, HOP_BY_HOP, IpError, IpHeader, IpVersion, ROUTING};
 use crate::lifetime::{Bounds, Lifetime, LifetimeEvent};
+use crate::nat;
 use crate::outbound::packet_number;
-use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
+use crate::outer::{OuterPacket, max_outer_packet};
+use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, Trailer, read_trailer};
 use crate::replay::ReplayWindow;
 use crate::statistics::{DropReason, Statistics};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::Range;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
 use ipsec_types::sa::{ChildSa, Direction, SaInstall};
-use ipsec_types::{EspSpi, Instant};
+use ipsec_types::udp::{Datagram4500, classify};
+use ipsec_types::{EspSpi, Instant, Mode};
 
 /// What was in an authentic packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +44,46 @@ pub(crate) struct Authentic {
     pub(crate) newest: bool,
     /// Where the decrypted text lies in the packet.
     text: Range<usize>,
+}
+
+/// The header that a received ESP packet came behind, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Front {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ecn: Option<Ecn>,
+    /// Where the header itself lies in front of the ESP packet: see [`InPlace`].
+    pub(crate) in_place: Option<InPlace>,
+}
+
+/// A header that lies in the buffer, in front of the ESP packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct InPlace {
+    /// Octets of it.
+    len: usize,
+    /// Octets from its start to the ESP packet's: a UDP header may be between.
+    to_esp: usize,
+}
+
+impl Front {
+    pub(crate) const fn of(outer: &OuterPacket) -> Self {
+        let in_place = InPlace { len: outer.header_len, to_esp: outer.payload.start };
+        Self {
+            source: outer.source,
+            destination: outer.destination,
+            ecn: Some(outer.ecn),
+            in_place: Some(in_place),
+        }
+    }
+
+    /// The header that is made where none came: what it does not know is as the embedder's system would send it.
+    const fn made(&self) -> Made {
+        let ds_field = match self.ecn {
+            Some(ecn) => ecn.bits(),
+            None => 0,
+        };
+        Made { source: self.source, destination: self.destination, ds_field, hop_limit: 64 }
+    }
 }
 
 /// One direction of a Child SA: what we receive by.
@@ -92,8 +137,11 @@ impl InboundSa {
         })
     }
 
-    /// Opens the ESP packet in `packet`, which becomes the inner packet; the payload stays where it is.
+    /// Opens the ESP packet in `packet`, which becomes the packet to deliver; the payload stays where it is.
     /// `outer_ecn` is the outer header's ECN field where it is known.
+    ///
+    /// In transport mode the packet gets a new header, between the addresses of the SA's path, for which there
+    /// must be [`crate::OPEN_HEADROOM`] octets of room in front; [`InboundSa::open_ip`] keeps the one that came.
     ///
     /// # Errors
     /// Each [`OpenError`] of an ESP packet. The packet's octets are unspecified then.
@@ -103,8 +151,21 @@ impl InboundSa {
         packet: &mut PacketBuf<'_>,
         outer_ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
+        let path = &self.child.path;
+        let (source, destination) = (path.remote_ip(), path.local_ip());
+        let front = Front { source, destination, ecn: outer_ecn, in_place: None };
         let authentic = self.authenticate(now, packet)?;
-        self.deliver(packet, &authentic, outer_ecn)
+        self.deliver(packet, &authentic, &front)
+    }
+
+    /// Opens a whole received IP packet, with or without UDP around the ESP packet.
+    ///
+    /// # Errors
+    /// Each [`OpenError`]. The packet's octets are unspecified then.
+    pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
+        let outer = esp_in(packet).map_err(|error| self.count(error))?;
+        let authentic = self.authenticate(now, packet)?;
+        self.deliver(packet, &authentic, &Front::of(&outer))
     }
 
     /// Steps 3 and 5 to 7 of receiving: what makes a packet authentic, and new.
@@ -144,9 +205,9 @@ impl InboundSa {
         &mut self,
         packet: &mut PacketBuf<'_>,
         authentic: &Authentic,
-        outer_ecn: Option<Ecn>,
+        front: &Front,
     ) -> Result<Opened, OpenError> {
-        let delivered = self.try_deliver(packet, authentic.text.clone(), outer_ecn);
+        let delivered = self.try_deliver(packet, authentic.text.clone(), front);
         match &delivered {
             Ok(Opened::Packet(header)) => self.statistics.count_packet(header.length),
             Ok(Opened::Dummy) => self.statistics.dummies = self.statistics.dummies.saturating_add(1),
@@ -159,7 +220,7 @@ impl InboundSa {
         &mut self,
         packet: &mut PacketBuf<'_>,
         text: Range<usize>,
-        outer_ecn: Option<Ecn>,
+        front: &Front,
     ) -> Result<Opened, OpenError> {
         let aligned = text.end.is_multiple_of(4);
         if !aligned && self.config.strict_alignment {
@@ -168,32 +229,51 @@ impl InboundSa {
         let start = text.start;
         let text = packet.as_mut_slice().get_mut(text).unwrap_or_default();
         let trailer = read_trailer(text, self.config.strict_padding)?;
-        let version = match trailer.next_header {
-            NEXT_HEADER_DUMMY => return Ok(Opened::Dummy),
-            4 => 4,
-            41 => 6,
-            other => return Err(OpenError::NextHeader(other)),
-        };
-        let payload = text.get_mut(..trailer.payload_len).unwrap_or_default();
-        if let Some(&first) = payload.first()
-            && first >> 4 != version
-        {
-            let next_header = trailer.next_header;
-            return Err(OpenError::VersionMismatch { next_header, version: first >> 4 });
+        if trailer.next_header == NEXT_HEADER_DUMMY {
+            return Ok(Opened::Dummy);
         }
-        let mut header = IpHeader::parse(payload)?;
-        let mark = match outer_ecn {
-            Some(outer) => settle_ecn(payload, &mut header, outer)?,
-            None => EcnMark::Usual,
+        let (header, mark) = match self.child.mode {
+            Mode::Transport => (self.rejoin(packet, start, trailer, front)?, EcnMark::Usual),
+            _ => unwrap_tunnel(packet, start, trailer, front.ecn)?,
         };
         if !crate::selectors::admits(&self.child, &header, Direction::Inbound) {
             return Err(OpenError::Selectors);
         }
-        let _within = packet.narrow(start..start + header.length);
         self.statistics.misaligned = self.statistics.misaligned.saturating_add(u64::from(!aligned));
         let unusual = u64::from(mark != EcnMark::Usual);
         self.statistics.unusual_ecn = self.statistics.unusual_ecn.saturating_add(unusual);
         Ok(Opened::Packet(header))
+    }
+
+    /// Transport mode: brings the header back to what it stood in front of, mends its fields, and the checksum
+    /// that NATs made wrong (RFC 4303 §3.4, RFC 3948 §3.1.2).
+    fn rejoin(
+        &self,
+        packet: &mut PacketBuf<'_>,
+        payload_at: usize,
+        trailer: Trailer,
+        front: &Front,
+    ) -> Result<IpHeader, OpenError> {
+        let Trailer { payload_len, next_header } = trailer;
+        let outside = match front.in_place {
+            Some(in_place) => bring_back(packet, in_place, payload_at, payload_len)?,
+            None => make_header(packet, &front.made(), payload_at, payload_len)?,
+        };
+        let octets = packet.as_mut_slice();
+        let is_ipv4 = front.source.is_ipv4();
+        if octets.len() > max_outer_packet(is_ipv4) {
+            return Err(IpError::TooLong(octets.len()).into());
+        }
+        // These stand in front of ESP, and a fragment is not for transport mode.
+        if !is_ipv4 && matches!(next_header, HOP_BY_HOP | ROUTING | FRAGMENT) {
+            return Err(OpenError::NextHeader(next_header));
+        }
+        outside.name_next(octets, next_header);
+        let header = IpHeader::parse(octets)?;
+        if let Some(original) = &self.child.original_addresses {
+            nat::repair_checksum(octets, &header, original);
+        }
+        Ok(header)
     }
 
     /// Goes on from `newest` as the newest number, the only one seen so far.
@@ -260,6 +340,81 @@ pub(crate) const fn unknown_spi(spi: u32) -> OpenError {
         Some(spi) if !spi.is_reserved() => OpenError::UnknownSpi(spi),
         _ => OpenError::ReservedSpi(spi),
     }
+}
+
+/// Reads the outer header of a whole packet, which becomes the ESP packet in it.
+pub(crate) fn esp_in(packet: &mut PacketBuf<'_>) -> Result<OuterPacket, OpenError> {
+    let outer = OuterPacket::parse(packet.as_slice())?;
+    let payload = packet.as_slice().get(outer.payload.clone()).unwrap_or_default();
+    if outer.ports.is_some() && !matches!(classify(payload), Datagram4500::Esp(_)) {
+        return Err(OpenError::NotEsp);
+    }
+    let _within = packet.narrow(outer.payload.clone());
+    Ok(outer)
+}
+
+/// Tunnel mode: the inner packet is all that is left.
+fn unwrap_tunnel(
+    packet: &mut PacketBuf<'_>,
+    payload_at: usize,
+    trailer: Trailer,
+    outer_ecn: Option<Ecn>,
+) -> Result<(IpHeader, EcnMark), OpenError> {
+    let Trailer { payload_len, next_header } = trailer;
+    let version = match next_header {
+        4 => 4,
+        41 => 6,
+        other => return Err(OpenError::NextHeader(other)),
+    };
+    let _within = packet.narrow(payload_at..payload_at + payload_len);
+    let payload = packet.as_mut_slice();
+    if let Some(&first) = payload.first()
+        && first >> 4 != version
+    {
+        return Err(OpenError::VersionMismatch { next_header, version: first >> 4 });
+    }
+    let mut header = IpHeader::parse(payload)?;
+    let mark = match outer_ecn {
+        Some(outer) => settle_ecn(payload, &mut header, outer)?,
+        None => EcnMark::Usual,
+    };
+    // What is left over is TFC padding.
+    let _within = packet.narrow(0..header.length);
+    Ok((header, mark))
+}
+
+/// Moves the header that the ESP packet came behind to the payload, which stays where it is.
+fn bring_back(
+    packet: &mut PacketBuf<'_>,
+    in_place: InPlace,
+    payload_at: usize,
+    payload_len: usize,
+) -> Result<Outside, OpenError> {
+    let InPlace { len, to_esp } = in_place;
+    packet.grow(to_esp, 0)?;
+    let start = to_esp + payload_at - len;
+    packet.as_mut_slice().copy_within(..len, start);
+    let _within = packet.narrow(start..start + len + payload_len);
+    let octets = packet.as_slice();
+    let version =
+        if octets.first().is_some_and(|first| first >> 4 == 4) { IpVersion::V4 } else { IpVersion::V6 };
+    Outside::up_to(octets, version, len).ok_or(OpenError::UnknownAddress)
+}
+
+/// Makes a header in front of the payload, for a packet that came without its own.
+fn make_header(
+    packet: &mut PacketBuf<'_>,
+    made: &Made,
+    payload_at: usize,
+    payload_len: usize,
+) -> Result<Outside, OpenError> {
+    if made.source.is_unspecified() || made.destination.is_unspecified() {
+        return Err(OpenError::UnknownAddress);
+    }
+    let len = made.len().ok_or(OpenError::UnknownAddress)?;
+    let _within = packet.narrow(0..payload_at + payload_len);
+    packet.reshape(payload_at, len, 0)?;
+    made.write(packet.as_mut_slice()).ok_or(OpenError::UnknownAddress)
 }
 
 /// Carries congestion over into the inner header (RFC 6040 §4.2).

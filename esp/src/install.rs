@@ -19,7 +19,7 @@ pub(crate) fn make_cipher(
 /// Refuses what no SA can be made of.
 pub(crate) fn check(install: &SaInstall) -> Result<(), InstallError> {
     let child = &*install.child;
-    if child.mode != Mode::Tunnel {
+    if !matches!(child.mode, Mode::Tunnel | Mode::Transport) {
         return Err(InstallError::UnsupportedMode(child.mode));
     }
     if install.spi.is_reserved() {

@@ -17,18 +17,18 @@ pub(crate) const IPV4_HEADER: usize = 20;
 /// Octets of the IPv6 header.
 pub(crate) const IPV6_HEADER: usize = 40;
 
-const HOP_BY_HOP: u8 = 0;
+pub(crate) const HOP_BY_HOP: u8 = 0;
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const DCCP: u8 = 33;
-const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
-const ICMPV6: u8 = 58;
-const DESTINATION_OPTIONS: u8 = 60;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const DCCP: u8 = 33;
+pub(crate) const ROUTING: u8 = 43;
+pub(crate) const FRAGMENT: u8 = 44;
+pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 const SCTP: u8 = 132;
 const MOBILITY: u8 = 135;
-const UDP_LITE: u8 = 136;
+pub(crate) const UDP_LITE: u8 = 136;
 
 /// Why octets are not an IP packet that could be protected or delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -64,6 +64,9 @@ pub enum IpError {
         /// Octets there are.
         got: usize,
     },
+    /// It has more octets than a length field can say.
+    #[error("an IP packet of {0} octets")]
+    TooLong(usize),
     /// An IPv6 payload length of 0 with hop-by-hop options: a jumbogram (RFC 2675).
     #[error("an IPv6 jumbogram")]
     Jumbogram,

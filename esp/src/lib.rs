@@ -146,9 +146,10 @@
 //!
 //! # What is carried
 //!
-//! Tunnel mode, IPv4 and IPv6 in either; 32-bit and 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC
-//! padding and dummy packets; ECN by RFC 6040. Transport mode and BEET are refused at installation. IP
-//! reassembly before ESP, fragmentation after it, path MTU and routing are the embedder's.
+//! Tunnel mode, IPv4 and IPv6 in either; transport mode, with IPv4 options and IPv6 extension headers, and the
+//! checksum repair of RFC 3948 behind NATs; 32-bit and 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC
+//! padding and dummy packets; ECN by RFC 6040. BEET is refused at installation. IP reassembly before ESP,
+//! fragmentation after it, path MTU and routing are the embedder's.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -164,10 +165,12 @@ pub mod config;
 pub mod ecn;
 pub mod engine;
 pub mod error;
+mod header;
 pub mod inbound;
 mod install;
 pub mod ip;
 pub mod lifetime;
+mod nat;
 pub mod outbound;
 pub mod outer;
 pub mod packet;
@@ -179,7 +182,7 @@ pub mod statistics;
 pub use buffer::{NoRoom, PacketBuf};
 pub use config::{Framing, InboundConfig, OutboundConfig, TfcPadding};
 pub use engine::{Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig};
-pub use error::{CommandError, InstallError, OpenError, SealError};
+pub use error::{CommandError, InstallError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};
 pub use outbound::{OutboundSa, Sealed};
 pub use replay::{AntiReplay, WindowSize};
@@ -188,6 +191,10 @@ pub use statistics::{DropReason, Statistics};
 /// Octets of room that are enough in front of a packet for every SA: IPv6, UDP and ESP header, and an IV of 16
 /// octets. [`OutboundSa::headroom`] is what one SA needs.
 pub const MAX_HEADROOM: usize = outer::MAX_OUTER_HEADER + packet::ESP_HEADER + 16;
+
+/// Octets of room that are enough in front of a received ESP packet that came without its IP header, for every
+/// SA: in transport mode the packet gets a header, at most IPv6's, in the place of ESP's. Tunnel mode needs none.
+pub const OPEN_HEADROOM: usize = outer::ip_header_len(false) - packet::ESP_HEADER;
 
 /// Octets of room that are enough behind a packet for every SA without TFC padding: padding to a block of 16,
 /// trailer, and an ICV of 32 octets. [`OutboundSa::tailroom`] is what one SA needs, TFC padding included.

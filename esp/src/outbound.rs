@@ -1,13 +1,18 @@
-//! Sending: the steps of RFC 4303 §3.3 over one SA, in tunnel mode.
+//! Sending: the steps of RFC 4303 §3.3 over one SA.
+//!
+//! What the modes do to a packet's header is laid down in a [`Form`]; from there on all go the same way.
 
 use crate::buffer::PacketBuf;
 use crate::config::{Framing, OutboundConfig, TfcPadding};
-use crate::error::{InstallError, SealError};
+use crate::error::{InstallError, NotCarried, SealError};
+use crate::header::Outside;
 use crate::install;
 use crate::ip::IpHeader;
 use crate::lifetime::{Bounds, Expired, Lifetime, LifetimeEvent};
-use crate::outer::{OuterFields, OuterHeader, max_outer_packet, outer_header_len};
-use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, write_trailer};
+use crate::outer::{
+    OuterFields, OuterHeader, PROTOCOL_UDP, ip_header_len, max_outer_packet, outer_header_len,
+};
+use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, PROTOCOL_ESP, write_trailer};
 use crate::sequence::SequenceCounter;
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
@@ -15,7 +20,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use ipsec_crypto::{CryptoProvider, PacketCipher, PacketNumber};
 use ipsec_types::sa::{ChildSa, Direction, ExpiryReason, SaInstall};
-use ipsec_types::{Encapsulation, EspSpi, Instant, Path, SequenceNumbers};
+use ipsec_types::{Encapsulation, EspSpi, Instant, Mode, Path, SequenceNumbers};
 
 /// A packet that was sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +29,20 @@ pub struct Sealed {
     pub number: u64,
     /// What stands in the outer header, or should where the operating system makes it.
     pub outer: OuterFields,
+}
+
+/// What becomes of a packet in its SA's mode.
+struct Form {
+    /// The next header in the ESP trailer.
+    next_header: u8,
+    /// Octets of TFC padding.
+    tfc: usize,
+    /// The outer header's fields.
+    fields: OuterFields,
+    /// Octets in front of ESP, whoever makes them.
+    outside: usize,
+    /// The part of the packet's own header that stays outside.
+    kept: Option<Outside>,
 }
 
 /// One direction of a Child SA: what we send by.
@@ -113,15 +132,9 @@ impl OutboundSa {
         packet: &mut PacketBuf<'_>,
         header: &IpHeader,
     ) -> Result<Sealed, SealError> {
-        let got = packet.len();
-        if header.length != got {
-            return Err(self.count(SealError::InnerLength { stated: header.length, got }));
-        }
-        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
-        let tfc = self.tfc.octets(got);
-        match self.try_seal(now, packet, tfc, header.version.next_header(), fields) {
+        match self.try_seal(now, packet, header) {
             Ok(sealed) => {
-                self.statistics.count_packet(got);
+                self.statistics.count_packet(header.length);
                 Ok(sealed)
             }
             Err(error) => Err(self.count(error)),
@@ -134,8 +147,14 @@ impl OutboundSa {
     /// # Errors
     /// As [`OutboundSa::seal`].
     pub fn seal_dummy(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        let fields = self.outer_fields(0, true);
-        match self.try_seal(now, packet, 0, NEXT_HEADER_DUMMY, fields) {
+        let form = Form {
+            next_header: NEXT_HEADER_DUMMY,
+            tfc: 0,
+            fields: self.outer_fields(0, true),
+            outside: self.outer_len(),
+            kept: None,
+        };
+        match self.lifetime.check(now).map_err(ended).and_then(|()| self.protect(now, packet, &form)) {
             Ok(sealed) => {
                 self.statistics.dummies = self.statistics.dummies.saturating_add(1);
                 Ok(sealed)
@@ -148,62 +167,127 @@ impl OutboundSa {
         &mut self,
         now: Instant,
         packet: &mut PacketBuf<'_>,
-        tfc: usize,
-        next_header: u8,
-        fields: OuterFields,
+        header: &IpHeader,
     ) -> Result<Sealed, SealError> {
+        let got = packet.len();
+        if header.length != got {
+            return Err(SealError::InnerLength { stated: header.length, got });
+        }
         self.lifetime.check(now).map_err(ended)?;
-        let inner = packet.len();
-        let payload = inner + tfc;
-        let total = self.outer_len() + self.layout.packet_len(payload);
+        let form = match self.child.mode {
+            Mode::Transport => self.transport_form(packet.as_slice(), header)?,
+            _ => self.tunnel_form(header),
+        };
+        self.protect(now, packet, &form)
+    }
+
+    /// The whole packet goes inside, behind a new header.
+    fn tunnel_form(&self, header: &IpHeader) -> Form {
+        Form {
+            next_header: header.version.next_header(),
+            tfc: self.tfc.octets(header.length),
+            fields: self.outer_fields(header.ds_field, header.dont_fragment),
+            outside: self.outer_len(),
+            kept: None,
+        }
+    }
+
+    /// The packet's own header stays outside (RFC 4303 §3.1.1). There is no TFC padding: what goes inside does
+    /// not tell its own length.
+    fn transport_form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
+        if header.is_fragment {
+            return Err(NotCarried::Fragment);
+        }
+        let (local, remote) = (self.path.local_ip(), self.path.remote_ip());
+        if header.destination != remote || header.source != local && !local.is_unspecified() {
+            return Err(NotCarried::Addresses);
+        }
+        let kept = Outside::of_transport(packet, header.version).ok_or(NotCarried::ExtensionHeaders)?;
+        if kept.next == NEXT_HEADER_DUMMY {
+            return Err(NotCarried::NextHeader(kept.next));
+        }
+        let udp_len = self.outer_len() - ip_header_len(remote.is_ipv4());
+        if self.outer.is_none() && kept.len != ip_header_len(remote.is_ipv4()) {
+            return Err(NotCarried::HeadersOutside);
+        }
+        Ok(Form {
+            next_header: kept.next,
+            tfc: 0,
+            fields: OuterFields { ds_field: header.ds_field, dont_fragment: header.dont_fragment },
+            outside: kept.len + udp_len,
+            kept: Some(kept),
+        })
+    }
+
+    fn protect(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        form: &Form,
+    ) -> Result<Sealed, SealError> {
+        let cut = form.kept.map_or(0, |kept| kept.len);
+        let inside = packet.len() - cut;
+        let payload = inside + form.tfc;
+        let total = form.outside + self.layout.packet_len(payload);
         if total > max_outer_packet(self.path.remote.is_ipv4()) {
             return Err(SealError::TooLarge(total));
         }
-        let front = self.headroom();
-        packet.grow(front, tfc + self.layout.behind(payload))?;
-        let sealed = self.fill(now, packet.as_mut_slice(), inner, payload, next_header, fields);
+        let before = packet.range();
+        let written = if self.outer.is_some() { form.outside } else { 0 };
+        let front = written + self.layout.payload_offset();
+        packet.reshape(cut, front, form.tfc + self.layout.behind(payload))?;
+        let sealed = self.fill(now, packet.as_mut_slice(), inside, written, form);
         if sealed.is_err() {
-            let _back_to_the_inner_packet = packet.narrow(front..front + inner);
+            packet.restore(before);
         }
         sealed
     }
 
-    /// Writes the packet: `datagram` is headroom, inner packet, tailroom.
+    /// Writes the packet: `datagram` is `outside` octets of header, the ESP packet with `inside` octets that are
+    /// there already.
     fn fill(
         &mut self,
         now: Instant,
         datagram: &mut [u8],
-        inner: usize,
-        payload: usize,
-        next_header: u8,
-        fields: OuterFields,
+        inside: usize,
+        outside: usize,
+        form: &Form,
     ) -> Result<Sealed, SealError> {
-        let octets = datagram.len();
-        let outer_len = self.outer.as_ref().map_or(0, OuterHeader::len);
+        let payload = inside + form.tfc;
         let padding = self.layout.padding(payload);
-        let icv_at = octets - self.cipher.icv_len();
-        let trailer_at = outer_len + self.layout.payload_offset() + inner;
+        let icv_at = datagram.len() - self.cipher.icv_len();
+        let inside_at = outside + self.layout.payload_offset();
         let text_len = self.layout.text_len(payload) as u64;
         self.lifetime.charge(now, text_len).map_err(ended)?;
         // From here on the number is used, whatever happens.
         let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
         self.lifetime.note_number(number);
 
-        if let Some(trailer) = datagram.get_mut(trailer_at..icv_at) {
-            write_trailer(trailer, padding as u8, next_header);
+        if let Some(kept) = form.kept.filter(|_| outside > 0) {
+            // To the datagram's start, before ESP's header is written over its end.
+            datagram.copy_within(inside_at - kept.len..inside_at, 0);
+        }
+        if let Some(trailer) = datagram.get_mut(inside_at + inside..icv_at) {
+            write_trailer(trailer, padding as u8, form.next_header);
         }
         let header = EspHeader { spi: self.spi.get(), sequence_number: number as u32 };
-        if let Some(esp) = datagram.get_mut(outer_len..) {
+        if let Some(esp) = datagram.get_mut(outside..) {
             if let Some(start) = esp.first_chunk_mut() {
                 *start = header.to_octets();
             }
             self.cipher.seal(packet_number(self.kind(), number), header.to_octets().len(), esp)?;
         }
-        if let Some(outer) = &self.outer {
+        match (&self.outer, &form.kept) {
+            (Some(outer), Some(kept)) => {
+                let next = if outer.has_udp() { PROTOCOL_UDP } else { PROTOCOL_ESP };
+                kept.name_next(datagram, next);
+                outer.write_udp(datagram.get_mut(kept.len..).unwrap_or_default());
+            }
             // The low half of the number tells fragments apart for 2^16 packets, as any counter would.
-            outer.write(datagram, fields, number as u16);
+            (Some(outer), None) => outer.write(datagram, form.fields, number as u16),
+            (None, _) => {}
         }
-        Ok(Sealed { number, outer: fields })
+        Ok(Sealed { number, outer: form.fields })
     }
 
     /// Whether the SA's selectors admit the packet.
@@ -212,7 +296,7 @@ impl OutboundSa {
         crate::selectors::admits(&self.child, packet, Direction::Outbound)
     }
 
-    /// Octets of room that [`OutboundSa::seal`] needs in front of a packet.
+    /// Octets of room that are always enough in front of a packet.
     #[must_use]
     pub fn headroom(&self) -> usize {
         self.outer.as_ref().map_or(0, OuterHeader::len) + self.layout.payload_offset()
@@ -227,12 +311,16 @@ impl OutboundSa {
     /// The largest inner packet whose outer packet, IP and UDP header included, has at most `outer_mtu` octets.
     /// `None` where nothing fits.
     ///
-    /// It is exact for the cipher, the padding, TFC padding, the outer family and the encapsulation. IPv6 needs
-    /// an MTU of at least 1,280 inside; where this says less, the outer packet must be fragmented (RFC 8200 §5).
+    /// It is exact for the cipher, the padding, TFC padding, the outer family and the encapsulation; in transport
+    /// mode for packets without options and extension headers. IPv6 needs an MTU of at least 1,280 inside; where
+    /// this says less, the outer packet must be fragmented (RFC 8200 §5).
     #[must_use]
     pub fn max_inner(&self, outer_mtu: usize) -> Option<usize> {
         let outer_mtu = outer_mtu.min(max_outer_packet(self.path.remote.is_ipv4()));
         let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len())?)?;
+        if self.child.mode == Mode::Transport {
+            return Some(ip_header_len(self.path.remote.is_ipv4()) + payload);
+        }
         match self.tfc {
             TfcPadding::Off | TfcPadding::ToMultiple(0 | 1) => Some(payload),
             TfcPadding::ToLength(to) => (payload >= usize::from(to)).then_some(payload),

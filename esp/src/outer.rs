@@ -12,13 +12,18 @@ use core::ops::Range;
 use thiserror::Error;
 
 const UDP_HEADER: usize = 8;
-const PROTOCOL_UDP: u8 = 17;
+pub(crate) const PROTOCOL_UDP: u8 = 17;
 /// Octets of the largest outer header: IPv6 and UDP.
 pub(crate) const MAX_OUTER_HEADER: usize = IPV6_HEADER + UDP_HEADER;
 
+/// Octets of an IP header without options and extension headers.
+pub(crate) const fn ip_header_len(is_ipv4: bool) -> usize {
+    if is_ipv4 { IPV4_HEADER } else { IPV6_HEADER }
+}
+
 /// Octets of an outer header.
 pub(crate) const fn outer_header_len(is_ipv4: bool, udp: bool) -> usize {
-    (if is_ipv4 { IPV4_HEADER } else { IPV6_HEADER }) + if udp { UDP_HEADER } else { 0 }
+    ip_header_len(is_ipv4) + if udp { UDP_HEADER } else { 0 }
 }
 
 /// Octets of the largest outer packet that its own length field can express.
@@ -161,8 +166,7 @@ impl OuterHeader {
     pub(crate) fn write(&self, datagram: &mut [u8], fields: OuterFields, identification: u16) {
         let total = datagram.len();
         let Some((ip, udp_and_esp)) = datagram.split_at_mut_checked(self.ip_len) else { return };
-        let (ip_template, udp_template) =
-            self.template.split_at_checked(self.ip_len).unwrap_or((&self.template, &[]));
+        let ip_template = self.template.get(..self.ip_len).unwrap_or_default();
         ip.copy_from_slice(ip_template);
         match ip {
             [_, tos, len1, len0, id1, id0, flags, _, _, _, sum1, sum0, _, _, _, _, _, _, _, _] => {
@@ -180,17 +184,23 @@ impl OuterHeader {
             }
             _ => {}
         }
-        if self.udp {
-            self.write_udp(udp_and_esp, udp_template);
-        }
+        self.write_udp(udp_and_esp);
     }
 
-    /// The UDP checksum is 0 over IPv4 (RFC 3948 §2.1) and computed over IPv6, where 0 is not allowed
+    /// Whether there is a UDP header.
+    pub(crate) const fn has_udp(&self) -> bool {
+        self.udp
+    }
+
+    /// Writes the UDP header alone, where there is one, at the start of `udp_and_esp`. The checksum is 0 over IPv4 (RFC 3948 §2.1) and computed over IPv6, where 0 is not allowed
     /// (RFC 8200 §8.1).
-    fn write_udp(&self, udp_and_esp: &mut [u8], template: &[u8]) {
+    pub(crate) fn write_udp(&self, udp_and_esp: &mut [u8]) {
+        if !self.udp {
+            return;
+        }
         let length = udp_and_esp.len() as u16;
         let Some((udp, esp)) = udp_and_esp.split_first_chunk_mut::<UDP_HEADER>() else { return };
-        if let Some(ports) = template.first_chunk::<UDP_HEADER>() {
+        if let Some(ports) = self.template.get(self.ip_len..).and_then(<[u8]>::first_chunk) {
             *udp = *ports;
         }
         let [.., len1, len0, sum1, sum0] = udp;
@@ -244,6 +254,8 @@ pub struct OuterPacket {
     pub ports: Option<(u16, u16)>,
     /// The ECN field.
     pub ecn: Ecn,
+    /// Octets of the IP header with its options or extension headers.
+    pub header_len: usize,
     /// Where the ESP packet, or the UDP payload, lies.
     pub payload: Range<usize>,
 }
@@ -279,7 +291,14 @@ impl OuterPacket {
             }
             other => return Err(OuterError::Protocol(other)),
         }
-        Ok(Self { source: header.source, destination: header.destination, ports, ecn: header.ecn(), payload })
+        Ok(Self {
+            source: header.source,
+            destination: header.destination,
+            ports,
+            ecn: header.ecn(),
+            header_len: header.upper_offset,
+            payload,
+        })
     }
 }
 
@@ -306,7 +325,8 @@ mod tests {
                 datagram.push(0); // link-layer padding
                 let outer = OuterPacket::parse(&datagram).unwrap();
                 let payload = header.len()..header.len() + 33;
-                assert_eq!(outer, OuterPacket { source, destination, ports, ecn: Ecn::Ect0, payload });
+                let (ecn, header_len) = (Ecn::Ect0, header.ip_len);
+                assert_eq!(outer, OuterPacket { source, destination, ports, ecn, header_len, payload });
                 assert_eq!(IpHeader::parse(&datagram).unwrap().ds_field, 0xBA);
             }
         }

@@ -32,6 +32,8 @@ drop_reasons! {
     OutboundPacket, "outbound-packet";
     /// Outbound: no SA carries such packets.
     NoOutboundSa, "no-outbound-sa";
+    /// Outbound: not carried in the SA's mode.
+    NotCarried, "not-carried";
     /// Outbound: the SA has ended.
     OutboundExpired, "outbound-expired";
     /// Outbound: all sequence numbers are used up. An audit event of RFC 4303 §3.3.3.
@@ -78,6 +80,10 @@ drop_reasons! {
     Alignment, "alignment";
     /// Inbound: a next header that the mode does not carry.
     NextHeader, "next-header";
+    /// Inbound: the packet's own address is not known.
+    UnknownAddress, "unknown-address";
+    /// Inbound: too little room in the buffer.
+    InboundNoRoom, "inbound-no-room";
     /// Inbound: next header and IP version differ.
     VersionMismatch, "version-mismatch";
     /// Inbound: a broken inner packet.

@@ -8,7 +8,7 @@ use ipsec_crypto::PacketNumber;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::{Arrival, Engine, EngineConfig, Framing, OutboundConfig, PacketBuf};
 use ipsec_types::sa::{ChildSa, Lifetimes, Limit};
-use ipsec_types::{Encapsulation, Instant, SaCommand};
+use ipsec_types::{Encapsulation, Instant, Mode, SaCommand};
 
 fn engine(child: &ChildSa, framing: Framing) -> Engine {
     let outbound = OutboundConfig { framing, ..OutboundConfig::default() };
@@ -19,32 +19,56 @@ fn engine(child: &ChildSa, framing: Framing) -> Engine {
     engine
 }
 
+/// Seals and opens a packet a hundred times, with room around it, and counts what is allocated.
+fn round_trips(child: &ChildSa, framing: Framing, inner: &[u8]) -> u64 {
+    let mut engine = engine(child, framing);
+    let (mut storage, at) = roomy(inner);
+    let arrival = Arrival::udp(mirrored(child).path);
+    let info = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            let mut packet = PacketBuf::new(&mut storage, at.clone()).unwrap();
+            engine.seal(Instant::ZERO, &mut packet).unwrap();
+            match framing {
+                Framing::EspPacket => engine.open(Instant::ZERO, arrival, &mut packet).unwrap(),
+                Framing::IpPacket => engine.open_ip(Instant::ZERO, &mut packet).unwrap(),
+            };
+            assert_eq!((packet.range(), packet.as_slice()), (at.clone(), inner));
+        }
+    });
+    info.count_total
+}
+
+const WAYS: [(Framing, Encapsulation); 3] = [
+    (Framing::EspPacket, Encapsulation::Udp),
+    (Framing::IpPacket, Encapsulation::Udp),
+    (Framing::IpPacket, Encapsulation::None),
+];
+
 #[test]
 fn sealing_and_opening_allocate_nothing() {
     for suite in SUITES {
-        for (framing, encapsulation) in [
-            (Framing::EspPacket, Encapsulation::Udp),
-            (Framing::IpPacket, Encapsulation::Udp),
-            (Framing::IpPacket, Encapsulation::None),
-        ] {
+        for (framing, encapsulation) in WAYS {
             for path in [path_v4(), path_v6()] {
                 let child = ChildSa { suite, encapsulation, path, ..child() };
-                let mut engine = engine(&child, framing);
-                let inner = v6(1_200);
-                let (mut storage, at) = roomy(&inner);
-                let arrival = Arrival::udp(mirrored(&child).path);
-                let info = allocation_counter::measure(|| {
-                    for _ in 0..100 {
-                        let mut packet = PacketBuf::new(&mut storage, at.clone()).unwrap();
-                        engine.seal(Instant::ZERO, &mut packet).unwrap();
-                        match framing {
-                            Framing::EspPacket => engine.open(Instant::ZERO, arrival, &mut packet).unwrap(),
-                            Framing::IpPacket => engine.open_ip(Instant::ZERO, &mut packet).unwrap(),
-                        };
-                        assert_eq!((packet.range(), packet.as_slice()), (at.clone(), &inner[..]));
-                    }
-                });
-                assert_eq!(info.count_total, 0, "{suite} {framing:?} {encapsulation:?}");
+                let allocations = round_trips(&child, framing, &v6(1_200));
+                assert_eq!(allocations, 0, "{suite} {framing:?} {encapsulation:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn transport_mode_allocates_nothing() {
+    let options = v4_between(&[0x94, 4, 0, 0], 17, &[1; 500]);
+    let mut inner = v6_between(17, &[1; 500]);
+    inner[..8].copy_from_slice(&[0x60, 0, 0, 0, 1, 0xF4, 17, 64]); // as the receiver makes it anew
+    for suite in SUITES {
+        for (framing, encapsulation) in WAYS {
+            let child = ChildSa { suite, encapsulation, mode: Mode::Transport, ..child() };
+            let v6_child = ChildSa { path: path_v6(), ..child.clone() };
+            assert_eq!(round_trips(&v6_child, framing, &inner), 0, "{suite} {framing:?} {encapsulation:?}");
+            if framing == Framing::IpPacket {
+                assert_eq!(round_trips(&child, framing, &options), 0, "{suite} {encapsulation:?}");
             }
         }
     }

@@ -70,7 +70,8 @@ pub struct ChildSa {
     pub policy: PolicyId,
     /// The algorithms.
     pub suite: CipherSuite,
-    /// Tunnel, transport or BEET.
+    /// Tunnel, transport or BEET. In transport mode [`ChildSa::path`] has the addresses of the packets themselves,
+    /// as this host sees them, and the selectors name these (RFC 7296 §2.23.1).
     pub mode: Mode,
     /// The kind of sequence numbers.
     pub sequence_numbers: SequenceNumbers,
@@ -84,7 +85,8 @@ pub struct ChildSa {
     pub remote: Vec<TrafficSelector>,
     /// When the SAs end.
     pub lifetimes: Lifetimes,
-    /// In transport mode with a NAT between: the addresses in the checksums of what comes in.
+    /// In transport mode with a NAT between: the addresses in the checksums of what comes in. `None` leaves the
+    /// checksums alone.
     pub original_addresses: Option<OriginalAddresses>,
     /// Whether TFC padding may be sent (RFC 7296 §3.10.1, ESP_TFC_PADDING_NOT_SUPPORTED).
     pub tfc_allowed: bool,

@@ -17,7 +17,7 @@ use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
 use crate::ecn::Ecn;
 use crate::error::{CommandError, OpenError, SealError};
-use crate::inbound::{Authentic, InboundSa, Opened, unknown_spi};
+use crate::inbound::{Authentic, Front, InboundSa, Opened, esp_in, unknown_spi};
 use crate::ip::IpHeader;
 use crate::lifetime::LifetimeEvent;
 use crate::outbound::{OutboundSa, Sealed};
@@ -29,7 +29,6 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use ipsec_crypto::CryptoProvider;
 use ipsec_types::sa::{ChildSaId, Direction, SaInstall};
-use ipsec_types::udp::{Datagram4500, classify};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport};
 
 /// What an engine is made of.
@@ -217,8 +216,9 @@ impl Engine {
     }
 
     /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
-    /// [`classify`] calls ESP, or of an IP packet of protocol 50. `packet`
-    /// becomes the inner packet.
+    /// [`classify`](ipsec_types::udp::classify) calls ESP, or of an IP packet of protocol 50. `packet`
+    /// becomes the inner packet. In transport mode a header is made for it from the arrival, with
+    /// [`crate::OPEN_HEADROOM`] octets of room in front; [`Engine::open_ip`] keeps the one that came.
     ///
     /// # Errors
     /// [`OpenError`]. The packet's octets are unspecified then, and nothing of it may be used.
@@ -226,6 +226,16 @@ impl Engine {
         &mut self,
         now: Instant,
         arrival: Arrival,
+        packet: &mut PacketBuf<'_>,
+    ) -> Result<Incoming, OpenError> {
+        self.open_behind(now, arrival, None, packet)
+    }
+
+    fn open_behind(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        outer: Option<&OuterPacket>,
         packet: &mut PacketBuf<'_>,
     ) -> Result<Incoming, OpenError> {
         let now = self.clock(now);
@@ -246,7 +256,8 @@ impl Engine {
         entry.tell(&mut self.timers, &mut self.reports);
         let authentic = authentic?;
         entry.note_authentic(now, &authentic, arrival, &mut self.reports);
-        let opened = entry.sa.deliver(packet, &authentic, arrival.ecn)?;
+        let front = outer.map_or_else(|| entry.front(arrival), Front::of);
+        let opened = entry.sa.deliver(packet, &authentic, &front)?;
         Ok(Incoming { child, opened })
     }
 
@@ -256,20 +267,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`], and [`OpenError::Outer`], [`OpenError::NotEsp`].
     pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Incoming, OpenError> {
-        let outer = OuterPacket::parse(packet.as_slice()).map_err(|error| self.count_open(error.into()))?;
-        let payload = packet.as_slice().get(outer.payload.clone()).unwrap_or_default();
+        let outer = esp_in(packet).map_err(|error| self.count_open(error))?;
         let arrival = match outer.ports {
-            Some(_) if !matches!(classify(payload), Datagram4500::Esp(_)) => {
-                return Err(self.count_open(OpenError::NotEsp));
-            }
             Some((from, to)) => {
                 let local = SocketAddr::new(outer.destination, to);
                 Arrival::udp(Path::nat_t(local, SocketAddr::new(outer.source, from)))
             }
             None => Arrival::raw(outer.destination, outer.source),
         };
-        let _within = packet.narrow(outer.payload);
-        self.open(now, arrival.with_ecn(outer.ecn), packet)
+        self.open_behind(now, arrival.with_ecn(outer.ecn), Some(&outer), packet)
     }
 
     /// Tells the time. To be called when [`Engine::poll_timeout`] says so.
@@ -470,6 +476,13 @@ impl Inbound {
             reports.expired(self.sa.child().id, Direction::Inbound, event);
             timers.settle(TimerKey::Inbound(self.sa.spi()), &mut self.armed, self.sa.deadlines());
         }
+    }
+
+    /// What is known of the header of a packet that came without it.
+    const fn front(&self, arrival: Arrival) -> Front {
+        let (remote, local) = (arrival.path.remote.ip(), arrival.path.local.ip());
+        let destination = if local.is_unspecified() { self.path.local.ip() } else { local };
+        Front { source: remote, destination, ecn: arrival.ecn, in_place: None }
     }
 
     /// What an authentic packet says of its peer: that it lives, and where it is.

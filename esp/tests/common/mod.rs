@@ -150,6 +150,31 @@ pub fn v6(len: usize) -> Vec<u8> {
     packet
 }
 
+/// A packet between the ends of [`path_v4`] with these options and this next layer.
+pub fn v4_between(options: &[u8], protocol: u8, upper: &[u8]) -> Vec<u8> {
+    let mut packet =
+        vec![0x45 + options.len() as u8 / 4, 0xB9, 0, 0, 0x12, 0x34, 0x40, 0, 63, protocol, 0, 0];
+    packet.extend_from_slice(&[192, 0, 2, 1, 198, 51, 100, 2]);
+    packet.extend_from_slice(options);
+    packet.extend_from_slice(upper);
+    let length = packet.len() as u16;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    fix_checksum(&mut packet);
+    packet
+}
+
+/// A packet between the ends of [`path_v6`] with these octets behind its header.
+pub fn v6_between(next: u8, rest: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x6B, 0x91, 0x23, 0x45];
+    packet.extend_from_slice(&(rest.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[next, 63]);
+    for address in ["2001:db8::1", "2001:db8::2"] {
+        packet.extend_from_slice(&address.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    }
+    packet.extend_from_slice(rest);
+    packet
+}
+
 /// The packet with [`ROOM`] octets around it.
 pub fn roomy(packet: &[u8]) -> (Vec<u8>, std::ops::Range<usize>) {
     let mut storage = vec![0xEE; ROOM];
