@@ -659,8 +659,8 @@ fn answers_that_choose_what_was_not_offered_are_of_no_use() {
             sa[0].transforms.push(prf);
         }),
         ("an algorithm that was not offered", |sa| {
-            let chacha = ikev2_wire::Transform::encr(ipsec_types::EncrId::CHACHA20_POLY1305, None);
-            sa[0].transforms[0] = chacha;
+            let ccm = ikev2_wire::Transform::encr(ipsec_types::EncrId::AES_CCM_16, Some(256));
+            sa[0].transforms[0] = ccm;
         }),
         ("another key length", |sa| sa[0].transforms[0].key_bits = Some(192)),
         ("no key length", |sa| sa[0].transforms[0].key_bits = None),

@@ -212,7 +212,7 @@ fn example_of_section_3_3() {
     assert_eq!(choice.cipher.to_string(), "ENCR_AES_CBC-192/AUTH_AES_XCBC_96");
     assert_eq!(choice.sequence_numbers, SequenceNumbers::Sequential32);
     // Our order of proposals comes before the peer's, and our order in a proposal, too.
-    let choice = child(&["aes256gcm8-aes128gcm8", "aes256-sha1"], &proposals, create(None));
+    let choice = child(&["weak:aes256gcm8-weak:aes128gcm8", "aes256-weak:sha1"], &proposals, create(None));
     assert_eq!((choice.number, choice.peer_spi.get()), (2, 0x35a1_d6f2));
     assert_eq!(choice.cipher.key_bits, Some(256));
     assert_eq!(choice.reply(our_spi()).transforms, [Transform::encr(EncrId::AES_GCM_8, Some(256)), sn64()]);
@@ -655,7 +655,7 @@ fn item_12_an_ike_answer() {
 
 #[test]
 fn a_mismatch_shows_both_lists_and_the_first_transform_that_failed() {
-    let request = ike_request(&["aes256-aes128-sha1-modp1024", "aes256gcm16-prfsha384-modp2048"]);
+    let request = ike_request(&["aes256-aes128-weak:sha1-weak:modp1024", "aes256gcm16-prfsha384-modp2048"]);
     let policy = ike(&["aes256gcm16-prfsha256-prfsha384-x25519-ecp256", "aes256-sha256-x25519"]);
     let mismatch = choose_ike(&policy, &request, IkeExchange::Initial, KeMethod::MODP_1024).unwrap_err();
     assert_eq!(

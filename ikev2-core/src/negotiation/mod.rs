@@ -6,6 +6,8 @@
 //! | `proposal` | what we are willing to negotiate, and the proposals that say it | RFC 7296 §3.3 |
 //! | `choice` | which proposal is chosen, and whether the peer's choice is one of ours | RFC 7296 §2.7, §3.3.6 |
 //! | `mismatch` | why none could be chosen | |
+//! | `strength` | which algorithms are weak | RFC 8247, RFC 8221 |
+//! | `profile` | policies for the usual peers | |
 //! | `suite_name` | proposals as text | |
 //! | `narrow` | which traffic an SA carries | RFC 7296 §2.9 |
 //! | `transport` | which traffic it carries in transport mode, through NATs | RFC 7296 §2.23.1 |
@@ -40,7 +42,9 @@ mod choice;
 mod coverage;
 mod mismatch;
 mod narrow;
+mod profile;
 mod proposal;
+mod strength;
 mod suite_name;
 mod transport;
 
@@ -52,6 +56,7 @@ pub use narrow::{
     MAX_SELECTORS, Narrowed, SelectorLists, SelectorPair, Side, TsMismatch, TsMismatchKind, narrow,
     narrow_for_rekey, propose, verify_answer, verify_rekey_answer,
 };
+pub use profile::Profile;
 pub use proposal::{
     ChildExchange, EspProposal, EspProposalBuilder, IkeExchange, IkeProposal, IkeProposalBuilder,
     ProposalError, offer_esp, offer_ike, offered_ke,

@@ -1,6 +1,9 @@
 //! What we are willing to negotiate: proposals that are known to be well formed (RFC 7296 §3.3, §3.3.3, §3.3.5,
-//! RFC 5282 §8, RFC 8221 §4). A policy is a list of them, the one we like best first.
+//! RFC 5282 §8, RFC 8221 §4), and have no weak algorithm (RFC 8247, RFC 8221) but those that were asked for as weak
+//! ones. A policy is a list of them, the one we like best first. Since nothing else is ever accepted, what a peer
+//! offers beside is refused.
 
+use super::strength::strength;
 use alloc::vec::Vec;
 use ikev2_wire::{EncrId, IntegId, KeMethod, PrfId, Proposal, ProtocolId, Transform, TransformType};
 use ipsec_types::{EspSpi, IkeSpi, SequenceNumbers};
@@ -58,6 +61,9 @@ pub enum ProposalError {
         /// The protocol of the proposal.
         protocol: ProtocolId,
     },
+    /// A weak algorithm that was not added as one, by `weak` of the builder or `weak:` in a text.
+    #[error("{0} is weak (RFC 8247, RFC 8221) and must be asked for as a weak algorithm")]
+    Weak(Transform),
     /// More transforms than a proposal can count.
     #[error("more than 255 transforms in one proposal")]
     TooMany,
@@ -86,17 +92,19 @@ impl IkeProposal {
     /// # Ok::<(), ikev2_core::negotiation::ProposalError>(())
     /// ```
     pub fn builder() -> IkeProposalBuilder {
-        IkeProposalBuilder { transforms: Vec::new() }
+        IkeProposalBuilder { transforms: Vec::new(), asked: Vec::new() }
     }
 
-    /// AES-GCM, then AES-CBC with HMAC-SHA2-256-128; 256 bits, then 128; with the PRFs of SHA2-256, -384 and
-    /// -512, Curve25519 and P-256.
+    /// All that RFC 8247 says MUST or SHOULD of for everybody: AES-GCM and ChaCha20-Poly1305, then AES-CBC with
+    /// HMAC-SHA2-256-128 or HMAC-SHA2-512-256; 256 bits, then 128; with the PRFs of SHA2-256 and SHA2-512, and
+    /// Curve25519 (RFC 8031), P-256 and the 2048-bit MODP group.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let mut common: Vec<Transform> =
-            [PrfId::HMAC_SHA2_256, PrfId::HMAC_SHA2_384, PrfId::HMAC_SHA2_512].map(Transform::prf).into();
+            [PrfId::HMAC_SHA2_256, PrfId::HMAC_SHA2_512].map(Transform::prf).into();
         common.extend(DEFAULT_KE.map(Transform::ke));
-        default_ciphers(&common).map(|transforms| Self { transforms }).into()
+        let integ = [IntegId::HMAC_SHA2_256_128, IntegId::HMAC_SHA2_512_256];
+        default_ciphers(integ, &common).map(|transforms| Self { transforms }).into()
     }
 
     /// The transforms: by type, and in each type the preferred one first.
@@ -129,17 +137,19 @@ impl EspProposal {
     /// # Ok::<(), ikev2_core::negotiation::ProposalError>(())
     /// ```
     pub fn builder() -> EspProposalBuilder {
-        EspProposalBuilder { transforms: Vec::new() }
+        EspProposalBuilder { transforms: Vec::new(), asked: Vec::new() }
     }
 
-    /// AES-GCM, then AES-CBC with HMAC-SHA2-256-128; 256 bits, then 128; a key exchange by Curve25519 or P-256
-    /// that is optional; 64-bit sequence numbers, then 32-bit ones.
+    /// All that RFC 8221 says MUST or SHOULD of for everybody: AES-GCM and ChaCha20-Poly1305, then AES-CBC with
+    /// HMAC-SHA2-512-256, which §6 prefers, or HMAC-SHA2-256-128; 256 bits, then 128; with a key exchange by
+    /// Curve25519, P-256 or the 2048-bit MODP group that is optional; 64-bit sequence numbers, then 32-bit ones.
     #[must_use]
     pub fn defaults() -> Vec<Self> {
         let mut common: Vec<Transform> = DEFAULT_KE.map(Transform::ke).into();
         common.push(Transform::ke(KeMethod::NONE));
         common.extend(DEFAULT_SN.map(Transform::sn));
-        default_ciphers(&common).map(|transforms| Self { transforms }).into()
+        let integ = [IntegId::HMAC_SHA2_512_256, IntegId::HMAC_SHA2_256_128];
+        default_ciphers(integ, &common).map(|transforms| Self { transforms }).into()
     }
 
     /// The transforms: by type, and in each type the preferred one first.
@@ -149,15 +159,17 @@ impl EspProposal {
     }
 }
 
-const DEFAULT_KE: [KeMethod; 2] = [KeMethod::CURVE25519, KeMethod::ECP_256];
+const DEFAULT_KE: [KeMethod; 3] = [KeMethod::CURVE25519, KeMethod::ECP_256, KeMethod::MODP_2048];
 const DEFAULT_SN: [SequenceNumbers; 2] = [SequenceNumbers::Sequential64, SequenceNumbers::Sequential32];
 
 /// The two groups of default ciphers, each followed by what both have in common.
-fn default_ciphers(common: &[Transform]) -> [Vec<Transform>; 2] {
-    let ciphers = |encr| [256, 128].map(|bits| Transform::encr(encr, Some(bits))).to_vec();
-    let mut plain = ciphers(EncrId::AES_CBC);
-    plain.push(Transform::integ(IntegId::HMAC_SHA2_256_128));
-    [ciphers(EncrId::AES_GCM_16), plain].map(|mut transforms| {
+fn default_ciphers(integ: [IntegId; 2], common: &[Transform]) -> [Vec<Transform>; 2] {
+    let sized = |encr| [256, 128].map(|bits| Transform::encr(encr, Some(bits))).to_vec();
+    let mut combined = sized(EncrId::AES_GCM_16);
+    combined.push(Transform::encr(EncrId::CHACHA20_POLY1305, None));
+    let mut plain = sized(EncrId::AES_CBC);
+    plain.extend(integ.map(Transform::integ));
+    [combined, plain].map(|mut transforms| {
         transforms.extend_from_slice(common);
         transforms.sort_by_key(|transform| transform.ty);
         transforms
@@ -169,6 +181,8 @@ fn default_ciphers(common: &[Transform]) -> [Vec<Transform>; 2] {
 #[must_use]
 pub struct IkeProposalBuilder {
     transforms: Vec<Transform>,
+    /// Those that were asked for as weak ones.
+    asked: Vec<Transform>,
 }
 
 /// Collects the transforms of an [`EspProposal`]; of each type the preferred one comes first.
@@ -176,6 +190,8 @@ pub struct IkeProposalBuilder {
 #[must_use]
 pub struct EspProposalBuilder {
     transforms: Vec<Transform>,
+    /// Those that were asked for as weak ones.
+    asked: Vec<Transform>,
 }
 
 /// What both builders can add.
@@ -194,6 +210,13 @@ macro_rules! common_setters {
         /// Adds a key exchange method.
         pub fn ke(self, method: KeMethod) -> Self {
             self.transform(Transform::ke(method))
+        }
+
+        /// Adds a transform although RFC 8247 or RFC 8221 hold it for weak: whoever adds it knows what it costs.
+        /// Others are taken too.
+        pub fn weak(mut self, transform: Transform) -> Self {
+            self.asked.push(transform.clone());
+            self.transform(transform)
         }
 
         /// Adds a transform of any type; one that is there already is not added again.
@@ -219,7 +242,7 @@ impl IkeProposalBuilder {
     /// # Errors
     /// [`ProposalError`].
     pub fn build(self) -> Result<IkeProposal, ProposalError> {
-        Ok(IkeProposal { transforms: checked(self.transforms, &IKE)? })
+        Ok(IkeProposal { transforms: checked(self.transforms, &self.asked, &IKE)? })
     }
 }
 
@@ -249,7 +272,7 @@ impl EspProposalBuilder {
         if self.transforms.iter().all(|transform| transform.ty != TransformType::KE || *transform == none) {
             self.transforms.retain(|transform| *transform != none);
         }
-        Ok(EspProposal { transforms: checked(self.transforms, &ESP)? })
+        Ok(EspProposal { transforms: checked(self.transforms, &self.asked, &ESP)? })
     }
 }
 
@@ -284,11 +307,19 @@ pub(super) const ESP: ProtocolRules = ProtocolRules {
 };
 
 /// Sorts the transforms by type and checks that they make a proposal.
-fn checked(mut transforms: Vec<Transform>, rules: &ProtocolRules) -> Result<Vec<Transform>, ProposalError> {
+fn checked(
+    mut transforms: Vec<Transform>,
+    asked: &[Transform],
+    rules: &ProtocolRules,
+) -> Result<Vec<Transform>, ProposalError> {
     transforms.sort_by_key(|transform| transform.ty);
     let foreign = |t: &&Transform| !rules.has(t.ty) || !t.other_attributes.is_empty() || (rules.forbids)(t);
     if let Some(transform) = transforms.iter().find(foreign) {
         return Err(ProposalError::NotForProtocol { transform: transform.clone(), protocol: rules.protocol });
+    }
+    let unasked = |t: &&Transform| strength(t).needs_opt_in() && !asked.contains(t);
+    if let Some(weak) = transforms.iter().find(unasked) {
+        return Err(ProposalError::Weak(weak.clone()));
     }
     for ty in rules.mandatory {
         if !transforms.iter().any(|transform| transform.ty == *ty) {

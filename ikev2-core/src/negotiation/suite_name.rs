@@ -9,9 +9,11 @@
 //! - ESP: `none` makes the key exchange optional; without `esn` (64-bit sequence numbers) and `noesn` (32-bit), both
 //!   are offered, 64-bit first.
 //!
-//! Algorithms that are a MUST NOT today (RFC 8247, RFC 8221) have no name here.
+//! The weak algorithms of RFC 8247 and RFC 8221 are refused by that name unless `weak:` stands before it:
+//! `aes128-weak:sha1-weak:modp1024`. Those that are a MUST NOT have no name here.
 
-use super::proposal::{EspProposal, IkeProposal, ProposalError};
+use super::proposal::{EspProposal, EspProposalBuilder, IkeProposal, IkeProposalBuilder, ProposalError};
+use super::strength::strength;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -47,16 +49,20 @@ impl FromStr for IkeProposal {
     type Err = SuiteNameError;
 
     fn from_str(text: &str) -> Result<Self, SuiteNameError> {
-        let mut transforms = parse(text, ProtocolId::IKE)?;
-        if !transforms.iter().any(|transform| transform.ty == TransformType::PRF) {
-            let prfs: Vec<Transform> = transforms.iter().filter_map(prf_of_integrity).collect();
-            transforms.extend(prfs);
+        let mut words = parse(text, ProtocolId::IKE)?;
+        if !words.iter().any(|word| word.transform.ty == TransformType::PRF) {
+            let prfs: Vec<Word> = words.iter().filter_map(prf_of_integrity).collect();
+            words.extend(prfs);
             let combined = |t: &Transform| t.ty == TransformType::ENCR && EncrId(t.id).is_combined();
-            if transforms.iter().any(combined) {
-                transforms.retain(|transform| transform.ty != TransformType::INTEG);
+            if words.iter().any(|word| combined(&word.transform)) {
+                words.retain(|word| word.transform.ty != TransformType::INTEG);
             }
         }
-        Ok(transforms.into_iter().fold(Self::builder(), |builder, t| builder.transform(t)).build()?)
+        let add = |builder: IkeProposalBuilder, word: Word| match word.weak {
+            true => builder.weak(word.transform),
+            false => builder.transform(word.transform),
+        };
+        Ok(words.into_iter().fold(Self::builder(), add).build()?)
     }
 }
 
@@ -64,8 +70,11 @@ impl FromStr for EspProposal {
     type Err = SuiteNameError;
 
     fn from_str(text: &str) -> Result<Self, SuiteNameError> {
-        let transforms = parse(text, ProtocolId::ESP)?;
-        Ok(transforms.into_iter().fold(Self::builder(), |builder, t| builder.transform(t)).build()?)
+        let add = |builder: EspProposalBuilder, word: Word| match word.weak {
+            true => builder.weak(word.transform),
+            false => builder.transform(word.transform),
+        };
+        Ok(parse(text, ProtocolId::ESP)?.into_iter().fold(Self::builder(), add).build()?)
     }
 }
 
@@ -85,10 +94,21 @@ impl fmt::Display for EspProposal {
     }
 }
 
-fn parse(text: &str, protocol: ProtocolId) -> Result<Vec<Transform>, SuiteNameError> {
+/// What stands before the name of a weak algorithm.
+const WEAK: &str = "weak:";
+
+/// One name of a text.
+struct Word {
+    transform: Transform,
+    /// Whether it was asked for as a weak one.
+    weak: bool,
+}
+
+fn parse(text: &str, protocol: ProtocolId) -> Result<Vec<Word>, SuiteNameError> {
     let parse_one = |token: &str| {
-        let name = token.to_ascii_lowercase();
-        let transform = named(&name).ok_or_else(|| SuiteNameError::Unknown { token: token.into() })?;
+        let lower = token.to_ascii_lowercase();
+        let (name, weak) = lower.strip_prefix(WEAK).map_or((lower.as_str(), false), |name| (name, true));
+        let transform = named(name).ok_or_else(|| SuiteNameError::Unknown { token: token.into() })?;
         let fits = match transform.ty {
             TransformType::PRF => protocol == ProtocolId::IKE,
             TransformType::SN => protocol == ProtocolId::ESP,
@@ -96,7 +116,7 @@ fn parse(text: &str, protocol: ProtocolId) -> Result<Vec<Transform>, SuiteNameEr
             _ => true,
         };
         if fits {
-            Ok(transform)
+            Ok(Word { transform, weak })
         } else {
             Err(SuiteNameError::NotForProtocol { token: token.into(), protocol })
         }
@@ -117,6 +137,9 @@ fn print(transforms: &[Transform], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, transform) in ordered.into_iter().enumerate() {
         if index > 0 {
             f.write_str("-")?;
+        }
+        if strength(transform).needs_opt_in() {
+            f.write_str(WEAK)?;
         }
         match transform.ty {
             TransformType::ENCR => print_cipher(transform, f)?,
@@ -242,9 +265,9 @@ const SINGLE_NAMES: &[(&str, TransformType, u16)] = {
     ]
 };
 
-/// The PRF of the same function as an integrity algorithm.
-fn prf_of_integrity(transform: &Transform) -> Option<Transform> {
-    let prf = match (transform.ty, IntegId(transform.id)) {
+/// The PRF of the same function as an integrity algorithm, and as weak.
+fn prf_of_integrity(word: &Word) -> Option<Word> {
+    let prf = match (word.transform.ty, IntegId(word.transform.id)) {
         (TransformType::INTEG, IntegId::HMAC_SHA1_96) => PrfId::HMAC_SHA1,
         (TransformType::INTEG, IntegId::HMAC_SHA2_256_128) => PrfId::HMAC_SHA2_256,
         (TransformType::INTEG, IntegId::HMAC_SHA2_384_192) => PrfId::HMAC_SHA2_384,
@@ -253,5 +276,5 @@ fn prf_of_integrity(transform: &Transform) -> Option<Transform> {
         (TransformType::INTEG, IntegId::AES_CMAC_96) => PrfId::AES128_CMAC,
         _ => return None,
     };
-    Some(Transform::prf(prf))
+    Some(Word { transform: Transform::prf(prf), weak: word.weak })
 }
