@@ -8,6 +8,7 @@
 //!
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
+use crate::exchange::exchanges::SealError;
 use crate::identity::{Identity, IdentityPattern};
 use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
 use alloc::boxed::Box;
@@ -255,6 +256,9 @@ pub enum Bound {
     /// [`EndpointConfig::max_datagram`](crate::EndpointConfig::max_datagram).
     #[error("max_datagram")]
     Datagram,
+    /// How many requests the peer takes at once (RFC 7296 §2.3).
+    #[error("the window of the peer")]
+    Window,
     /// The Message IDs of an IKE SA (RFC 7296 §2.2).
     #[error("the Message IDs of the IKE SA")]
     MessageIds,
@@ -679,6 +683,15 @@ pub enum CallError {
     /// The connection cannot begin: its own fault.
     #[error(transparent)]
     Failed(Box<Failure>),
+}
+
+impl From<SealError> for Failure {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Window | SealError::Answered(_) => Self::Limit(Bound::Window),
+            SealError::Encode(error) => Self::Encode(error),
+        }
+    }
 }
 
 impl From<Failure> for CallError {

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::establish::auth::SignatureToVerify;
+pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
 use alloc::boxed::Box;
@@ -48,15 +49,6 @@ pub struct Transmit {
     pub path: Path,
     /// The UDP payload, the non-ESP marker included where the path demands it.
     pub datagram: Bytes,
-}
-
-/// Which end of the IKE SA began it. The role never changes while the SA lives (RFC 7296 §2.2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Role {
-    /// We sent the first IKE_SA_INIT request.
-    Initiator,
-    /// The peer did.
-    Responder,
 }
 
 /// What NAT detection found (RFC 7296 §2.23).

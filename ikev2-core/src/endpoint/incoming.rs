@@ -1,12 +1,12 @@
 //! Datagrams in: which IKE SA each is for, and what is answered outside any (RFC 7296 §2.1, §2.5, §2.21).
 
 use super::Endpoint;
-use crate::contents::{Contents, ContentsError};
+use crate::config::CookiePolicy;
 use crate::error::{Bound, Rejection};
+use crate::establish::responder::{InitRequest, Refusal, stateless_head};
 use crate::event::Handled;
-use crate::exchange::responses::{RequestDigest, Standing};
-use crate::sa::receive::observe_received;
-use crate::sa::respond::{InitRequest, Refusal};
+use crate::exchange::responses::RequestDigest;
+use crate::sa::IkeSa;
 use crate::stats::count;
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
@@ -89,13 +89,7 @@ impl Endpoint {
         }
         let digest = RequestDigest::of(message.as_bytes());
         if let Some(handle) = self.state.half_open.get(&digest).copied() {
-            let answered = self.with_sa(handle, |sa, context| match sa.current.responses.judge(0, &digest) {
-                Standing::Repeat(answer) => {
-                    context.transmit_again(path, &answer);
-                    Ok(Handled::RepeatAnswered)
-                }
-                _ => Err(Rejection::OldMessageId(0)),
-            });
+            let answered = self.with_sa(handle, |sa, context| sa.repeat_init_answer(context, path, message));
             return answered.unwrap_or(Err(Rejection::OldMessageId(0)));
         }
         self.admit(path, message, digest).map_err(|refusal| self.answer_refusal(path, header, refusal))
@@ -108,18 +102,20 @@ impl Endpoint {
         message: &Message<'_>,
         digest: RequestDigest,
     ) -> Result<Handled, Refusal> {
-        let contents = Contents::read(message.payloads()).map_err(|error| match error {
-            ContentsError::Critical(ty) => Refusal::critical(ty),
-            error => Refusal::silent(error.into()),
-        })?;
-        let request = InitRequest { path, message, contents: &contents, digest };
         let spi = self.new_spi().map_err(|error| Refusal::silent(error.into()))?;
         let (mut context, kept) = self.lend();
         let half_open = kept.half_open.len();
         let handle = kept.sas.next_handle();
-        observe_received(&context, &path, message, message.payloads());
-        if let Some(cookie) = request.cookie_wanted(&mut context, kept.cookies, half_open)? {
-            let head = InitRequest::stateless_head(message.header());
+        context.observe_plain(path, message);
+        let request = InitRequest::read(path, message)?;
+        let needed = match context.config.cookies {
+            CookiePolicy::Never => false,
+            CookiePolicy::WhenHalfOpen(threshold) => half_open >= threshold,
+            CookiePolicy::Always => true,
+        };
+        if needed && !request.brings_cookie(context.now, kept.cookies) {
+            let cookie = request.cookie(context.now, context.random, kept.cookies)?;
+            let head = stateless_head(message.header());
             context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
             count(&mut context.statistics.cookies_sent);
             return Err(Refusal::silent(Rejection::CookieRequired));
@@ -130,7 +126,7 @@ impl Endpoint {
         if kept.sas.len() >= context.config.max_ike_sas {
             return Err(Refusal::silent(Rejection::Limit(Bound::IkeSas)));
         }
-        let sa = request.answer(&mut context, handle, spi)?;
+        let sa = IkeSa::respond(&mut context, &request, handle, spi)?;
         kept.sas.insert(spi, sa);
         kept.half_open.insert(digest, handle);
         self.with_sa(handle, |_, _| {});
@@ -159,7 +155,7 @@ impl Endpoint {
             count(&mut self.statistics.answers_withheld);
             return;
         }
-        let head = InitRequest::stateless_head(header);
+        let head = stateless_head(header);
         self.lend().0.send_notify(path, &head, NotifyPayload::new(notify, data));
     }
 }

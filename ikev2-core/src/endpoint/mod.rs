@@ -194,7 +194,7 @@ impl Endpoint {
         if sa.is_established() != was_established {
             kept.policies.set(handle, &sa.connection.children, !was_established);
         }
-        let (spi, over, deadline) = (sa.current.local_spi, sa.is_over(context.now), sa.deadline());
+        let (spi, over, deadline) = (sa.current.local_spi(), sa.is_over(context.now), sa.deadline());
         if over {
             kept.sas.remove(handle, spi);
         } else {

@@ -4,7 +4,7 @@
 use super::secrets::Agreement;
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, TrustedKeys};
 use crate::error::{AuthFailure, Failure};
-use crate::event::Role;
+use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keys::{self, IkeKeys};
 use alloc::boxed::Box;

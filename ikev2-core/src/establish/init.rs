@@ -1,12 +1,20 @@
 //! What the IKE_SA_INIT messages hold (RFC 7296 §1.2, Appendix C.1).
 
-use super::nat::Claim;
+use super::nat::{self, Claim};
+use crate::contents::Contents;
+use crate::error::Failure;
+use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::MessageHead;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{HashAlgorithm, KeMethod, NotifyType};
 use ikev2_wire::{EncodeError, Payload};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload};
+use ipsec_crypto::{CryptoProvider, PendingKeyExchange, RandomError, SecureRandom};
+use ipsec_types::{IkeSpi, Path};
 
 /// Octets of our nonces: at least half the key of any PRF that we know, at least 16 (§2.10).
 pub const NONCE_LEN: usize = 32;
@@ -70,4 +78,49 @@ pub fn plain(head: &MessageHead, payloads: &[Payload<'_>]) -> Result<Datagram, E
     let mut buffer = Datagram::buffer(512);
     ikev2_wire::encode_message(&head.header(), payloads, &mut buffer)?;
     Ok(Datagram::finish(buffer))
+}
+
+/// Starts our half of a key exchange.
+pub(crate) fn start_exchange(
+    crypto: &CryptoProvider,
+    random: &mut dyn SecureRandom,
+    method: KeMethod,
+) -> Result<Box<dyn PendingKeyExchange>, Failure> {
+    let algorithm = crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
+    algorithm.start(random).map_err(|error| Failure::KeyExchange { method, error })
+}
+
+/// A nonce of ours.
+pub(crate) fn nonce(random: &mut dyn SecureRandom) -> Result<Vec<u8>, RandomError> {
+    let mut nonce = vec![0; NONCE_LEN];
+    random.fill(&mut nonce)?;
+    Ok(nonce)
+}
+
+/// The hashes that the peer announced, if we announce any too: a notify that answers nothing means nothing.
+pub(super) fn peer_hashes(crypto: &CryptoProvider, contents: &Contents<'_>) -> Option<Vec<HashAlgorithm>> {
+    if crypto.signatures.is_empty() {
+        return None;
+    }
+    let notify = contents.notify(NotifyType::SIGNATURE_HASH_ALGORITHMS)?;
+    Some(notify.hash_algorithms()?.collect())
+}
+
+/// What the NAT_DETECTION notifies of a message say, if it has any.
+pub(super) fn detect_nat(
+    initiator: IkeSpi,
+    responder: Option<IkeSpi>,
+    path: &Path,
+    contents: &Contents<'_>,
+    claimed: bool,
+) -> Option<NatStatus> {
+    let of = |ty| contents.notifies.iter().filter(move |n| n.ty == ty).map(|n| n.data);
+    nat::detect(
+        initiator,
+        responder,
+        path,
+        of(NotifyType::NAT_DETECTION_SOURCE_IP),
+        of(NotifyType::NAT_DETECTION_DESTINATION_IP).next(),
+        claimed,
+    )
 }

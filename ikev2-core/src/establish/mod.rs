@@ -2,7 +2,9 @@
 //!
 //! | module | what it does | sections |
 //! |---|---|---|
-//! | [`init`] | what the IKE_SA_INIT messages hold, built and read | RFC 7296 §1.2 |
+//! | [`initiator`] | IKE_SA_INIT as initiator, up to keys with whoever answers | RFC 7296 §1.2, §2.6, §2.7 |
+//! | [`responder`] | IKE_SA_INIT as responder, up to a half-open IKE SA and its keys | §1.2, §2.6 |
+//! | [`init`] | what the IKE_SA_INIT messages hold | §1.2 |
 //! | [`cookie`] | stateless cookies | §2.6 |
 //! | [`nat`] | NAT detection | §2.23 |
 //! | [`secrets`] | from both halves of the key exchange to the keys of the IKE SA | §2.14 |
@@ -11,5 +13,7 @@
 pub mod auth;
 pub mod cookie;
 pub mod init;
+pub mod initiator;
 pub mod nat;
+pub mod responder;
 pub mod secrets;

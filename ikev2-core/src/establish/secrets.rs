@@ -1,8 +1,11 @@
 //! From both halves of the key exchange to the keys of the IKE SA (RFC 7296 §2.14).
 
-use crate::event::Role;
+use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
+use crate::exchange::exchanges::{Ends, Exchanges, Role};
 use crate::exchange::protect::Protection;
+use crate::exchange::requests::RequestWindow;
+use crate::exchange::responses::ResponseWindow;
 use crate::keys::{self, IkeKeys, Nonces};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -11,7 +14,7 @@ use core::fmt;
 use ikev2_wire::codes::{HashAlgorithm, KeMethod, PrfId};
 use ipsec_crypto::{CipherAlgorithm, CryptoProvider, KxError, PendingKeyExchange, PrfAlgorithm};
 use ipsec_types::algorithm::CipherSuite;
-use ipsec_types::{IkeSpi, SecretBytes};
+use ipsec_types::{Path, SecretBytes};
 
 /// The algorithms of an IKE SA, found in the provider.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +49,8 @@ impl IkeAlgorithms {
 pub struct Agreement {
     /// The algorithms.
     pub algorithms: IkeAlgorithms,
-    /// Which end we are.
-    pub role: Role,
-    /// The initiator's SPI.
-    pub initiator_spi: IkeSpi,
-    /// The responder's SPI.
-    pub responder_spi: IkeSpi,
+    /// Both SPIs, and which end we are.
+    pub ends: Ends,
     /// Ni.
     pub initiator_nonce: Vec<u8>,
     /// Nr.
@@ -80,9 +79,9 @@ impl Agreement {
     pub fn keys(&self, shared: &SecretBytes) -> Option<(IkeKeys, Protection)> {
         let IkeAlgorithms { cipher, prf, .. } = self.algorithms;
         let seed = keys::skeyseed(prf, self.nonces(), shared);
-        let keys =
-            IkeKeys::derive(prf, cipher, &seed, self.nonces(), self.initiator_spi, self.responder_spi)?;
-        let protection = protection(cipher, &keys, self.role)?;
+        let Ends { role, initiator_spi, responder_spi } = self.ends;
+        let keys = IkeKeys::derive(prf, cipher, &seed, self.nonces(), initiator_spi, responder_spi)?;
+        let protection = protection(cipher, &keys, role)?;
         Some((keys, protection))
     }
 }
@@ -94,6 +93,36 @@ pub fn protection(cipher: &dyn CipherAlgorithm, keys: &IkeKeys, role: Role) -> O
     match role {
         Role::Initiator => Protection::new(cipher, &i2r, &r2i).ok(),
         Role::Responder => Protection::new(cipher, &r2i, &i2r).ok(),
+    }
+}
+
+/// IKE_SA_INIT is over: both ends have keys, and neither has proved who it is.
+#[derive(Debug)]
+pub struct Secured<P> {
+    /// What was agreed.
+    pub agreement: Agreement,
+    /// The keys.
+    pub keys: IkeKeys,
+    /// The exchanges from here on; the next one authenticates. `P` is what a request is for.
+    pub exchanges: Exchanges<P>,
+    /// What NAT detection found.
+    pub nat: NatStatus,
+    /// By which everything goes on.
+    pub path: Path,
+}
+
+impl<P> Secured<P> {
+    pub(super) fn new(
+        agreement: Agreement,
+        keys: IkeKeys,
+        protection: Protection,
+        nat: NatStatus,
+        path: Path,
+        requests: RequestWindow<P>,
+        responses: ResponseWindow,
+    ) -> Self {
+        let exchanges = Exchanges::new(agreement.ends, protection, requests, responses);
+        Self { agreement, keys, exchanges, nat, path }
     }
 }
 

@@ -28,6 +28,14 @@ impl Datagram {
         Self(Bytes::from(buffer.into_boxed_slice()))
     }
 
+    /// A copy of a message that was received.
+    #[must_use]
+    pub fn copy_from(message: &[u8]) -> Self {
+        let mut buffer = Self::buffer(message.len());
+        buffer.extend_from_slice(message);
+        Self::finish(buffer)
+    }
+
     /// The IKE message.
     #[must_use]
     pub fn message(&self) -> &[u8] {

@@ -1,6 +1,7 @@
 //! The SK payload: sealing messages and opening them (RFC 7296 §3.14, RFC 5282).
 
 use super::datagram::Datagram;
+use crate::error::{Failure, Rejection};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use core::fmt;
 use ikev2_wire::codes::{ExchangeType, PayloadType};
 use ikev2_wire::{
     EncodeError, EncodeErrorKind, Field, Flags, GenericHeader, Header, Message, ParseError, Payload,
-    Payloads, Protected, Version,
+    Payloads, Protected, RawPayload, Version,
 };
 use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber};
 use ipsec_types::IkeSpi;
@@ -65,7 +66,29 @@ pub enum OpenError {
         /// Octets decrypted.
         text: usize,
     },
+    /// Its integrity is good, and outside SK it holds a payload that we do not know and must not skip (§2.5).
+    #[error("authentic, with the critical payload {0} outside SK")]
+    Critical(PayloadType),
 }
+
+impl OpenError {
+    /// Whether the message is the peer's all the same.
+    ///
+    /// # Errors
+    /// [`Rejection`] where it is not authentic; nothing may come of it.
+    pub fn sort(self) -> Result<Failure, Rejection> {
+        match self {
+            Self::Unprotected => Err(Rejection::Unprotected),
+            Self::Cipher(_) => Err(Rejection::IntegrityCheck),
+            Self::Padding { .. } => Ok(Failure::Padding),
+            Self::Critical(ty) => Ok(Failure::CriticalPayload(ty)),
+        }
+    }
+}
+
+/// What opening a message came to. The outer error is of a message that may be from anyone, and nothing changed; the
+/// inner one of a peer that is authentic and broken.
+pub type Opened<'s> = Result<Result<Plaintext<'s>, Failure>, Rejection>;
 
 /// What was in an SK payload: authentic, and not looked into yet.
 #[derive(Clone, Debug)]
@@ -169,10 +192,18 @@ impl Protection {
         Ok(Datagram::finish(buffer))
     }
 
+    /// Opens the SK payload of a message, and sorts what may go wrong with it.
+    ///
+    /// # Errors
+    /// As [`Opened`] says.
+    pub fn open_sorted<'s>(&self, message: &Message<'_>, scratch: &'s mut Vec<u8>) -> Opened<'s> {
+        self.open(message, scratch).map_or_else(|error| error.sort().map(Err), |plaintext| Ok(Ok(plaintext)))
+    }
+
     /// Opens the SK payload of a message. `scratch` is overwritten; the plain text borrows from it.
     ///
     /// # Errors
-    /// [`OpenError`]; only for [`OpenError::Padding`] the message is authentic.
+    /// [`OpenError`]; [`OpenError::sort`] tells which of them are of an authentic message.
     pub fn open<'s>(
         &self,
         message: &Message<'_>,
@@ -192,6 +223,10 @@ impl Protection {
         let Some(inner) = rest.len().checked_sub(usize::from(pad)).and_then(|n| rest.get(..n)) else {
             return Err(OpenError::Padding { pad, text: text.len() });
         };
+        let unknown = |raw: &RawPayload<'_>| raw.critical && matches!(raw.decode(), Ok(Payload::Unknown(_)));
+        if let Some(critical) = message.payloads().find(unknown) {
+            return Err(OpenError::Critical(critical.ty));
+        }
         let (first, limit) = (sk.first_inner, message.inner_limit());
         Ok(Plaintext { first, octets: Cow::Borrowed(inner), offset: start, limit })
     }

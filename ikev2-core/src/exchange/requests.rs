@@ -41,6 +41,12 @@ impl<T> Default for RequestWindow<T> {
 }
 
 impl<T> RequestWindow<T> {
+    /// A window whose next request has this Message ID: the ones before it were answered elsewhere.
+    #[must_use]
+    pub fn from_id(next_id: u32) -> Self {
+        Self { next_id, ..Self::default() }
+    }
+
     /// The Message ID that the next request gets.
     #[must_use]
     pub fn next_id(&self) -> u32 {
@@ -117,7 +123,7 @@ impl<T> RequestWindow<T> {
     }
 
     /// Forgets every request: the SA ends.
-    pub fn clear(&mut self) -> impl Iterator<Item = T> {
+    pub fn clear(&mut self) -> impl Iterator<Item = T> + use<T> {
         core::mem::take(&mut self.in_flight).into_iter().map(|r| r.purpose)
     }
 

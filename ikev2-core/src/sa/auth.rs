@@ -86,7 +86,9 @@ impl IkeSa {
     pub(crate) fn learn_window(&mut self, context: &Context<'_>, contents: &Contents<'_>) {
         if let Some(size) = contents.notify(NotifyType::SET_WINDOW_SIZE).and_then(|n| n.window_size()) {
             let ours = u32::try_from(context.config.max_queued_requests).unwrap_or(u32::MAX);
-            self.current.requests.set_size(size.min(ours));
+            if let Ok(exchanges) = self.current.keyed() {
+                exchanges.set_peer_window(size.min(ours));
+            }
         }
     }
 }

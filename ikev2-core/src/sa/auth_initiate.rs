@@ -1,35 +1,73 @@
 //! IKE_AUTH as initiator (RFC 7296 §1.2, §2.15, Appendix C.2): our proof and the first Child SA out, the
 //! peer's proof and its answer in.
 
-use super::answerer::Answerer;
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::child::ChildAttempt;
 use super::context::Context;
-use super::initiate::InitAttempt;
-use super::receive::open;
+use super::generation::Generation;
 use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Rejection};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
-use crate::event::{DownReason, Role};
-use crate::exchange::datagram::Datagram;
-use crate::exchange::protect::{MessageHead, Plaintext};
+use crate::establish::initiator::Initiator;
+use crate::establish::secrets::{Agreement, Secured};
+use crate::event::{DownReason, Handled, Role};
+use crate::exchange::exchanges::{Received, SealedRequest};
+use crate::exchange::protect::Plaintext;
+use crate::exchange::requests::Due;
 use crate::identity::IdentityPattern;
+use crate::keys::IkeKeys;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{AuthPayload, IdPayload, Message, NotifyPayload, Payload};
-use ipsec_types::{IkeSpi, Path};
+use ipsec_types::{IkeSpi, Instant, Path};
+
+/// Whoever answered our IKE_SA_INIT request; it may be the peer.
+pub(crate) type Answerer = Secured<Purpose>;
+
+impl Answerer {
+    fn spi(&self) -> IkeSpi {
+        self.agreement.ends.responder_spi
+    }
+}
 
 /// What an initiator holds from the first answer to IKE_SA_INIT to the end of IKE_AUTH.
 #[derive(Debug)]
 pub(crate) struct AuthAttempt {
     /// For further answers.
-    pub init: Box<InitAttempt>,
+    pub initiator: Box<Initiator>,
     pub child: ChildAttempt,
-    pub answerers: Vec<Answerer>,
+    answerers: Vec<Answerer>,
+}
+
+/// What is left of it when the IKE SA is with one of them.
+struct Adopted {
+    agreement: Agreement,
+    keys: IkeKeys,
+    child: ChildAttempt,
+}
+
+impl AuthAttempt {
+    /// When an IKE_AUTH request is to be repeated.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.answerers.iter().filter_map(|answerer| answerer.exchanges.requests().deadline()).min()
+    }
+
+    /// The Message ID of the request after those that were sent.
+    pub(crate) fn next_id(&self) -> u32 {
+        self.answerers.iter().map(|answerer| answerer.exchanges.requests().next_id()).max().unwrap_or(1)
+    }
+
+    fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
+        self.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
+    }
+
+    fn answerer_mut(&mut self, spi: IkeSpi) -> Result<&mut Answerer, Failure> {
+        self.answerers.iter_mut().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
+    }
 }
 
 impl IkeSa {
@@ -45,7 +83,8 @@ impl IkeSa {
     pub(crate) fn prove_to_next(&mut self, context: &mut Context<'_>) {
         while self.suspended.is_none() {
             let Stage::Authenticating(attempt) = &self.stage else { return };
-            let next = attempt.answerers.iter().find(|answerer| answerer.request.is_none());
+            let asked = |answerer: &&Answerer| answerer.exchanges.requests().next_id() > 1;
+            let next = attempt.answerers.iter().find(|answerer| !asked(answerer));
             let Some(spi) = next.map(Answerer::spi) else { return };
             match self.prove_to(context, spi) {
                 Ok(ProofOrRequest::Ready(proof)) => self.send_auth_request(context, spi, &proof),
@@ -66,17 +105,16 @@ impl IkeSa {
         let config = self.connection.children.first().ok_or(Failure::NoChild)?;
         let child = ChildAttempt::in_auth(context, config, &self.path)?;
         let placeholder = Stage::Lingering(context.now);
-        if let Stage::Initiating(init) = core::mem::replace(&mut self.stage, placeholder) {
-            self.current.requests.answered(0);
+        if let Stage::Initiating(initiator) = core::mem::replace(&mut self.stage, placeholder) {
             let answerers = Vec::from([answerer]);
-            self.stage = Stage::Authenticating(Box::new(AuthAttempt { init, child, answerers }));
+            self.stage = Stage::Authenticating(Box::new(AuthAttempt { initiator, child, answerers }));
         }
         Ok(())
     }
 
     fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
         let Stage::Authenticating(attempt) = &self.stage else { return Err(Failure::NoKeys) };
-        attempt.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
+        attempt.answerer(spi)
     }
 
     fn prove_to(&self, context: &mut Context<'_>, spi: IkeSpi) -> Result<ProofOrRequest, Failure> {
@@ -92,22 +130,19 @@ impl IkeSa {
         auth::prove(&connection.local_auth, &ends, agreement, &octets, None, context.random)
     }
 
-    /// Sends the IKE_AUTH request to one that answered. All of them are one request of the window: only one can
-    /// be the peer.
+    /// Sends the IKE_AUTH request to one that answered.
     pub(crate) fn send_auth_request(&mut self, context: &mut Context<'_>, spi: IkeSpi, proof: &Proof) {
-        match self.seal_auth_request(context, spi, proof) {
-            Ok((path, datagram)) => {
-                context.transmit(path, &datagram);
-                self.sent_at = context.now;
-                if self.current.requests.is_idle() {
-                    self.current.requests.sent(
-                        context.now,
-                        datagram,
-                        Purpose::Auth,
-                        &self.connection.retransmit,
-                    );
-                }
+        let policy = self.connection.retransmit;
+        let sent = self.seal_auth_request(context, spi, proof).and_then(|request| {
+            let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
+            let answerer = attempt.answerer_mut(spi)?;
+            if let Some(datagram) = answerer.exchanges.sent(context.now, request, Purpose::Auth, &policy) {
+                context.transmit(answerer.path, &datagram);
             }
+            Ok(())
+        });
+        match sent {
+            Ok(()) => self.sent_at = context.now,
             Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
         }
     }
@@ -117,16 +152,16 @@ impl IkeSa {
         context: &Context<'_>,
         spi: IkeSpi,
         proof: &Proof,
-    ) -> Result<(Path, Datagram), Failure> {
-        let head =
-            MessageHead { responder_spi: Some(spi), ..self.current.head(ExchangeType::IKE_AUTH, 1, false) };
+    ) -> Result<SealedRequest, Failure> {
         let initial_contact = self.is_initial_contact(context);
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
-        let found = attempt.answerers.iter_mut().find(|answerer| answerer.spi() == spi);
+        let AuthAttempt { child, answerers, .. } = &mut **attempt;
+        let found = answerers.iter_mut().find(|answerer| answerer.spi() == spi);
         let answerer = found.ok_or(Failure::NoKeys)?;
 
-        let window = self.current.responses.size().to_be_bytes();
+        let window = answerer.exchanges.responses().size();
+        let window_octets = window.to_be_bytes();
         let mut payloads = Vec::with_capacity(10);
         let us = &connection.local_id;
         payloads.push(Payload::IdI(IdPayload::new(us.ty, &us.data)));
@@ -138,26 +173,37 @@ impl IkeSa {
             payloads.push(Payload::IdR(IdPayload::new(peer.ty, &peer.data)));
         }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
-        attempt.child.push_request(&mut payloads, None)?;
-        if self.current.responses.size() > 1 {
-            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
+        child.push_request(&mut payloads, None)?;
+        if window > 1 {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
-        let protection = answerer.protection.as_mut().ok_or(Failure::NoKeys)?;
-        let datagram = protection.seal(&head, &payloads)?;
-        context.observe_sent(&answerer.path, &datagram, &payloads);
-        answerer.request = Some(datagram.clone());
-        Ok((answerer.path, datagram))
+        let request = answerer.exchanges.seal_request(ExchangeType::IKE_AUTH, &payloads)?;
+        context.observe_sent(&answerer.path, request.datagram(), &payloads);
+        Ok(request)
     }
 
-    /// Sends every IKE_AUTH request once more.
-    pub(crate) fn repeat_auth(&mut self, context: &mut Context<'_>) {
-        if let Stage::Authenticating(attempt) = &self.stage {
-            for answerer in &attempt.answerers {
-                if let Some(datagram) = &answerer.request {
-                    context.transmit_again(answerer.path, datagram);
-                }
+    /// Sends the IKE_AUTH requests that are due once more. One that does not answer is not the peer, if there is
+    /// another one.
+    pub(super) fn repeat_auth(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let policy = self.connection.retransmit;
+        let Stage::Authenticating(attempt) = &mut self.stage else { return Ok(()) };
+        let AuthAttempt { initiator, answerers, .. } = &mut **attempt;
+        let sent_at = &mut self.sent_at;
+        answerers.retain_mut(|answerer| {
+            while let Some(due) = answerer.exchanges.due(context.now, &policy) {
+                let Due::Repeat(datagram) = due else {
+                    initiator.dismiss(answerer.spi());
+                    return false;
+                };
+                context.transmit_again(answerer.path, &datagram);
+                *sent_at = context.now;
             }
+            true
+        });
+        if answerers.is_empty() {
+            return Err(Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None });
         }
+        Ok(())
     }
 
     /// Whether this is our only IKE SA with a peer whose identity we know beforehand (§2.4).
@@ -178,23 +224,34 @@ impl IkeSa {
         path: Path,
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Handled, Rejection> {
         let spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
-        let answerer = self.answerer(spi).map_err(|_| Rejection::Contradictory)?;
+        let exchange = message.header().exchange;
+        let Stage::Authenticating(attempt) = &mut self.stage else {
+            return Err(Rejection::UnexpectedExchange(exchange));
+        };
+        let answerer = attempt.answerer_mut(spi).map_err(|_| Rejection::Contradictory)?;
+        let Received::Answer(id) = answerer.exchanges.judge(path, message)? else {
+            return Err(Rejection::UnexpectedExchange(exchange));
+        };
+        if exchange != ExchangeType::IKE_AUTH {
+            return Err(Rejection::UnexpectedExchange(exchange));
+        }
         if self.suspended.as_ref().is_some_and(|suspended| suspended.verifies()) {
             // One at a time; our request is repeated, and its answer with it.
-            return Err(Rejection::Unsolicited(message.header().message_id));
+            return Err(Rejection::Unsolicited(id));
         }
-        let protection = answerer.protection.as_ref().ok_or(Rejection::Contradictory)?;
-        let opened = open(protection, context, &path, message, scratch)?;
+        let opened = answerer.exchanges.open(message, scratch);
+        context.opened(&path, message, &opened);
+        let opened = opened?;
+        answerer.exchanges.answered(id);
         let checked = opened.and_then(|plaintext| {
             let verdict = self.check_responder(context, spi, &plaintext)?;
             Ok((plaintext, verdict))
         });
         match checked {
             Ok((plaintext, Verdict::Proven(_))) => {
-                self.adopt(context, spi);
-                self.finish_auth(context, &plaintext);
+                self.finish_auth(context, spi, &plaintext);
             }
             Ok((plaintext, Verdict::Verify(signature))) => {
                 let peer = match Contents::of(&plaintext) {
@@ -206,7 +263,7 @@ impl IkeSa {
             }
             Err(failure) => self.refuse_answerer(context, spi, failure),
         }
-        Ok(())
+        Ok(Handled::Processed)
     }
 
     /// One that answered is not the peer. Where another one may be, the attempt goes on.
@@ -216,8 +273,10 @@ impl IkeSa {
             self.drop_answerer(spi);
             self.prove_to_next(context);
         } else {
-            self.adopt(context, spi);
-            self.refuse_peer(context, failure);
+            if let Some(adopted) = self.adopt(context, spi) {
+                context.release_spi(adopted.child.inbound);
+                self.refuse_peer(context, failure);
+            }
         }
     }
 
@@ -228,24 +287,28 @@ impl IkeSa {
     fn drop_answerer(&mut self, spi: IkeSpi) {
         if let Stage::Authenticating(attempt) = &mut self.stage {
             attempt.answerers.retain(|answerer| answerer.spi() != spi);
+            attempt.initiator.dismiss(spi);
         }
     }
 
     /// This one is the peer, or the last that could be: the IKE SA is with it.
-    pub(crate) fn adopt(&mut self, context: &Context<'_>, spi: IkeSpi) {
-        let Stage::Authenticating(attempt) = &mut self.stage else { return };
-        attempt.answerers.retain(|answerer| answerer.spi() == spi);
-        let Some(Answerer { agreement, protection, nat, path, .. }) = attempt.answerers.first_mut() else {
-            return;
+    fn adopt(&mut self, context: &Context<'_>, spi: IkeSpi) -> Option<Adopted> {
+        // Without it nothing must be taken apart.
+        self.answerer(spi).ok()?;
+        let placeholder = Stage::Lingering(context.now);
+        let Stage::Authenticating(attempt) = core::mem::replace(&mut self.stage, placeholder) else {
+            return None;
         };
-        self.current.peer_spi = Some(spi);
-        self.current.protection = protection.take();
+        let AuthAttempt { child, answerers, .. } = *attempt;
+        let Secured { agreement, keys, exchanges, nat, path } =
+            answerers.into_iter().find(|answerer| answerer.spi() == spi)?;
+        self.current = Generation::Keyed(exchanges);
         self.algorithms = Some(agreement.algorithms);
-        self.nat = *nat;
-        self.path = *path;
+        self.nat = nat;
+        self.path = path;
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
-        self.current.requests.answered(1);
+        Some(Adopted { agreement, keys, child })
     }
 
     /// Whether the peer is the one that the connection wants.
@@ -280,12 +343,9 @@ impl IkeSa {
     }
 
     /// The peer is authenticated: the IKE SA is up, and its first Child SA if the peer agreed.
-    pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, plaintext: &Plaintext<'_>) {
+    pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, plaintext: &Plaintext<'_>) {
         let Ok(contents) = Contents::of(plaintext) else { return };
-        let placeholder = Stage::Lingering(context.now);
-        let Stage::Authenticating(attempt) = core::mem::replace(&mut self.stage, placeholder) else { return };
-        let AuthAttempt { child, answerers, .. } = *attempt;
-        let Some(Answerer { agreement, keys, .. }) = answerers.into_iter().next() else { return };
+        let Some(Adopted { agreement, keys, child }) = self.adopt(context, spi) else { return };
         self.peer_id = contents.id_r.as_ref().map(identity);
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
@@ -297,10 +357,7 @@ impl IkeSa {
 
     /// The peer did not prove itself, or refused us: tell the embedder now, and end the SA. A peer that did
     /// not refuse us believes the SA established, and is told (§2.21.2).
-    pub(crate) fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
-        if let Stage::Authenticating(attempt) = &self.stage {
-            context.release_spi(attempt.child.inbound);
-        }
+    fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
         let refused_us = matches!(failure, Failure::Refused { .. });
         self.tell_down(context, Some(DownReason::Failed(Box::new(failure))));
         self.stage = Stage::Closing(Closing { reason: None });

@@ -3,16 +3,15 @@
 
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::context::Context;
-use super::receive::Request;
-use super::respond::{AnsweredInit, LateKeys};
 use super::suspend::Step;
-use super::{Established, IkeSa, Stage};
+use super::{ClaimInHand, Established, IkeSa, Stage};
 use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
 use crate::event::{DownReason, Role};
+use crate::exchange::exchanges::Request;
 use crate::exchange::protect::Plaintext;
 use crate::identity::Identity;
 use crate::keys::IkeKeys;
@@ -107,10 +106,7 @@ impl IkeSa {
     /// The agreement of a half-open SA and its keys.
     fn answered(&self) -> Result<(&Agreement, &IkeKeys), Failure> {
         match &self.stage {
-            Stage::Answered(answered) => match &answered.keys {
-                LateKeys::Derived(keys, _) => Ok((&answered.agreement, keys)),
-                _ => Err(Failure::NoKeys),
-            },
+            Stage::Claiming(claim) => Ok((&claim.agreement, &claim.keys)),
             _ => Err(Failure::NoKeys),
         }
     }
@@ -158,8 +154,8 @@ impl IkeSa {
             Err(failure) => return self.refuse_request(context, request, failure),
         };
         let placeholder = Stage::Lingering(context.now);
-        let Stage::Answered(answered) = core::mem::replace(&mut self.stage, placeholder) else { return };
-        let AnsweredInit { agreement, keys: LateKeys::Derived(keys, _), .. } = *answered else { return };
+        let Stage::Claiming(in_hand) = core::mem::replace(&mut self.stage, placeholder) else { return };
+        let ClaimInHand { agreement, keys, .. } = *in_hand;
         self.peer_id = Some(peer);
         // The initiator decides by which ports it goes on (§2.23).
         self.path = request.path;
@@ -183,7 +179,8 @@ impl IkeSa {
         proof: &Proof,
     ) -> Result<(), Failure> {
         let connection = Arc::clone(&self.connection);
-        let window = self.current.responses.size().to_be_bytes();
+        let window = self.current.keyed()?.responses().size();
+        let window_octets = window.to_be_bytes();
         let mut payloads = Vec::with_capacity(8);
         let us = &connection.local_id;
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
@@ -197,8 +194,8 @@ impl IkeSa {
                 Ok(())
             }
         };
-        if self.current.responses.size() > 1 {
-            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window)));
+        if window > 1 {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
         let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));
         drop(payloads);

@@ -286,7 +286,7 @@ impl IkeSa {
 
     /// The requests for Child SAs that are out.
     fn asked_children(&self) -> impl Iterator<Item = &ChildAttempt> {
-        self.current.requests.purposes().filter_map(|purpose| match purpose {
+        self.current.purposes().filter_map(|purpose| match purpose {
             Purpose::CreateChild(attempt) => Some(&**attempt),
             _ => None,
         })

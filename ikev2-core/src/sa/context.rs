@@ -2,12 +2,14 @@
 
 use crate::config::EndpointConfig;
 use crate::connections::ConnectionIndex;
-use crate::error::Failure;
+use crate::error::{Failure, Rejection};
 use crate::establish::init;
+use crate::establish::initiator::InitAnswer;
 use crate::establish::secrets::Agreement;
 use crate::event::{Event, IkeSaHandle, Transmit};
 use crate::exchange::datagram::Datagram;
-use crate::exchange::protect::MessageHead;
+use crate::exchange::exchanges::Ends;
+use crate::exchange::protect::{MessageHead, Opened};
 use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
@@ -15,13 +17,12 @@ use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
-use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
 use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
-use ikev2_wire::{Header, NotifyPayload, Payload, Payloads};
+use ikev2_wire::{Header, Message, NotifyPayload, Payload, Payloads};
 use ipsec_crypto::{KeyExchangeMethod, RandomError, SecureRandom};
 use ipsec_types::sa::{ChildSa, ChildSaId, SaKeys};
 use ipsec_types::{EspSpi, Instant, Path};
@@ -130,8 +131,7 @@ impl Context<'_> {
         let payloads = [Payload::Notify(notify)];
         // A notify of ours is never too long for its length field.
         if let Ok(datagram) = init::plain(head, &payloads) {
-            self.observe_sent(&path, &datagram, &payloads);
-            self.transmit(path, &datagram);
+            self.send_plain(path, &datagram);
         }
     }
 
@@ -145,10 +145,48 @@ impl Context<'_> {
         self.names.inbound.remove(&spi);
     }
 
+    /// Sends an unprotected message for the first time.
+    pub(crate) fn send_plain(&mut self, path: Path, datagram: &Datagram) {
+        if self.config.hooks.observer.is_some()
+            && let Ok(message) = Message::parse(datagram.message())
+        {
+            let tree = Tree::new(message.payloads());
+            self.observe(MessageDirection::Sent, &path, datagram.message(), &tree);
+        }
+        self.transmit(path, datagram);
+    }
+
+    /// Shows a received message without protection to the observer, if there is one.
+    pub(crate) fn observe_plain(&self, path: Path, message: &Message<'_>) {
+        self.observe_received(&path, message, message.payloads());
+    }
+
+    /// Shows a received message to the observer, if there is one.
+    fn observe_received(&self, path: &Path, message: &Message<'_>, payloads: Payloads<'_>) {
+        if self.config.hooks.observer.is_some() {
+            self.observe(MessageDirection::Received, path, message.as_bytes(), &Tree::new(payloads));
+        }
+    }
+
+    /// Counts a message that was opened or could not be, and shows it to the observer, if there is one.
+    pub(crate) fn opened(&mut self, path: &Path, message: &Message<'_>, opened: &Opened<'_>) {
+        count(&mut self.statistics.decryptions);
+        if let Ok(Ok(plaintext)) = opened
+            && let Ok(payloads) = plaintext.payloads()
+        {
+            self.observe_received(path, message, payloads);
+        }
+    }
+
+    /// Counts the key exchange that an IKE_SA_INIT answer caused.
+    pub(crate) fn count_key_exchange<P>(&mut self, answer: &Result<InitAnswer<P>, Rejection>) {
+        if matches!(answer, Ok(InitAnswer::Secured(_)) | Err(Rejection::KeyExchange(_))) {
+            count(&mut self.statistics.key_exchanges);
+        }
+    }
+
     pub(crate) fn nonce(&mut self) -> Result<Vec<u8>, RandomError> {
-        let mut nonce = vec![0; crate::establish::init::NONCE_LEN];
-        self.random.fill(&mut nonce)?;
-        Ok(nonce)
+        init::nonce(self.random)
     }
 
     pub(crate) fn observe_sent(&self, path: &Path, datagram: &Datagram, payloads: &[Payload<'_>]) {
@@ -168,7 +206,8 @@ impl Context<'_> {
     pub(crate) fn log_ike_keys(&self, agreement: &Agreement, keys: &IkeKeys) {
         if let Some(log) = &self.config.hooks.key_log {
             let suite = agreement.algorithms.cipher.suite();
-            log.ike(&keylog::ike_line(agreement.initiator_spi, agreement.responder_spi, suite, keys));
+            let Ends { initiator_spi, responder_spi, .. } = agreement.ends;
+            log.ike(&keylog::ike_line(initiator_spi, responder_spi, suite, keys));
         }
     }
 

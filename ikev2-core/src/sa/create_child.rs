@@ -3,11 +3,11 @@
 
 use super::child::{ChildAttempt, ChildExchangeHalf, is_fatal};
 use super::context::Context;
-use super::receive::Request;
 use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Failure, Unsupported};
+use crate::exchange::exchanges::Request;
 use crate::keys::Nonces;
 use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;

@@ -4,80 +4,56 @@
 use super::Purpose;
 use crate::error::Failure;
 use crate::event::Role;
-use crate::exchange::datagram::Datagram;
-use crate::exchange::protect::{MessageHead, Protection};
-use crate::exchange::requests::RequestWindow;
-use crate::exchange::responses::ResponseWindow;
-use ikev2_wire::codes::ExchangeType;
-use ikev2_wire::{Flags, Payload};
+use crate::exchange::exchanges::Exchanges;
 use ipsec_types::IkeSpi;
 
 /// One generation.
 #[derive(Debug)]
-pub(crate) struct Generation {
-    /// Which end began it. A rekey gives the role to who began the rekey (§2.18).
-    pub role: Role,
-    pub local_spi: IkeSpi,
-    /// `None` before the first answer.
-    pub peer_spi: Option<IkeSpi>,
-    pub protection: Option<Protection>,
-    pub requests: RequestWindow<Purpose>,
-    pub responses: ResponseWindow,
+pub(crate) enum Generation {
+    /// There are no keys yet, or none with one that proved to be the peer.
+    Unkeyed {
+        /// Which end began it.
+        role: Role,
+        /// Our SPI; the peer's is not certain.
+        local_spi: IkeSpi,
+    },
+    /// There are keys. A rekey gives the role of the initiator to who began the rekey (§2.18).
+    Keyed(Exchanges<Purpose>),
 }
 
 impl Generation {
-    /// Without keys, with all Message IDs at 0.
-    pub(crate) fn new(role: Role, local_spi: IkeSpi, window: u32) -> Self {
-        Self {
-            role,
-            local_spi,
-            peer_spi: None,
-            protection: None,
-            requests: RequestWindow::default(),
-            responses: ResponseWindow::new(window),
+    pub(crate) fn role(&self) -> Role {
+        match self {
+            Self::Unkeyed { role, .. } => *role,
+            Self::Keyed(exchanges) => exchanges.ends().role,
         }
     }
 
-    /// The initiator's SPI and the responder's.
-    pub(crate) fn spis(&self) -> (Option<IkeSpi>, Option<IkeSpi>) {
-        match self.role {
-            Role::Initiator => (Some(self.local_spi), self.peer_spi),
-            Role::Responder => (self.peer_spi, Some(self.local_spi)),
+    pub(crate) fn local_spi(&self) -> IkeSpi {
+        match self {
+            Self::Unkeyed { local_spi, .. } => *local_spi,
+            Self::Keyed(exchanges) => exchanges.ends().local_spi(),
         }
     }
 
-    pub(super) fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
-        let (initiator, responder) = self.spis();
-        MessageHead {
-            // Both are known to whoever seals anything; a responder learns the initiator's with the first message.
-            initiator_spi: initiator.unwrap_or(self.local_spi),
-            responder_spi: responder,
-            exchange,
-            flags: Flags::new(self.role == Role::Initiator, is_response),
-            message_id,
+    /// Its exchanges, once there are keys.
+    pub(crate) fn exchanges(&self) -> Option<&Exchanges<Purpose>> {
+        match self {
+            Self::Unkeyed { .. } => None,
+            Self::Keyed(exchanges) => Some(exchanges),
         }
     }
 
-    /// Makes the next protected request. It does not count before it is recorded as sent.
-    pub(super) fn seal_request(
-        &mut self,
-        exchange: ExchangeType,
-        payloads: &[Payload<'_>],
-    ) -> Result<Datagram, Failure> {
-        let head = self.head(exchange, self.requests.next_id(), false);
-        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
-        Ok(protection.seal(&head, payloads)?)
+    /// The same, to use.
+    pub(crate) fn keyed(&mut self) -> Result<&mut Exchanges<Purpose>, Failure> {
+        match self {
+            Self::Unkeyed { .. } => Err(Failure::NoKeys),
+            Self::Keyed(exchanges) => Ok(exchanges),
+        }
     }
 
-    /// Makes the answer to a request.
-    pub(super) fn seal_answer(
-        &mut self,
-        exchange: ExchangeType,
-        message_id: u32,
-        payloads: &[Payload<'_>],
-    ) -> Result<Datagram, Failure> {
-        let head = self.head(exchange, message_id, true);
-        let protection = self.protection.as_mut().ok_or(Failure::NoKeys)?;
-        Ok(protection.seal(&head, payloads)?)
+    /// What our requests in flight are for.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.exchanges().into_iter().flat_map(|exchanges| exchanges.requests().purposes())
     }
 }

@@ -2,11 +2,11 @@
 //! (§2.21).
 
 use super::context::Context;
-use super::receive::Request;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{CallError, Failure};
 use crate::event::{DownReason, Event, Role};
+use crate::exchange::exchanges::Request;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use ikev2_wire::Payload;
@@ -102,7 +102,7 @@ impl IkeSa {
         request: &Request,
         contents: &Contents<'_>,
     ) {
-        let first = request.message_id == self.first_after_auth();
+        let first = request.message_id() == self.first_after_auth();
         let fatal = contents.notifies.iter().map(|notify| notify.ty).find(|ty| is_fatal(*ty, first));
         let deletes_ike = contents.deletes.iter().any(|d| d.protocol() == ProtocolId::IKE);
         let spis = if deletes_ike || fatal.is_some() {
@@ -155,7 +155,7 @@ impl IkeSa {
 
     /// The Message ID of the peer's first request after IKE_AUTH.
     fn first_after_auth(&self) -> u32 {
-        match self.current.role {
+        match self.current.role() {
             Role::Initiator => 0,
             Role::Responder => 2,
         }
@@ -171,7 +171,7 @@ impl IkeSa {
 
     fn is_delete_in_flight(&self, at: usize) -> bool {
         let Some(child) = self.children.get(at) else { return false };
-        self.current.requests.purposes().any(|purpose| match purpose {
+        self.current.purposes().any(|purpose| match purpose {
             Purpose::DeleteChildren(ids) => ids.contains(&child.sa.id),
             _ => false,
         })

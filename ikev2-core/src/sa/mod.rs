@@ -3,9 +3,7 @@
 //! | module | what it does | sections |
 //! |---|---|---|
 //! | [`generation`] | what a rekey makes anew | §2.18 |
-//! | [`initiate`] | IKE_SA_INIT as initiator | §1.2, §2.6, §2.7 |
-//! | [`respond`] | IKE_SA_INIT as responder | §1.2, §2.6 |
-//! | [`answerer`] | whoever answers it | §1.2, §2.4 |
+//! | [`initiate`], [`respond`] | IKE_SA_INIT | §1.2 |
 //! | [`auth_initiate`], [`auth_respond`] | IKE_AUTH with the first Child SA | §1.2, §2.15 |
 //! | [`auth`] | what both have in common | §2.15 |
 //! | [`suspend`] | answers of the embedder that come later | |
@@ -17,7 +15,6 @@
 //! | [`peers`] | which others there are with the same peer | §2.4 |
 //! | [`timers`] | what happens when nothing comes | §2.4 |
 
-pub(crate) mod answerer;
 pub(crate) mod auth;
 pub(crate) mod auth_initiate;
 pub(crate) mod auth_respond;
@@ -36,11 +33,14 @@ pub(crate) mod timers;
 
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError, Failure};
-use crate::establish::secrets::IkeAlgorithms;
+use crate::establish::initiator::Initiator;
+use crate::establish::responder::HalfOpen;
+use crate::establish::secrets::{Agreement, IkeAlgorithms};
 use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role};
-use crate::exchange::datagram::Datagram;
+use crate::exchange::exchanges::{Exchanges, Request, SealedRequest};
 use crate::exchange::responses::RequestDigest;
 use crate::identity::Identity;
+use crate::keys::IkeKeys;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -59,9 +59,11 @@ use suspend::Suspended;
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// Our IKE_SA_INIT request is out.
-    Initiating(Box<initiate::InitAttempt>),
-    /// We answered IKE_SA_INIT and wait for IKE_AUTH.
-    Answered(Box<respond::AnsweredInit>),
+    Initiating(Box<Initiator>),
+    /// We answered IKE_SA_INIT and wait for IKE_AUTH, not longer than this.
+    HalfOpen(Box<HalfOpen>, Instant),
+    /// The peer's IKE_AUTH request is in hand.
+    Claiming(Box<ClaimInHand>),
     /// Our IKE_AUTH request is out.
     Authenticating(Box<auth_initiate::AuthAttempt>),
     /// Both ends are authenticated.
@@ -70,6 +72,15 @@ pub(crate) enum Stage {
     Closing(Closing),
     /// Over. Repeats of the peer's last requests are still answered for a while (§2.1).
     Lingering(Instant),
+}
+
+/// What a responder holds while the peer's IKE_AUTH request is in hand.
+#[derive(Debug)]
+pub(crate) struct ClaimInHand {
+    pub agreement: Agreement,
+    pub keys: IkeKeys,
+    /// The IKE_SA_INIT request, to know its repeats.
+    pub init: RequestDigest,
 }
 
 /// What an established IKE SA needs for its Child SAs.
@@ -89,12 +100,22 @@ pub(crate) struct Closing {
 /// What a request in flight is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    Init,
     Auth,
     CreateChild(Box<ChildAttempt>),
     DeleteChildren(Vec<ChildSaId>),
     DeleteIke,
     Liveness,
+}
+
+impl Purpose {
+    /// The exchange that it is a request of.
+    pub(crate) fn exchange(&self) -> ExchangeType {
+        match self {
+            Self::Auth => ExchangeType::IKE_AUTH,
+            Self::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
+            Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness => ExchangeType::INFORMATIONAL,
+        }
+    }
 }
 
 /// A request that waits for the window.
@@ -158,7 +179,7 @@ impl IkeSa {
         Self {
             handle,
             connection,
-            current: Generation::new(role, local_spi, context.config.window),
+            current: Generation::Unkeyed { role, local_spi },
             path,
             nat: NatStatus::default(),
             peer_id: None,
@@ -179,7 +200,7 @@ impl IkeSa {
     }
 
     pub(crate) fn is_half_open(&self) -> bool {
-        matches!(self.stage, Stage::Answered(_))
+        matches!(self.stage, Stage::HalfOpen(..) | Stage::Claiming(_))
     }
 
     pub(crate) fn is_established(&self) -> bool {
@@ -202,39 +223,47 @@ impl IkeSa {
         context: &Context<'_>,
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
-    ) -> Result<Datagram, Failure> {
-        let datagram = self.current.seal_request(exchange, payloads)?;
-        context.observe_sent(&self.path, &datagram, payloads);
-        Ok(datagram)
+    ) -> Result<SealedRequest, Failure> {
+        let request = self.current.keyed()?.seal_request(exchange, payloads)?;
+        context.observe_sent(&self.path, request.datagram(), payloads);
+        Ok(request)
     }
 
-    /// Sends what [`IkeSa::seal_request`] made; the window must have room.
-    fn send_request(&mut self, context: &mut Context<'_>, datagram: Datagram, purpose: Purpose) {
-        context.transmit(self.path, &datagram);
-        self.sent_at = context.now;
-        self.current.requests.sent(context.now, datagram, purpose, &self.connection.retransmit);
+    /// Sends what [`IkeSa::seal_request`] made.
+    fn send_request(&mut self, context: &mut Context<'_>, request: SealedRequest, purpose: Purpose) {
+        let Ok(exchanges) = self.current.keyed() else { return };
+        let sent = exchanges.sent(context.now, request, purpose, &self.connection.retransmit);
+        if let Some(datagram) = sent {
+            context.transmit(self.path, &datagram);
+            self.sent_at = context.now;
+        }
     }
 
     /// Answers a request on the path that it came by, and keeps the answer for repeats.
     fn send_answer(
         &mut self,
         context: &mut Context<'_>,
-        request: &receive::Request,
+        request: &Request,
         payloads: &[Payload<'_>],
     ) -> Result<(), Failure> {
-        let datagram = self.current.seal_answer(request.exchange, request.message_id, payloads)?;
+        let datagram = self.current.keyed()?.answer(request, payloads)?;
         context.observe_sent(&request.path, &datagram, payloads);
         context.transmit(request.path, &datagram);
         if request.path == self.path {
             self.sent_at = context.now;
         }
-        self.current.responses.answer(request.message_id, request.digest, datagram);
         Ok(())
     }
 
     /// Sends what waits, as far as the window allows.
     pub(crate) fn pump(&mut self, context: &mut Context<'_>) {
-        while self.current.requests.can_send() {
+        let window = |sa: &Self| {
+            sa.current.exchanges().map(|exchanges| {
+                let requests = exchanges.requests();
+                (requests.can_send(), requests.is_exhausted() && requests.is_idle())
+            })
+        };
+        while let Some((true, _)) = window(self) {
             let Some(task) = self.queue.pop_front() else { break };
             self.begin(context, task);
         }
@@ -242,7 +271,7 @@ impl IkeSa {
             // Most of the time nothing waits, and thousands of SAs are kept.
             self.queue = VecDeque::new();
         }
-        if self.current.requests.is_exhausted() && self.current.requests.is_idle() && self.is_established() {
+        if self.is_established() && window(self).is_some_and(|(_, used_up)| used_up) {
             self.close(context, DownReason::Failed(Box::new(Failure::Limit(Bound::MessageIds))));
         }
     }
@@ -314,7 +343,7 @@ impl IkeSa {
             _ => Some(reason),
         };
         self.tell_down(context, reason);
-        for purpose in self.current.requests.clear() {
+        for purpose in self.current.keyed().into_iter().flat_map(Exchanges::clear) {
             if let Purpose::CreateChild(attempt) = purpose {
                 context.release_spi(attempt.inbound);
             }
@@ -344,12 +373,13 @@ impl IkeSa {
 
     /// What can be shown of it.
     pub(crate) fn info(&self) -> IkeSaInfo {
-        let (initiator_spi, responder_spi) = self.current.spis();
+        let (initiator_spi, responder_spi) = self.spis();
         let algorithms = self.algorithms;
+        let (requests_sent, requests_answered) = self.message_ids();
         IkeSaInfo {
             connection: self.connection.name.clone(),
-            role: self.current.role,
-            initiator_spi: initiator_spi.unwrap_or(self.current.local_spi),
+            role: self.current.role(),
+            initiator_spi,
             responder_spi,
             path: self.path,
             nat: self.nat,
@@ -363,15 +393,36 @@ impl IkeSa {
             created_at: self.created_at,
             established_at: self.established_at,
             heard_at: self.heard_at,
-            requests_sent: self.current.requests.next_id(),
-            requests_answered: self.current.responses.expected(),
+            requests_sent,
+            requests_answered,
+        }
+    }
+
+    /// The original initiator's SPI, and the original responder's if it is known.
+    fn spis(&self) -> (IkeSpi, Option<IkeSpi>) {
+        match (&self.current, &self.stage) {
+            (Generation::Keyed(exchanges), _) => exchanges.ends().spis(),
+            (_, Stage::HalfOpen(half_open, _)) => half_open.agreement().ends.spis(),
+            (Generation::Unkeyed { local_spi, .. }, _) => (*local_spi, None),
+        }
+    }
+
+    /// The Message IDs that come next: ours, and the peer's.
+    fn message_ids(&self) -> (u32, u32) {
+        match (&self.current, &self.stage) {
+            (Generation::Keyed(exchanges), _) => {
+                (exchanges.requests().next_id(), exchanges.responses().expected())
+            }
+            (_, Stage::HalfOpen(..)) => (0, 1),
+            (_, Stage::Authenticating(attempt)) => (attempt.next_id(), 0),
+            _ => (1, 0),
         }
     }
 
     fn state(&self) -> IkeSaState {
         match &self.stage {
             Stage::Initiating(_) => IkeSaState::Initiating,
-            Stage::Answered(_) => IkeSaState::HalfOpen,
+            Stage::HalfOpen(..) | Stage::Claiming(_) => IkeSaState::HalfOpen,
             Stage::Authenticating(_) => IkeSaState::Authenticating,
             Stage::Established(_) => IkeSaState::Established,
             Stage::Closing(_) | Stage::Lingering(_) => IkeSaState::Closing,
@@ -390,7 +441,8 @@ impl IkeSa {
     /// The digest of a request that this SA was made for.
     pub(crate) fn init_digest(&self) -> Option<RequestDigest> {
         match &self.stage {
-            Stage::Answered(answered) => Some(answered.request),
+            Stage::HalfOpen(half_open, _) => Some(*half_open.request()),
+            Stage::Claiming(claim) => Some(claim.init),
             _ => None,
         }
     }

@@ -2,30 +2,19 @@
 //! decrypted; only what is authentic changes anything.
 
 use super::context::Context;
+use super::generation::Generation;
 use super::{IkeSa, Purpose, Stage, Task};
-use crate::contents::{Contents, ContentsError};
+use crate::contents::Contents;
 use crate::error::{Failure, Rejection};
-use crate::event::{DownReason, Event, Handled, Role};
-use crate::exchange::protect::{OpenError, Plaintext, Protection};
-use crate::exchange::responses::{RequestDigest, Standing};
-use crate::observe::MessageDirection;
-use crate::stats::count;
+use crate::event::{DownReason, Event, Handled};
+use crate::exchange::exchanges::{Received, Request};
+use crate::exchange::protect::Plaintext;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ikev2_wire::Message;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
-use ikev2_wire::print::Tree;
-use ikev2_wire::{Message, Payloads};
 use ipsec_types::{Instant, Path, SaCommand};
-
-/// A request of the peer that waits for our answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub path: Path,
-    pub exchange: ExchangeType,
-    pub message_id: u32,
-    pub digest: RequestDigest,
-}
 
 impl IkeSa {
     /// A message for this SA.
@@ -36,22 +25,21 @@ impl IkeSa {
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
-        let header = message.header();
-        // The peer has the other role, and one SPI for all of its messages.
-        let peer_is_initiator = self.current.role == Role::Responder;
-        let peer_spi = match self.current.role {
-            Role::Initiator => header.responder_spi,
-            Role::Responder => Some(header.initiator_spi),
-        };
-        if header.flags.is_initiator() != peer_is_initiator
-            || (self.current.peer_spi.is_some() && self.current.peer_spi != peer_spi)
-        {
-            return Err(Rejection::Contradictory);
-        }
-        if header.flags.is_response() {
-            self.on_answer(context, path, message, scratch)
-        } else {
-            self.on_request(context, path, message, scratch)
+        match (&mut self.current, &self.stage) {
+            (Generation::Keyed(exchanges), _) => match exchanges.judge(path, message)? {
+                Received::Answer(id) => self.on_answer(context, path, message, scratch, id),
+                Received::Request(request) => self.on_request(context, &request, message, scratch),
+                Received::Repeat(answer) => {
+                    context.transmit_again(path, &answer);
+                    Ok(Handled::RepeatAnswered)
+                }
+            },
+            (_, Stage::HalfOpen(..)) => self.receive_half_open(context, path, message, scratch),
+            // Somebody else may answer what was answered.
+            (_, Stage::Authenticating(_)) if message.header().exchange != ExchangeType::IKE_SA_INIT => {
+                self.on_auth_answer(context, path, message, scratch)
+            }
+            _ => self.on_init_answer(context, path, message),
         }
     }
 
@@ -61,58 +49,21 @@ impl IkeSa {
         path: Path,
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
+        id: u32,
     ) -> Result<Handled, Rejection> {
-        let header = message.header();
-        let id = header.message_id;
-        if matches!(self.stage, Stage::Authenticating(_)) && header.exchange == ExchangeType::IKE_SA_INIT {
-            // Somebody else answers what was answered.
-            return self.on_further_init_answer(context, path, message);
+        let exchange = message.header().exchange;
+        let Generation::Keyed(exchanges) = &mut self.current else { return Err(Rejection::Unsolicited(id)) };
+        if exchanges.requests().get(id).is_none_or(|purpose| purpose.exchange() != exchange) {
+            return Err(Rejection::UnexpectedExchange(exchange));
         }
-        let expected = match self.current.requests.get(id).ok_or(Rejection::Unsolicited(id))? {
-            Purpose::Init => ExchangeType::IKE_SA_INIT,
-            Purpose::Auth => ExchangeType::IKE_AUTH,
-            Purpose::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
-            Purpose::DeleteChildren(_) | Purpose::DeleteIke | Purpose::Liveness => {
-                ExchangeType::INFORMATIONAL
-            }
-        };
-        if header.exchange != expected {
-            return Err(Rejection::UnexpectedExchange(header.exchange));
-        }
-        if expected == ExchangeType::IKE_SA_INIT {
-            if message.protected().is_some() {
-                return Err(Rejection::UnexpectedExchange(header.exchange));
-            }
-            observe_received(context, &path, message, message.payloads());
-            self.on_init_answer(context, path, message)?;
-            return Ok(Handled::Processed);
-        }
-        if expected == ExchangeType::IKE_AUTH {
-            self.on_auth_answer(context, path, message, scratch)?;
-            return Ok(Handled::Processed);
-        }
-        let opened = self.open(context, &path, message, scratch)?;
+        let opened = exchanges.open(message, scratch);
+        context.opened(&path, message, &opened);
+        let opened = opened?;
+        let answered = exchanges.answered(id);
         self.heard(context, path);
-        let Some((purpose, sent)) = self.current.requests.answered(id) else {
-            return Err(Rejection::Unsolicited(id));
-        };
+        let Some((purpose, sent)) = answered else { return Err(Rejection::Unsolicited(id)) };
         self.dispatch_answer(context, purpose, opened, sent);
         self.pump(context);
-        Ok(Handled::Processed)
-    }
-
-    fn on_further_init_answer(
-        &mut self,
-        context: &mut Context<'_>,
-        path: Path,
-        message: &Message<'_>,
-    ) -> Result<Handled, Rejection> {
-        let contents = Contents::read(message.payloads())?;
-        if message.header().message_id != 0 || message.protected().is_some() || contents.sa.is_none() {
-            return Err(Rejection::Unsolicited(message.header().message_id));
-        }
-        observe_received(context, &path, message, message.payloads());
-        self.on_answerer(context, path, message, &contents)?;
         Ok(Handled::Processed)
     }
 
@@ -155,101 +106,49 @@ impl IkeSa {
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::DeleteIke => self.on_ike_deleted(context),
             Purpose::Liveness => self.on_alive(context, sent),
-            // Their answers go ways of their own.
-            Purpose::Init | Purpose::Auth => {}
+            // Its answer goes a way of its own.
+            Purpose::Auth => {}
         }
     }
 
     fn on_request(
         &mut self,
         context: &mut Context<'_>,
-        path: Path,
-        message: &Message<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<Handled, Rejection> {
-        let header = message.header();
-        let id = header.message_id;
-        let digest = RequestDigest::of(message.as_bytes());
-        match self.current.responses.judge(id, &digest) {
-            // IKE_AUTH is Message ID 1, whatever the window (§2.2).
-            Standing::New if self.is_half_open() && id != self.current.responses.expected() => {
-                return Err(Rejection::MessageIdAhead(id));
-            }
-            Standing::New => {}
-            Standing::Repeat(answer) => {
-                context.transmit_again(path, &answer);
-                return Ok(Handled::RepeatAnswered);
-            }
-            Standing::Altered => return Err(Rejection::AlteredRepeat(id)),
-            Standing::Old => return Err(Rejection::OldMessageId(id)),
-            Standing::Ahead => return Err(Rejection::MessageIdAhead(id)),
-        }
-        if let Some(in_hand) = self.suspended.as_ref().and_then(|suspended| suspended.request()) {
-            return if *in_hand == digest { Ok(Handled::InHand) } else { Err(Rejection::AlteredRepeat(id)) };
-        }
-        let exchange = header.exchange;
-        let fits = match &self.stage {
-            Stage::Answered(_) => exchange == ExchangeType::IKE_AUTH,
-            Stage::Established(_) | Stage::Closing(_) => {
-                matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL)
-            }
-            _ => false,
-        };
-        if !fits {
-            return Err(Rejection::UnexpectedExchange(exchange));
-        }
-        let request = Request { path, exchange, message_id: id, digest };
-        if exchange == ExchangeType::IKE_AUTH {
-            return self.on_first_auth(context, &request, message, scratch);
-        }
-        let opened = self.open(context, &path, message, scratch)?;
-        self.heard(context, path);
-        match contents_of(&opened) {
-            Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
-                self.on_create_child_request(context, &request, &contents);
-            }
-            Ok(contents) => self.on_informational_request(context, &request, &contents),
-            // Known by name alone: the request fails, the SA lives (§2.5).
-            Err(failure @ Failure::CriticalPayload(_)) => self.answer_with(context, &request, &failure),
-            Err(failure) => self.refuse_request(context, &request, failure),
-        }
-        self.pump(context);
-        Ok(Handled::Processed)
-    }
-
-    /// IKE_AUTH: the first message that needs keys, and the first sign that the peer got our answer.
-    fn on_first_auth(
-        &mut self,
-        context: &mut Context<'_>,
         request: &Request,
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
-        if message.protected().is_none() {
-            return Err(Rejection::Unprotected);
-        }
-        let Stage::Answered(answered) = &mut self.stage else {
-            return Err(Rejection::UnexpectedExchange(request.exchange));
+        let (exchange, id) = (request.exchange, request.message_id());
+        let Generation::Keyed(exchanges) = &self.current else {
+            return Err(Rejection::UnexpectedExchange(exchange));
         };
-        let protection = answered.derive(context)?;
-        let opened = open(protection, context, &request.path, message, scratch)?;
-        // Only now the peer has shown that it has the keys.
-        self.current.protection = answered.take_protection();
-        self.heard_at = context.now;
-        self.ike_heard_at = context.now;
-        self.on_auth_request(context, request, opened);
+        // IKE_AUTH is Message ID 1, whatever the window (§2.2).
+        if self.is_half_open() && id != exchanges.responses().expected() {
+            return Err(Rejection::MessageIdAhead(id));
+        }
+        if let Some(in_hand) = self.suspended.as_ref().and_then(|suspended| suspended.request()) {
+            let repeat = in_hand == request.digest();
+            return if repeat { Ok(Handled::InHand) } else { Err(Rejection::AlteredRepeat(id)) };
+        }
+        let lives = matches!(self.stage, Stage::Established(_) | Stage::Closing(_));
+        if !lives || !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {
+            return Err(Rejection::UnexpectedExchange(exchange));
+        }
+        let opened = exchanges.open(message, scratch);
+        context.opened(&request.path, message, &opened);
+        let opened = opened?;
+        self.heard(context, request.path);
+        match contents_of(&opened) {
+            Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
+                self.on_create_child_request(context, request, &contents);
+            }
+            Ok(contents) => self.on_informational_request(context, request, &contents),
+            // Known by name alone: the request fails, the SA lives (§2.5).
+            Err(failure @ Failure::CriticalPayload(_)) => self.answer_with(context, request, &failure),
+            Err(failure) => self.refuse_request(context, request, failure),
+        }
+        self.pump(context);
         Ok(Handled::Processed)
-    }
-
-    fn open<'s>(
-        &self,
-        context: &mut Context<'_>,
-        path: &Path,
-        message: &Message<'_>,
-        scratch: &'s mut Vec<u8>,
-    ) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
-        let protection = self.current.protection.as_ref().ok_or(Rejection::Unprotected)?;
-        open(protection, context, path, message, scratch)
     }
 
     /// An authentic message that is no repeat came from here (§2.4, §2.23).
@@ -297,45 +196,5 @@ fn without_fatal(contents: Contents<'_>) -> Result<Contents<'_>, Failure> {
     match contents.error().map(|error| error.ty) {
         Some(notify @ NotifyType::INVALID_SYNTAX) => Err(Failure::Refused { notify }),
         _ => Ok(contents),
-    }
-}
-
-/// Opens a message. The outer error is of a message that may be from anyone; the inner one of a peer that is
-/// authentic and broken.
-pub(super) fn open<'s>(
-    protection: &Protection,
-    context: &mut Context<'_>,
-    path: &Path,
-    message: &Message<'_>,
-    scratch: &'s mut Vec<u8>,
-) -> Result<Result<Plaintext<'s>, Failure>, Rejection> {
-    count(&mut context.statistics.decryptions);
-    match protection.open(message, scratch) {
-        Ok(plaintext) => {
-            if let Ok(payloads) = plaintext.payloads() {
-                observe_received(context, path, message, payloads);
-            }
-            // What stands outside SK is authentic too, and a critical payload there counts (§2.5).
-            match Contents::read(message.payloads()) {
-                Err(error @ ContentsError::Critical(_)) => Ok(Err(error.into())),
-                _ => Ok(Ok(plaintext)),
-            }
-        }
-        Err(OpenError::Unprotected) => Err(Rejection::Unprotected),
-        Err(OpenError::Cipher(_)) => Err(Rejection::IntegrityCheck),
-        Err(OpenError::Padding { .. }) => Ok(Err(Failure::Padding)),
-    }
-}
-
-/// Shows a received message to the observer, if there is one.
-pub(crate) fn observe_received(
-    context: &Context<'_>,
-    path: &Path,
-    message: &Message<'_>,
-    payloads: Payloads<'_>,
-) {
-    if context.config.hooks.observer.is_some() {
-        let octets = message.as_bytes();
-        context.observe(MessageDirection::Received, path, octets, &Tree::new(payloads));
     }
 }

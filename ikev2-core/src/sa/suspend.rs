@@ -4,10 +4,10 @@
 
 use super::IkeSa;
 use super::context::Context;
-use super::receive::Request;
 use crate::error::{AuthFailure, CallError, Failure};
 use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
 use crate::event::{Answer, DownReason, Event, SignatureRequest, Ticket, VerificationRequest};
+use crate::exchange::exchanges::Request;
 use crate::exchange::protect::Plaintext;
 use crate::exchange::responses::RequestDigest;
 use crate::identity::Identity;
@@ -47,7 +47,7 @@ impl Suspended {
     /// The request that is in hand, to know its repeats.
     pub(crate) fn request(&self) -> Option<&RequestDigest> {
         match &self.step {
-            Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => Some(&request.digest),
+            Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => Some(request.digest()),
             Step::SignRequest(..) | Step::VerifyAnswer(..) => None,
         }
     }
@@ -127,8 +127,7 @@ impl IkeSa {
                 }
             }
             (Answer::Verified, Step::VerifyAnswer(spi, plaintext)) => {
-                self.adopt(context, spi);
-                self.finish_auth(context, &plaintext);
+                self.finish_auth(context, spi, &plaintext);
             }
             (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
                 self.prove_to_initiator(context, &request, plaintext, peer, Some(used));

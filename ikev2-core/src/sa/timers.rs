@@ -10,7 +10,6 @@ use crate::stats::count;
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::time::Duration;
-use ikev2_wire::codes::ExchangeType;
 use ipsec_types::udp::NAT_KEEPALIVE;
 use ipsec_types::{Instant, PathKind};
 
@@ -21,20 +20,22 @@ impl IkeSa {
     /// When it must be looked at next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
-            Stage::Initiating(attempt) => attempt.hint.map(|(_, believed)| believed),
-            // A peer whose proof is in hand has shown that it is there.
-            Stage::Answered(answered) => Some(answered.expires).filter(|_| self.suspended.is_none()),
+            Stage::Initiating(initiator) => initiator.deadline(),
+            Stage::HalfOpen(_, expires) => Some(*expires),
+            Stage::Authenticating(attempt) => attempt.deadline(),
             Stage::Lingering(until) => return Some(*until),
             Stage::Established(_) => self.liveness_at(),
-            Stage::Authenticating(_) | Stage::Closing(_) => None,
+            // A peer whose proof is in hand has shown that it is there.
+            Stage::Claiming(_) | Stage::Closing(_) => None,
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
-        [stage, answer, self.current.requests.deadline(), self.keepalive_at()].into_iter().flatten().min()
+        let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
+        [stage, answer, requests, self.keepalive_at()].into_iter().flatten().min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
     fn liveness_at(&self) -> Option<Instant> {
-        if !self.current.requests.is_idle() {
+        if self.current.exchanges().is_some_and(|exchanges| !exchanges.requests().is_idle()) {
             return None;
         }
         let silent = self.connection.liveness.map(|interval| (self.heard_at, interval));
@@ -57,29 +58,11 @@ impl IkeSa {
             return;
         }
         self.on_answer_timeout(context);
-        let policy = self.connection.retransmit;
-        while let Some(due) = self.current.requests.due(context.now, &policy) {
-            match due {
-                Due::Repeat(datagram) => {
-                    match &self.stage {
-                        Stage::Authenticating(_) => self.repeat_auth(context),
-                        _ => context.transmit_again(self.path, &datagram),
-                    }
-                    self.sent_at = context.now;
-                }
-                Due::Exhausted(purpose) => return self.on_no_answer(context, purpose),
-            }
+        if let Err(failure) = self.repeat_requests(context) {
+            return self.close(context, DownReason::Failed(Box::new(failure)));
         }
         match &self.stage {
-            Stage::Initiating(attempt) => {
-                if let Some((notify, _)) = attempt.hint.filter(|(_, at)| *at <= context.now) {
-                    let failure = Failure::Refused { notify };
-                    return self.close(context, DownReason::Failed(Box::new(failure)));
-                }
-            }
-            Stage::Answered(answered) if answered.expires <= context.now && self.suspended.is_none() => {
-                return self.expire(context);
-            }
+            Stage::HalfOpen(_, expires) if *expires <= context.now => return self.expire(context),
             Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
                 self.queue.push_back(Task::Liveness);
                 self.pump(context);
@@ -99,21 +82,36 @@ impl IkeSa {
         self.stage = Stage::Lingering(context.now);
     }
 
-    /// A request stayed without an answer: the peer is gone, or cannot be reached. It is told nothing (§2.4).
-    fn on_no_answer(&mut self, context: &mut Context<'_>, purpose: Purpose) {
-        let exchange = match &purpose {
-            Purpose::Init => ExchangeType::IKE_SA_INIT,
-            Purpose::Auth => ExchangeType::IKE_AUTH,
-            Purpose::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
-            _ => ExchangeType::INFORMATIONAL,
-        };
-        if let Purpose::CreateChild(attempt) = purpose {
-            context.release_spi(attempt.inbound);
+    /// Repeats what is due. A request that stays without an answer is the end: the peer is gone, or cannot be
+    /// reached, and is told nothing (§2.4).
+    fn repeat_requests(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let policy = self.connection.retransmit;
+        match &mut self.stage {
+            Stage::Initiating(initiator) => {
+                while let Some(due) = initiator.due(context.now) {
+                    context.transmit_again(self.path, &due?);
+                    self.sent_at = context.now;
+                }
+            }
+            Stage::Authenticating(_) => self.repeat_auth(context)?,
+            _ => {}
         }
-        let hint = match &self.stage {
-            Stage::Initiating(attempt) => attempt.hint.map(|(notify, _)| notify),
-            _ => None,
-        };
-        self.close(context, DownReason::Failed(Box::new(Failure::Timeout { exchange, hint })));
+        let Ok(exchanges) = self.current.keyed() else { return Ok(()) };
+        while let Some(due) = exchanges.due(context.now, &policy) {
+            match due {
+                Due::Repeat(datagram) => {
+                    context.transmit_again(self.path, &datagram);
+                    self.sent_at = context.now;
+                }
+                Due::Exhausted(purpose) => {
+                    let exchange = purpose.exchange();
+                    if let Purpose::CreateChild(attempt) = purpose {
+                        context.release_spi(attempt.inbound);
+                    }
+                    return Err(Failure::Timeout { exchange, hint: None });
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use super::forge::{Forger, Raw, head_of, payloads_of, plain};
 use super::setup::{SECRET, id, net, seeded};
 use ikev2_core::establish::secrets::{Agreement, IkeAlgorithms};
 use ikev2_core::exchange::datagram::Datagram;
+use ikev2_core::exchange::exchanges::Ends;
 use ikev2_core::exchange::protect::MessageHead;
 use ikev2_core::keys::IkeKeys;
 use ikev2_core::{Identity, Role};
@@ -144,26 +145,23 @@ impl Peer {
         let find = |message: &[u8], ty| payloads_of(message).into_iter().find(|raw| raw.ty == ty).unwrap();
         let theirs = if self.role == Role::Initiator { answer } else { request };
         let shared = self.exchange.finish(&find(theirs, PayloadType::KE).body[4..]).unwrap();
-        let datagram = |message: &[u8]| {
-            let mut buffer = Datagram::buffer(0);
-            buffer.extend_from_slice(message);
-            Datagram::finish(buffer)
-        };
         let head = head_of(answer);
         let agreement = Agreement {
             algorithms: IkeAlgorithms::find(&RUSTCRYPTO, SUITE, PrfId::HMAC_SHA2_256, KeMethod::CURVE25519)
                 .unwrap(),
-            role: self.role,
-            initiator_spi: head.initiator_spi,
-            responder_spi: head.responder_spi.unwrap(),
+            ends: Ends {
+                role: self.role,
+                initiator_spi: head.initiator_spi,
+                responder_spi: head.responder_spi.unwrap(),
+            },
             initiator_nonce: find(request, PayloadType::NONCE).body,
             responder_nonce: find(answer, PayloadType::NONCE).body,
-            request: datagram(request),
-            answer: datagram(answer),
+            request: Datagram::copy_from(request),
+            answer: Datagram::copy_from(answer),
             peer_hashes: None,
         };
         let (keys, _) = agreement.keys(&shared).unwrap();
-        let spis = (agreement.initiator_spi, agreement.responder_spi);
+        let spis = (agreement.ends.initiator_spi, agreement.ends.responder_spi);
         let (i2r, r2i) = (keys.initiator_to_responder(), keys.responder_to_initiator());
         self.forger = Some(Forger::from_keys(spis, SUITE, &i2r, &r2i));
         (self.agreement, self.keys) = (Some(agreement), Some(keys));

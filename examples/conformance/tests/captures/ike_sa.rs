@@ -6,6 +6,7 @@ use ikev2_core::Role;
 use ikev2_core::contents::Contents;
 use ikev2_core::establish::secrets::{Agreement, IkeAlgorithms};
 use ikev2_core::exchange::datagram::Datagram;
+use ikev2_core::exchange::exchanges::Ends;
 use ikev2_core::keys::{self, IkeKeys};
 use ikev2_core::negotiation::{IkeExchange, accept_ike};
 use ikev2_wire::{EncrId, IkeSpi, IntegId, KeMethod, PrfId, SaPayload, TransformType};
@@ -157,9 +158,11 @@ impl<'a> IkeSa<'a> {
         accept(&request.contents(), &answer.contents(), IkeExchange::Initial, algorithms, coverage);
         let agreement = Agreement {
             algorithms,
-            role: Role::Initiator,
-            initiator_spi: request.header.initiator_spi,
-            responder_spi: answer.header.responder_spi.unwrap(),
+            ends: Ends {
+                role: Role::Initiator,
+                initiator_spi: request.header.initiator_spi,
+                responder_spi: answer.header.responder_spi.unwrap(),
+            },
             initiator_nonce: request.contents().nonce.unwrap().as_bytes().to_vec(),
             responder_nonce: answer.contents().nonce.unwrap().as_bytes().to_vec(),
             request: request_octets,
@@ -191,8 +194,11 @@ impl<'a> IkeSa<'a> {
         let new_spi = |sa: &SaPayload<'_>| spi(sa.proposals().next().unwrap().spi());
         let agreement = Agreement {
             algorithms,
-            initiator_spi: new_spi(request.sa.as_ref().unwrap()),
-            responder_spi: new_spi(sa),
+            ends: Ends {
+                initiator_spi: new_spi(request.sa.as_ref().unwrap()),
+                responder_spi: new_spi(sa),
+                ..self.agreement.ends
+            },
             initiator_nonce: request.nonce.unwrap().as_bytes().to_vec(),
             responder_nonce: answer.nonce.unwrap().as_bytes().to_vec(),
             ..self.agreement.clone()
@@ -210,7 +216,8 @@ impl<'a> IkeSa<'a> {
         seed: &SecretBytes,
         coverage: &mut Coverage,
     ) -> Self {
-        assert_eq!((agreement.initiator_spi, agreement.responder_spi), (lines.initiator, lines.responder));
+        let Ends { initiator_spi, responder_spi, .. } = agreement.ends;
+        assert_eq!((initiator_spi, responder_spi), (lines.initiator, lines.responder));
         let both = [agreement.initiator_nonce.as_slice(), &agreement.responder_nonce].concat();
         let mut nonces = (0..=lines.last_stage()).flat_map(|stage| lines.all(stage, Label::Nonces));
         assert!(nonces.all(|logged| logged.as_slice() == both));
@@ -254,8 +261,8 @@ impl<'a> IkeSa<'a> {
 fn derived(lines: &IkeSaLines, agreement: &Agreement, stage: usize, seed: &SecretBytes) -> IkeKeys {
     assert!(lines.all(stage, Label::Skeyseed).eq([seed]), "SKEYSEED of stage {stage}");
     let (prf, cipher) = (agreement.algorithms.prf, agreement.algorithms.cipher);
-    let (initiator, responder) = (agreement.initiator_spi, agreement.responder_spi);
-    let keys = IkeKeys::derive(prf, cipher, seed, agreement.nonces(), initiator, responder).unwrap();
+    let Ends { initiator_spi, responder_spi, .. } = agreement.ends;
+    let keys = IkeKeys::derive(prf, cipher, seed, agreement.nonces(), initiator_spi, responder_spi).unwrap();
     for (label, key) in labelled(&keys) {
         match lines.all(stage, label).next() {
             Some(logged) => assert_eq!(key.as_slice(), logged.as_slice(), "{label:?} of stage {stage}"),
