@@ -10,17 +10,19 @@
 //!
 //! An SA of this program has both directions, with one SPI and one key. Its suite is three numbers: the
 //! encryption algorithm's transform ID, the bits of its key (0 for none to be said), the integrity algorithm's
-//! transform ID. `start` is the sequence number before its first. `mode=transport` is for transport mode. Answers are `ok`, `ok HEX`, or `error` with the reason.
+//! transform ID. `start` is the sequence number before its first. `mode=transport` and `mode=beet` are for these
+//! modes; `inner-local` and `inner-remote` are addresses that the selectors name alone. Answers are `ok`, `ok HEX`,
+//! or `error` with the reason.
 
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::{
-    Framing, InboundConfig, InboundSa, MAX_HEADROOM, MAX_TAILROOM, Opened, OutboundConfig, OutboundSa,
-    PacketBuf,
+    Framing, InboundConfig, InboundSa, MAX_HEADROOM, MAX_TAILROOM, OPEN_HEADROOM, Opened, OutboundConfig,
+    OutboundSa, PacketBuf,
 };
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, Lifetimes, PolicyId, SaInstall, SaKeys};
 use ipsec_types::{
-    Encapsulation, EncrId, EspSpi, Instant, IntegId, Mode, Path, SecretBytes, SequenceNumbers,
+    AddressRange, Encapsulation, EncrId, EspSpi, Instant, IntegId, Mode, Path, SecretBytes, SequenceNumbers,
     TrafficSelector,
 };
 use std::collections::HashMap;
@@ -61,7 +63,7 @@ fn answer(sas: &mut HashMap<String, Sa>, line: &str) -> Answer<String> {
     let operand = words.next().unwrap_or_default();
     match command {
         "seal" => seal(&mut sa.outbound, &from_hex(operand)?),
-        "open" => open(&mut sa.inbound, from_hex(operand)?),
+        "open" => open(&mut sa.inbound, &from_hex(operand)?),
         "mtu" => Ok(sa.outbound.max_inner(operand.parse()?).ok_or("nothing fits")?.to_string()),
         _ => Err("unknown command".into()),
     }
@@ -79,10 +81,16 @@ fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
     let mode = match options.get("mode").copied().unwrap_or("tunnel") {
         "tunnel" => Mode::Tunnel,
         "transport" => Mode::Transport,
-        _ => return Err("mode: tunnel or transport".into()),
+        "beet" => Mode::Beet,
+        _ => return Err("mode: tunnel, transport or beet".into()),
     };
     let end = |name: &str| -> Answer<SocketAddr> { Ok((option(name)?.parse::<IpAddr>()?, 4500).into()) };
-    let all = vec![TrafficSelector::ALL_V4, TrafficSelector::ALL_V6];
+    let inside = |name: &str| -> Answer<Vec<TrafficSelector>> {
+        Ok(match options.get(name) {
+            Some(address) => vec![TrafficSelector::addresses(AddressRange::single(address.parse()?))],
+            None => vec![TrafficSelector::ALL_V4, TrafficSelector::ALL_V6],
+        })
+    };
     let flag = |name: &str| Ok::<_, String>(option(name)? == "1");
     let child = Arc::new(ChildSa {
         id: ChildSaId(1),
@@ -95,8 +103,8 @@ fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
         },
         encapsulation: if flag("udp")? { Encapsulation::Udp } else { Encapsulation::None },
         path: Path::nat_t(end("local")?, end("remote")?),
-        local: all.clone(),
-        remote: all,
+        local: inside("inner-local")?,
+        remote: inside("inner-remote")?,
         lifetimes: Lifetimes::default(),
         original_addresses: None,
         tfc_allowed: false,
@@ -135,8 +143,11 @@ fn seal(sa: &mut OutboundSa, inner: &[u8]) -> Answer<String> {
     Ok(to_hex(packet.as_slice()))
 }
 
-fn open(sa: &mut InboundSa, mut outer: Vec<u8>) -> Answer<String> {
-    let mut packet = PacketBuf::whole(&mut outer);
+fn open(sa: &mut InboundSa, outer: &[u8]) -> Answer<String> {
+    let mut buffer = vec![0; OPEN_HEADROOM];
+    buffer.extend_from_slice(outer);
+    let at = OPEN_HEADROOM..buffer.len();
+    let mut packet = PacketBuf::new(&mut buffer, at).ok_or("outside of the buffer")?;
     match sa.open_ip(Instant::ZERO, &mut packet)? {
         Opened::Packet(_) => Ok(to_hex(packet.as_slice())),
         Opened::Dummy => Ok("dummy".to_owned()),

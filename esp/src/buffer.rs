@@ -122,6 +122,11 @@ impl<'a> PacketBuf<'a> {
         Ok(())
     }
 
+    /// What lies in the `octets` octets in front of the packet.
+    pub(crate) fn before(&self, octets: usize) -> Option<&[u8]> {
+        self.storage.get(self.start.checked_sub(octets)?..self.start)
+    }
+
     /// Lets the packet lie where it lay before, when its [`PacketBuf::range`] was this.
     pub(crate) fn restore(&mut self, range: Range<usize>) {
         if range.start <= range.end && range.end <= self.storage.len() {

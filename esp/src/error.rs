@@ -1,5 +1,6 @@
 //! Why a packet was not carried, and why an SA was not installed.
 
+use crate::beet::PseudoHeaderError;
 use crate::buffer::NoRoom;
 use crate::ecn::CongestionLost;
 use crate::ip::IpError;
@@ -18,7 +19,8 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum NotCarried {
-    /// Transport mode protects whole packets alone (RFC 4303 §3.1.1).
+    /// Transport mode protects whole packets alone (RFC 4303 §3.1.1); in BEET mode an IPv4 fragment's fields
+    /// would be the outer packet's.
     #[error("a fragment")]
     Fragment,
     /// The packet is not between the SA's two ends.
@@ -30,7 +32,8 @@ pub enum NotCarried {
     /// Options or extension headers belong in front of ESP, where the operating system makes the header.
     #[error("headers that belong in front of ESP, where only the ESP packet is made")]
     HeadersOutside,
-    /// What follows the header has the number that stands for something else within ESP: 59, the dummy packet.
+    /// What follows the header has the number that stands for something else within ESP: 59, the dummy packet; in
+    /// BEET mode 94, the pseudo header.
     #[error("next header {0}, which means something else within ESP")]
     NextHeader(u8),
 }
@@ -131,6 +134,9 @@ pub enum OpenError {
     /// The next header is none that the SA's mode carries.
     #[error("next header {0}")]
     NextHeader(u8),
+    /// The pseudo header of BEET mode is wrong.
+    #[error(transparent)]
+    PseudoHeader(#[from] PseudoHeaderError),
     /// An address of the packet to deliver is not known: it came without its header, and the SA's path does not
     /// tell.
     #[error("an address of the packet is not known")]
@@ -180,6 +186,7 @@ impl OpenError {
             Self::Trailer(TrailerError::PaddingContent) => DropReason::PaddingContent,
             Self::Alignment => DropReason::Alignment,
             Self::NextHeader(_) => DropReason::NextHeader,
+            Self::PseudoHeader(_) => DropReason::PseudoHeader,
             Self::UnknownAddress => DropReason::UnknownAddress,
             Self::NoRoom(_) => DropReason::InboundNoRoom,
             Self::VersionMismatch { .. } => DropReason::VersionMismatch,
@@ -208,6 +215,9 @@ pub enum InstallError {
     /// The mode is not carried.
     #[error("{0} mode is not carried")]
     UnsupportedMode(Mode),
+    /// BEET mode is for one address on either side, of one family.
+    #[error("BEET mode with selectors for more than one address on a side, or for two families")]
+    BeetAddresses,
     /// An SPI below 256 belongs to no SA (RFC 4303 §2.1).
     #[error("SPI {0} is reserved")]
     ReservedSpi(EspSpi),

@@ -118,10 +118,44 @@ pub(crate) struct Made {
     pub(crate) destination: IpAddr,
     pub(crate) ds_field: u8,
     pub(crate) hop_limit: u8,
+    /// Of IPv4, with the DF bit.
+    pub(crate) identification: u16,
+    pub(crate) dont_fragment: bool,
+    /// Of IPv6.
+    pub(crate) flow_label: u32,
 }
 
 impl Made {
-    /// Octets of the header; `None` for addresses of two families.
+    /// A header that nothing is known of but its addresses and its DS field. IPv4: DF and identification 0, for it
+    /// will not be fragmented (RFC 6864 §4.1).
+    pub(crate) const fn new(source: IpAddr, destination: IpAddr, ds_field: u8) -> Self {
+        let (hop_limit, identification, dont_fragment) = (64, 0, true);
+        Self { source, destination, ds_field, hop_limit, identification, dont_fragment, flow_label: 0 }
+    }
+
+    /// All that the header of another packet says beside its addresses. What one version has and the other has
+    /// not is as [`Made::new`] sets it.
+    pub(crate) fn like(header: &[u8], source: IpAddr, destination: IpAddr) -> Self {
+        let made = Self::new(source, destination, 0);
+        match *header {
+            [0x40..=0x4F, ds_field, _, _, id1, id0, flags, _, hop_limit, ..] => Self {
+                ds_field,
+                hop_limit,
+                identification: u16::from_be_bytes([id1, id0]),
+                dont_fragment: flags & 0x40 != 0,
+                ..made
+            },
+            [first, second, label1, label0, _, _, _, hop_limit, ..] => Self {
+                ds_field: first << 4 | second >> 4,
+                hop_limit,
+                flow_label: u32::from_be_bytes([0, second & 0x0F, label1, label0]),
+                ..made
+            },
+            _ => made,
+        }
+    }
+
+    /// Octets of the header without options; `None` for addresses of two families.
     pub(crate) const fn len(&self) -> Option<usize> {
         match (self.source, self.destination) {
             (IpAddr::V4(_), IpAddr::V4(_)) => Some(IPV4_HEADER),
@@ -130,25 +164,29 @@ impl Made {
         }
     }
 
-    /// Writes the header at the start of `packet`, without lengths and what follows it, which
-    /// [`Outside::name_next`] fills in. IPv4: identification 0 and DF, for it will not be fragmented (RFC 6864
-    /// §4.1).
-    pub(crate) fn write(&self, packet: &mut [u8]) -> Option<Outside> {
-        let Self { source, destination, ds_field, hop_limit } = *self;
-        match (source, destination) {
+    /// Writes the header at the start of `packet`, in front of `options` octets of IPv4 options, without lengths
+    /// and what follows it, which [`Outside::name_next`] fills in.
+    pub(crate) fn write(&self, packet: &mut [u8], options: usize) -> Option<Outside> {
+        let Self { ds_field, hop_limit, .. } = *self;
+        match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let (fixed, addresses) =
                     packet.first_chunk_mut::<IPV4_HEADER>()?.split_first_chunk_mut::<12>()?;
-                *fixed = [0x45, ds_field, 0, 0, 0, 0, 0x40, 0, hop_limit, 0, 0, 0];
+                let [id1, id0] = self.identification.to_be_bytes();
+                let flags = if self.dont_fragment { 0x40 } else { 0 };
+                let first = 0x45 + (options / 4) as u8;
+                *fixed = [first, ds_field, 0, 0, id1, id0, flags, 0, hop_limit, 0, 0, 0];
                 let (first, second) = addresses.split_first_chunk_mut::<4>()?;
                 *first = source.octets();
                 second.copy_from_slice(&destination.octets());
-                Some(Outside { len: IPV4_HEADER, field_at: 9, next: 0 })
+                Some(Outside { len: IPV4_HEADER + options, field_at: 9, next: 0 })
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let (fixed, addresses) =
                     packet.first_chunk_mut::<IPV6_HEADER>()?.split_first_chunk_mut::<8>()?;
-                *fixed = [0x60 | ds_field >> 4, ds_field << 4, 0, 0, 0, 0, 0, hop_limit];
+                let [_, label2, label1, label0] = self.flow_label.to_be_bytes();
+                let second = ds_field << 4 | label2 & 0x0F;
+                *fixed = [0x60 | ds_field >> 4, second, label1, label0, 0, 0, 0, hop_limit];
                 let (first, second) = addresses.split_first_chunk_mut::<16>()?;
                 *first = source.octets();
                 second.copy_from_slice(&destination.octets());

@@ -4,24 +4,23 @@
 //! Then its inside is judged (padding, next header, inner packet, ECN, selectors); what fails there is dropped
 //! and undoes nothing.
 
+use crate::beet::InnerPair;
 use crate::buffer::PacketBuf;
 use crate::config::InboundConfig;
-use crate::ecn::{self, Ecn, EcnMark};
+use crate::ecn::{Ecn, EcnMark};
 use crate::error::{InstallError, OpenError};
-use crate::header::{Made, Outside};
 use crate::install;
-use crate::ip::{self, FRAGMENT, HOP_BY_HOP, IpError, IpHeader, IpVersion, ROUTING};
+use crate::ip::IpHeader;
 use crate::lifetime::{Bounds, Lifetime, LifetimeEvent};
-use crate::nat;
 use crate::outbound::packet_number;
-use crate::outer::{OuterPacket, max_outer_packet};
-use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, Trailer, read_trailer};
+use crate::outer::OuterPacket;
+use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
 use crate::replay::ReplayWindow;
+use crate::restore::{self, Front};
 use crate::statistics::{DropReason, Statistics};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
-use core::net::IpAddr;
 use core::ops::Range;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
 use ipsec_types::sa::{ChildSa, Direction, SaInstall};
@@ -46,46 +45,6 @@ pub(crate) struct Authentic {
     text: Range<usize>,
 }
 
-/// The header that a received ESP packet came behind, as far as it is known.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Front {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-    pub(crate) ecn: Option<Ecn>,
-    /// Where the header itself lies in front of the ESP packet: see [`InPlace`].
-    pub(crate) in_place: Option<InPlace>,
-}
-
-/// A header that lies in the buffer, in front of the ESP packet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct InPlace {
-    /// Octets of it.
-    len: usize,
-    /// Octets from its start to the ESP packet's: a UDP header may be between.
-    to_esp: usize,
-}
-
-impl Front {
-    pub(crate) const fn of(outer: &OuterPacket) -> Self {
-        let in_place = InPlace { len: outer.header_len, to_esp: outer.payload.start };
-        Self {
-            source: outer.source,
-            destination: outer.destination,
-            ecn: Some(outer.ecn),
-            in_place: Some(in_place),
-        }
-    }
-
-    /// The header that is made where none came: what it does not know is as the embedder's system would send it.
-    const fn made(&self) -> Made {
-        let ds_field = match self.ecn {
-            Some(ecn) => ecn.bits(),
-            None => 0,
-        };
-        Made { source: self.source, destination: self.destination, ds_field, hop_limit: 64 }
-    }
-}
-
 /// One direction of a Child SA: what we receive by.
 pub struct InboundSa {
     cipher: Box<dyn PacketCipher>,
@@ -93,6 +52,8 @@ pub struct InboundSa {
     spi: EspSpi,
     window: ReplayWindow,
     lifetime: Lifetime,
+    /// In BEET mode: the addresses that are not sent.
+    inner: Option<InnerPair>,
     config: InboundConfig,
     child: Arc<ChildSa>,
     statistics: Statistics,
@@ -123,7 +84,7 @@ impl InboundSa {
         config: InboundConfig,
         now: Instant,
     ) -> Result<Self, InstallError> {
-        install::check(&install)?;
+        let inner = install::check(&install)?;
         let SaInstall { child, spi, .. } = install;
         Ok(Self {
             layout: Layout::of(&*cipher),
@@ -131,6 +92,7 @@ impl InboundSa {
             window: ReplayWindow::new(child.sequence_numbers, config.anti_replay),
             cipher,
             spi,
+            inner,
             config,
             child,
             statistics: Statistics::ZERO,
@@ -140,8 +102,9 @@ impl InboundSa {
     /// Opens the ESP packet in `packet`, which becomes the packet to deliver; the payload stays where it is.
     /// `outer_ecn` is the outer header's ECN field where it is known.
     ///
-    /// In transport mode the packet gets a new header, between the addresses of the SA's path, for which there
-    /// must be [`crate::OPEN_HEADROOM`] octets of room in front; [`InboundSa::open_ip`] keeps the one that came.
+    /// In transport mode the packet gets a new header, between the addresses of the SA's path, and in BEET mode one
+    /// between its inner addresses; for either there must be [`crate::OPEN_HEADROOM`] octets of room in front.
+    /// [`InboundSa::open_ip`] takes what it can from the one that came.
     ///
     /// # Errors
     /// Each [`OpenError`] of an ESP packet. The packet's octets are unspecified then.
@@ -232,9 +195,13 @@ impl InboundSa {
         if trailer.next_header == NEXT_HEADER_DUMMY {
             return Ok(Opened::Dummy);
         }
-        let (header, mark) = match self.child.mode {
-            Mode::Transport => (self.rejoin(packet, start, trailer, front)?, EcnMark::Usual),
-            _ => unwrap_tunnel(packet, start, trailer, front.ecn)?,
+        let (header, mark) = match (self.child.mode, &self.inner) {
+            (Mode::Transport, _) => {
+                let original = self.child.original_addresses.as_ref();
+                (restore::transport(packet, start, trailer, front, original)?, EcnMark::Usual)
+            }
+            (Mode::Beet, Some(pair)) => (restore::beet(packet, start, trailer, front, pair)?, EcnMark::Usual),
+            _ => restore::tunnel(packet, start, trailer, front.ecn)?,
         };
         if !crate::selectors::admits(&self.child, &header, Direction::Inbound) {
             return Err(OpenError::Selectors);
@@ -243,37 +210,6 @@ impl InboundSa {
         let unusual = u64::from(mark != EcnMark::Usual);
         self.statistics.unusual_ecn = self.statistics.unusual_ecn.saturating_add(unusual);
         Ok(Opened::Packet(header))
-    }
-
-    /// Transport mode: brings the header back to what it stood in front of, mends its fields, and the checksum
-    /// that NATs made wrong (RFC 4303 §3.4, RFC 3948 §3.1.2).
-    fn rejoin(
-        &self,
-        packet: &mut PacketBuf<'_>,
-        payload_at: usize,
-        trailer: Trailer,
-        front: &Front,
-    ) -> Result<IpHeader, OpenError> {
-        let Trailer { payload_len, next_header } = trailer;
-        let outside = match front.in_place {
-            Some(in_place) => bring_back(packet, in_place, payload_at, payload_len)?,
-            None => make_header(packet, &front.made(), payload_at, payload_len)?,
-        };
-        let octets = packet.as_mut_slice();
-        let is_ipv4 = front.source.is_ipv4();
-        if octets.len() > max_outer_packet(is_ipv4) {
-            return Err(IpError::TooLong(octets.len()).into());
-        }
-        // These stand in front of ESP, and a fragment is not for transport mode.
-        if !is_ipv4 && matches!(next_header, HOP_BY_HOP | ROUTING | FRAGMENT) {
-            return Err(OpenError::NextHeader(next_header));
-        }
-        outside.name_next(octets, next_header);
-        let header = IpHeader::parse(octets)?;
-        if let Some(original) = &self.child.original_addresses {
-            nat::repair_checksum(octets, &header, original);
-        }
-        Ok(header)
     }
 
     /// Goes on from `newest` as the newest number, the only one seen so far.
@@ -351,81 +287,6 @@ pub(crate) fn esp_in(packet: &mut PacketBuf<'_>) -> Result<OuterPacket, OpenErro
     }
     let _within = packet.narrow(outer.payload.clone());
     Ok(outer)
-}
-
-/// Tunnel mode: the inner packet is all that is left.
-fn unwrap_tunnel(
-    packet: &mut PacketBuf<'_>,
-    payload_at: usize,
-    trailer: Trailer,
-    outer_ecn: Option<Ecn>,
-) -> Result<(IpHeader, EcnMark), OpenError> {
-    let Trailer { payload_len, next_header } = trailer;
-    let version = match next_header {
-        4 => 4,
-        41 => 6,
-        other => return Err(OpenError::NextHeader(other)),
-    };
-    let _within = packet.narrow(payload_at..payload_at + payload_len);
-    let payload = packet.as_mut_slice();
-    if let Some(&first) = payload.first()
-        && first >> 4 != version
-    {
-        return Err(OpenError::VersionMismatch { next_header, version: first >> 4 });
-    }
-    let mut header = IpHeader::parse(payload)?;
-    let mark = match outer_ecn {
-        Some(outer) => settle_ecn(payload, &mut header, outer)?,
-        None => EcnMark::Usual,
-    };
-    // What is left over is TFC padding.
-    let _within = packet.narrow(0..header.length);
-    Ok((header, mark))
-}
-
-/// Moves the header that the ESP packet came behind to the payload, which stays where it is.
-fn bring_back(
-    packet: &mut PacketBuf<'_>,
-    in_place: InPlace,
-    payload_at: usize,
-    payload_len: usize,
-) -> Result<Outside, OpenError> {
-    let InPlace { len, to_esp } = in_place;
-    packet.grow(to_esp, 0)?;
-    let start = to_esp + payload_at - len;
-    packet.as_mut_slice().copy_within(..len, start);
-    let _within = packet.narrow(start..start + len + payload_len);
-    let octets = packet.as_slice();
-    let version =
-        if octets.first().is_some_and(|first| first >> 4 == 4) { IpVersion::V4 } else { IpVersion::V6 };
-    Outside::up_to(octets, version, len).ok_or(OpenError::UnknownAddress)
-}
-
-/// Makes a header in front of the payload, for a packet that came without its own.
-fn make_header(
-    packet: &mut PacketBuf<'_>,
-    made: &Made,
-    payload_at: usize,
-    payload_len: usize,
-) -> Result<Outside, OpenError> {
-    if made.source.is_unspecified() || made.destination.is_unspecified() {
-        return Err(OpenError::UnknownAddress);
-    }
-    let len = made.len().ok_or(OpenError::UnknownAddress)?;
-    let _within = packet.narrow(0..payload_at + payload_len);
-    packet.reshape(payload_at, len, 0)?;
-    made.write(packet.as_mut_slice()).ok_or(OpenError::UnknownAddress)
-}
-
-/// Carries congestion over into the inner header (RFC 6040 §4.2).
-fn settle_ecn(payload: &mut [u8], header: &mut IpHeader, outer: Ecn) -> Result<EcnMark, OpenError> {
-    let inner = header.ecn();
-    let (settled, mark) = ecn::decapsulate(inner, outer)?;
-    if settled != inner {
-        ip::set_ecn(payload, settled);
-        header.ds_field = (header.ds_field & 0xFC) | settled.bits();
-    }
-    Ok(mark)
 }
 
 impl fmt::Debug for InboundSa {

@@ -1,5 +1,6 @@
 //! What must hold of an SA before it is made, in either direction.
 
+use crate::beet::InnerPair;
 use crate::error::InstallError;
 use alloc::boxed::Box;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
@@ -16,12 +17,9 @@ pub(crate) fn make_cipher(
     Ok(provider.cipher(suite).ok_or(unsupported)?.with_keys(&install.keys)?)
 }
 
-/// Refuses what no SA can be made of.
-pub(crate) fn check(install: &SaInstall) -> Result<(), InstallError> {
+/// Refuses what no SA can be made of. Gives the inner addresses of BEET mode.
+pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallError> {
     let child = &*install.child;
-    if !matches!(child.mode, Mode::Tunnel | Mode::Transport) {
-        return Err(InstallError::UnsupportedMode(child.mode));
-    }
     if install.spi.is_reserved() {
         return Err(InstallError::ReservedSpi(install.spi));
     }
@@ -32,7 +30,12 @@ pub(crate) fn check(install: &SaInstall) -> Result<(), InstallError> {
     if implicit_iv && child.sequence_numbers == SequenceNumbers::Unspecified32 {
         return Err(InstallError::ImplicitIvNeedsSequence(child.suite));
     }
-    check_selectors(child)
+    check_selectors(child)?;
+    match child.mode {
+        Mode::Tunnel | Mode::Transport => Ok(None),
+        Mode::Beet => InnerPair::of(child).map(Some).ok_or(InstallError::BeetAddresses),
+        mode => Err(InstallError::UnsupportedMode(mode)),
+    }
 }
 
 fn check_selectors(child: &ChildSa) -> Result<(), InstallError> {

@@ -147,9 +147,9 @@
 //! # What is carried
 //!
 //! Tunnel mode, IPv4 and IPv6 in either; transport mode, with IPv4 options and IPv6 extension headers, and the
-//! checksum repair of RFC 3948 behind NATs; 32-bit and 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC
-//! padding and dummy packets; ECN by RFC 6040. BEET is refused at installation. IP reassembly before ESP,
-//! fragmentation after it, path MTU and routing are the embedder's.
+//! checksum repair of RFC 3948 behind NATs; BEET mode as the Linux kernel does it (RFC 7402 Appendix B); 32-bit and
+//! 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC padding and dummy packets; ECN by RFC 6040. IP
+//! reassembly before ESP, fragmentation after it, path MTU and routing are the embedder's.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -159,12 +159,14 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod beet;
 pub mod buffer;
 mod checksum;
 pub mod config;
 pub mod ecn;
 pub mod engine;
 pub mod error;
+mod form;
 mod header;
 pub mod inbound;
 mod install;
@@ -175,10 +177,12 @@ pub mod outbound;
 pub mod outer;
 pub mod packet;
 pub mod replay;
+mod restore;
 pub mod selectors;
 mod sequence;
 pub mod statistics;
 
+pub use beet::PseudoHeaderError;
 pub use buffer::{NoRoom, PacketBuf};
 pub use config::{Framing, InboundConfig, OutboundConfig, TfcPadding};
 pub use engine::{Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig};
@@ -193,7 +197,8 @@ pub use statistics::{DropReason, Statistics};
 pub const MAX_HEADROOM: usize = outer::MAX_OUTER_HEADER + packet::ESP_HEADER + 16;
 
 /// Octets of room that are enough in front of a received ESP packet that came without its IP header, for every
-/// SA: in transport mode the packet gets a header, at most IPv6's, in the place of ESP's. Tunnel mode needs none.
+/// SA: in transport and BEET mode the packet gets a header, at most IPv6's, in the place of ESP's. Tunnel mode
+/// needs none. A whole packet in BEET mode, IPv6 inside of IPv4, needs 12 octets.
 pub const OPEN_HEADROOM: usize = outer::ip_header_len(false) - packet::ESP_HEADER;
 
 /// Octets of room that are enough behind a packet for every SA without TFC padding: padding to a block of 16,

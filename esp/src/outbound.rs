@@ -1,11 +1,12 @@
 //! Sending: the steps of RFC 4303 §3.3 over one SA.
 //!
-//! What the modes do to a packet's header is laid down in a [`Form`]; from there on all go the same way.
+//! What the modes do to a packet's header is laid down in a [`Form`].
 
+use crate::beet::InnerPair;
 use crate::buffer::PacketBuf;
 use crate::config::{Framing, OutboundConfig, TfcPadding};
-use crate::error::{InstallError, NotCarried, SealError};
-use crate::header::Outside;
+use crate::error::{InstallError, SealError};
+use crate::form::Form;
 use crate::install;
 use crate::ip::IpHeader;
 use crate::lifetime::{Bounds, Expired, Lifetime, LifetimeEvent};
@@ -31,20 +32,6 @@ pub struct Sealed {
     pub outer: OuterFields,
 }
 
-/// What becomes of a packet in its SA's mode.
-struct Form {
-    /// The next header in the ESP trailer.
-    next_header: u8,
-    /// Octets of TFC padding.
-    tfc: usize,
-    /// The outer header's fields.
-    fields: OuterFields,
-    /// Octets in front of ESP, whoever makes them.
-    outside: usize,
-    /// The part of the packet's own header that stays outside.
-    kept: Option<Outside>,
-}
-
 /// One direction of a Child SA: what we send by.
 ///
 /// It can't be cloned: a sequence number, and with it a nonce, is used once.
@@ -59,6 +46,8 @@ pub struct OutboundSa {
     outer: Option<OuterHeader>,
     path: Path,
     encapsulation: Encapsulation,
+    /// In BEET mode: the addresses that are not sent.
+    inner: Option<InnerPair>,
     config: OutboundConfig,
     child: Arc<ChildSa>,
     statistics: Statistics,
@@ -89,7 +78,7 @@ impl OutboundSa {
         config: OutboundConfig,
         now: Instant,
     ) -> Result<Self, InstallError> {
-        install::check(&install)?;
+        let inner = install::check(&install)?;
         let SaInstall { child, spi, .. } = install;
         let outer = outer_header(&config, &child.path, child.encapsulation)?;
         let counter = SequenceCounter::new(child.sequence_numbers);
@@ -104,6 +93,7 @@ impl OutboundSa {
             outer,
             path: child.path,
             encapsulation: child.encapsulation,
+            inner,
             config,
             child,
             statistics: Statistics::ZERO,
@@ -147,13 +137,7 @@ impl OutboundSa {
     /// # Errors
     /// As [`OutboundSa::seal`].
     pub fn seal_dummy(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        let form = Form {
-            next_header: NEXT_HEADER_DUMMY,
-            tfc: 0,
-            fields: self.outer_fields(0, true),
-            outside: self.outer_len(),
-            kept: None,
-        };
+        let form = Form::tunnel(NEXT_HEADER_DUMMY, 0, self.outer_fields(0, true), self.outer_len());
         match self.lifetime.check(now).map_err(ended).and_then(|()| self.protect(now, packet, &form)) {
             Ok(sealed) => {
                 self.statistics.dummies = self.statistics.dummies.saturating_add(1);
@@ -174,48 +158,20 @@ impl OutboundSa {
             return Err(SealError::InnerLength { stated: header.length, got });
         }
         self.lifetime.check(now).map_err(ended)?;
-        let form = match self.child.mode {
-            Mode::Transport => self.transport_form(packet.as_slice(), header)?,
-            _ => self.tunnel_form(header),
-        };
+        let form = self.form(packet.as_slice(), header)?;
         self.protect(now, packet, &form)
     }
 
-    /// The whole packet goes inside, behind a new header.
-    fn tunnel_form(&self, header: &IpHeader) -> Form {
-        Form {
-            next_header: header.version.next_header(),
-            tfc: self.tfc.octets(header.length),
-            fields: self.outer_fields(header.ds_field, header.dont_fragment),
-            outside: self.outer_len(),
-            kept: None,
-        }
-    }
-
-    /// The packet's own header stays outside (RFC 4303 §3.1.1). There is no TFC padding: what goes inside does
-    /// not tell its own length.
-    fn transport_form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
-        if header.is_fragment {
-            return Err(NotCarried::Fragment);
-        }
-        let (local, remote) = (self.path.local_ip(), self.path.remote_ip());
-        if header.destination != remote || header.source != local && !local.is_unspecified() {
-            return Err(NotCarried::Addresses);
-        }
-        let kept = Outside::of_transport(packet, header.version).ok_or(NotCarried::ExtensionHeaders)?;
-        if kept.next == NEXT_HEADER_DUMMY {
-            return Err(NotCarried::NextHeader(kept.next));
-        }
-        let udp_len = self.outer_len() - ip_header_len(remote.is_ipv4());
-        if self.outer.is_none() && kept.len != ip_header_len(remote.is_ipv4()) {
-            return Err(NotCarried::HeadersOutside);
-        }
-        Ok(Form {
-            next_header: kept.next,
-            tfc: 0,
-            fields: OuterFields { ds_field: header.ds_field, dont_fragment: header.dont_fragment },
-            outside: kept.len + udp_len,
-            kept: Some(kept),
+    fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, SealError> {
+        let outside = self.outer_len();
+        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
+        Ok(match (self.child.mode, &self.inner) {
+            (Mode::Transport, _) => {
+                let between = outside - ip_header_len(self.path.remote.is_ipv4());
+                Form::transport(packet, header, &self.path, between, self.outer.is_some())?
+            }
+            (Mode::Beet, Some(pair)) => Form::beet(packet, header, pair, fields, outside)?,
+            _ => Form::tunnel(header.version.next_header(), self.tfc.octets(header.length), fields, outside),
         })
     }
 
@@ -225,17 +181,16 @@ impl OutboundSa {
         packet: &mut PacketBuf<'_>,
         form: &Form,
     ) -> Result<Sealed, SealError> {
-        let cut = form.kept.map_or(0, |kept| kept.len);
-        let inside = packet.len() - cut;
-        let payload = inside + form.tfc;
+        let inside = packet.len().saturating_sub(form.cut);
+        let payload = form.before() + inside + form.tfc;
         let total = form.outside + self.layout.packet_len(payload);
         if total > max_outer_packet(self.path.remote.is_ipv4()) {
             return Err(SealError::TooLarge(total));
         }
         let before = packet.range();
         let written = if self.outer.is_some() { form.outside } else { 0 };
-        let front = written + self.layout.payload_offset();
-        packet.reshape(cut, front, form.tfc + self.layout.behind(payload))?;
+        let front = written + self.layout.payload_offset() + form.before();
+        packet.reshape(form.cut, front, form.tfc + self.layout.behind(payload))?;
         let sealed = self.fill(now, packet.as_mut_slice(), inside, written, form);
         if sealed.is_err() {
             packet.restore(before);
@@ -243,7 +198,7 @@ impl OutboundSa {
         sealed
     }
 
-    /// Writes the packet: `datagram` is `outside` octets of header, the ESP packet with `inside` octets that are
+    /// Writes the packet: `datagram` is `outside` octets of header and the ESP packet, in which `inside` octets are
     /// there already.
     fn fill(
         &mut self,
@@ -253,10 +208,11 @@ impl OutboundSa {
         outside: usize,
         form: &Form,
     ) -> Result<Sealed, SealError> {
-        let payload = inside + form.tfc;
+        let payload = form.before() + inside + form.tfc;
         let padding = self.layout.padding(payload);
         let icv_at = datagram.len() - self.cipher.icv_len();
-        let inside_at = outside + self.layout.payload_offset();
+        let payload_at = outside + self.layout.payload_offset();
+        let inside_at = payload_at + form.before();
         let text_len = self.layout.text_len(payload) as u64;
         self.lifetime.charge(now, text_len).map_err(ended)?;
         // From here on the number is used, whatever happens.
@@ -266,6 +222,9 @@ impl OutboundSa {
         if let Some(kept) = form.kept.filter(|_| outside > 0) {
             // To the datagram's start, before ESP's header is written over its end.
             datagram.copy_within(inside_at - kept.len..inside_at, 0);
+        }
+        if let Some(pseudo_header) = &form.pseudo_header {
+            pseudo_header.write(datagram.get_mut(payload_at..).unwrap_or_default());
         }
         if let Some(trailer) = datagram.get_mut(inside_at + inside..icv_at) {
             write_trailer(trailer, padding as u8, form.next_header);
@@ -284,10 +243,10 @@ impl OutboundSa {
                 outer.write_udp(datagram.get_mut(kept.len..).unwrap_or_default());
             }
             // The low half of the number tells fragments apart for 2^16 packets, as any counter would.
-            (Some(outer), None) => outer.write(datagram, form.fields, number as u16),
+            (Some(outer), None) => outer.write(datagram, &form.around, number as u16),
             (None, _) => {}
         }
-        Ok(Sealed { number, outer: form.fields })
+        Ok(Sealed { number, outer: form.around.fields })
     }
 
     /// Whether the SA's selectors admit the packet.
@@ -312,14 +271,18 @@ impl OutboundSa {
     /// `None` where nothing fits.
     ///
     /// It is exact for the cipher, the padding, TFC padding, the outer family and the encapsulation; in transport
-    /// mode for packets without options and extension headers. IPv6 needs an MTU of at least 1,280 inside; where
+    /// and BEET mode for packets without options and extension headers. IPv6 needs an MTU of at least 1,280 inside; where
     /// this says less, the outer packet must be fragmented (RFC 8200 §5).
     #[must_use]
     pub fn max_inner(&self, outer_mtu: usize) -> Option<usize> {
         let outer_mtu = outer_mtu.min(max_outer_packet(self.path.remote.is_ipv4()));
         let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len())?)?;
-        if self.child.mode == Mode::Transport {
-            return Some(ip_header_len(self.path.remote.is_ipv4()) + payload);
+        let kept_or_made = match (self.child.mode, &self.inner) {
+            (Mode::Transport, _) => Some(self.path.remote.is_ipv4()),
+            (_, inner) => inner.map(|pair| pair.local.is_ipv4()),
+        };
+        if let Some(is_ipv4) = kept_or_made {
+            return Some(ip_header_len(is_ipv4) + payload);
         }
         match self.tfc {
             TfcPadding::Off | TfcPadding::ToMultiple(0 | 1) => Some(payload),

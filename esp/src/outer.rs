@@ -1,7 +1,8 @@
 //! The outer header: IP, and UDP where encapsulated (RFC 4301 §5.1.2, RFC 3948 §2.1).
 //!
 //! What is the same for all packets of an SA is laid out once; each packet adds its lengths, DS field, DF bit,
-//! identification and checksums. Options and extension headers are never built; the flow label is 0.
+//! identification and checksums. Options and extension headers are never built; the flow label is 0 but in BEET
+//! mode.
 
 use crate::checksum::Sum;
 use crate::ecn::{Ecn, EcnEncapsulation};
@@ -88,6 +89,24 @@ impl OuterFields {
     }
 }
 
+/// Everything that one packet says of the header around it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Around {
+    pub(crate) fields: OuterFields,
+    /// Another TTL or hop limit than the SA's.
+    pub(crate) hop_limit: Option<u8>,
+    /// The identification of IPv4, where the packet brings one.
+    pub(crate) identification: Option<u16>,
+    /// The flow label of IPv6.
+    pub(crate) flow_label: u32,
+}
+
+impl Around {
+    pub(crate) const fn new(fields: OuterFields) -> Self {
+        Self { fields, hop_limit: None, identification: None, flow_label: 0 }
+    }
+}
+
 /// The two outer addresses are not of one family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 #[error("the outer addresses {source_address} and {destination} are of two families")]
@@ -105,6 +124,7 @@ pub struct OuterHeader {
     template: [u8; MAX_OUTER_HEADER],
     ip_len: usize,
     udp: bool,
+    hop_limit: u8,
     /// IPv4: the sum over the template. IPv6 with UDP: over the constant part of pseudo header and UDP header.
     sum: Sum,
 }
@@ -132,13 +152,13 @@ impl OuterHeader {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 ip_len = IPV4_HEADER;
-                let first = [0x45, 0, 0, 0, 0, 0, 0, 0, hop_limit, protocol, 0, 0];
+                let first = [0x45, 0, 0, 0, 0, 0, 0, 0, 0, protocol, 0, 0];
                 lay(&mut template, [&first, &source.octets(), &destination.octets(), &udp_header]);
                 sum = Sum::default().octets(template.get(..ip_len).unwrap_or_default());
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 ip_len = IPV6_HEADER;
-                let first = [0x60, 0, 0, 0, 0, 0, protocol, hop_limit];
+                let first = [0x60, 0, 0, 0, 0, 0, protocol, 0];
                 lay(&mut template, [&first, &source.octets(), &destination.octets(), &udp_header]);
                 sum = Sum::default()
                     .word(u16::from(PROTOCOL_UDP))
@@ -146,7 +166,7 @@ impl OuterHeader {
             }
             _ => return Err(FamiliesMixed { source_address: source, destination }),
         }
-        Ok(Self { template, ip_len, udp: ports.is_some(), sum })
+        Ok(Self { template, ip_len, udp: ports.is_some(), hop_limit, sum })
     }
 
     /// Octets of the header.
@@ -162,24 +182,30 @@ impl OuterHeader {
     }
 
     /// Writes the header at the start of `datagram`, whose rest is the ESP packet. The caller has seen to it
-    /// that the lengths fit their fields. `identification` is the IPv4 field (RFC 6864).
-    pub(crate) fn write(&self, datagram: &mut [u8], fields: OuterFields, identification: u16) {
+    /// that the lengths fit their fields. `identification` is the IPv4 field (RFC 6864) of a packet that brings none.
+    pub(crate) fn write(&self, datagram: &mut [u8], around: &Around, identification: u16) {
+        let Around { fields, hop_limit, identification: own, flow_label } = *around;
+        let (identification, hop) = (own.unwrap_or(identification), hop_limit.unwrap_or(self.hop_limit));
         let total = datagram.len();
         let Some((ip, udp_and_esp)) = datagram.split_at_mut_checked(self.ip_len) else { return };
         let ip_template = self.template.get(..self.ip_len).unwrap_or_default();
         ip.copy_from_slice(ip_template);
         match ip {
-            [_, tos, len1, len0, id1, id0, flags, _, _, _, sum1, sum0, _, _, _, _, _, _, _, _] => {
+            [_, tos, len1, len0, id1, id0, flags, _, ttl, _, sum1, sum0, _, _, _, _, _, _, _, _] => {
                 *tos = fields.ds_field;
                 [*len1, *len0] = (total as u16).to_be_bytes();
                 [*id1, *id0] = identification.to_be_bytes();
                 *flags = if fields.dont_fragment { 0x40 } else { 0 };
+                *ttl = hop;
                 let sum = self.sum.word(u16::from(*tos)).word(total as u16).word(identification);
-                [*sum1, *sum0] = sum.word(u16::from(*flags) << 8).finish().to_be_bytes();
+                let sum = sum.word(u16::from(*flags) << 8).word(u16::from(hop) << 8);
+                [*sum1, *sum0] = sum.finish().to_be_bytes();
             }
-            [first, second, _, _, len1, len0, ..] => {
+            [first, second, third, fourth, len1, len0, _, limit, ..] => {
                 *first |= fields.ds_field >> 4;
-                *second = fields.ds_field << 4;
+                let [_, label, low1, low0] = flow_label.to_be_bytes();
+                (*second, *third, *fourth) = (fields.ds_field << 4 | label & 0x0F, low1, low0);
+                *limit = hop;
                 [*len1, *len0] = (udp_and_esp.len() as u16).to_be_bytes();
             }
             _ => {}
@@ -321,7 +347,7 @@ mod tests {
                 let header = OuterHeader::new(source, destination, ports, 64).unwrap();
                 let mut datagram = vec![0xA5; header.len() + 33];
                 let fields = OuterFields { ds_field: 0xBA, dont_fragment: true };
-                header.write(&mut datagram, fields, 7);
+                header.write(&mut datagram, &Around::new(fields), 7);
                 datagram.push(0); // link-layer padding
                 let outer = OuterPacket::parse(&datagram).unwrap();
                 let payload = header.len()..header.len() + 33;
@@ -343,7 +369,8 @@ mod tests {
         )
         .unwrap();
         let mut good = vec![0; header.len() + 8];
-        header.write(&mut good, OuterFields { ds_field: 0, dont_fragment: false }, 1);
+        let fields = OuterFields { ds_field: 0, dont_fragment: false };
+        header.write(&mut good, &Around::new(fields), 1);
         let with = |at: usize, value: u8| {
             let mut packet = good.clone();
             packet[at] = value;

@@ -80,6 +80,8 @@ drop_reasons! {
     Alignment, "alignment";
     /// Inbound: a next header that the mode does not carry.
     NextHeader, "next-header";
+    /// Inbound: a wrong pseudo header of BEET mode.
+    PseudoHeader, "pseudo-header";
     /// Inbound: the packet's own address is not known.
     UnknownAddress, "unknown-address";
     /// Inbound: too little room in the buffer.

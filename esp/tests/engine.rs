@@ -113,8 +113,8 @@ fn installs_that_are_refused() {
         assert_eq!(error, CommandError::Install(inbound.clone()));
         inbound
     };
-    let mode = Mode::Beet;
-    assert_eq!(attempt(ChildSa { mode, ..child() }, 0x1001), InstallError::UnsupportedMode(mode));
+    let beet = ChildSa { mode: Mode::Beet, ..child() };
+    assert_eq!(attempt(beet, 0x1001), InstallError::BeetAddresses);
     assert_eq!(attempt(child(), 255), InstallError::ReservedSpi(spi(255)));
     assert_eq!(attempt(ChildSa { local: vec![], ..child() }, 0x1001), InstallError::NoSelectors);
     let ports = PortRange::single(80);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """crosscheck.py: our ESP (the program esp_hex) against the Linux kernel's ESP in user-mode Linux, both directions: we seal echo requests, the
-kernel opens them, answers and seals the answers, and we open those. Every cipher that kernel and we have; tunnel and transport mode; 32-bit and
+kernel opens them, answers and seals the answers, and we open those. Every cipher that kernel and we have; tunnel, transport and BEET mode; 32-bit and
 64-bit sequence numbers, these also over 2^32; raw and in UDP; IPv4 and IPv6 outside and inside. The kernel's own counters must have seen every
 packet and no error, and a packet that we send twice must be dropped there as a replay.
+In BEET mode also IPv4 options, which the kernel records its route in and hands back, and IPv6 extension headers.
 Usage: PEERS=~/peers python3 crosscheck.py [WORD...]    those cases whose text has all of the words
 Needs: root, a Debian folder made by interop/setup, cargo build -p ipsec-esp --examples; nothing else of Python. ESP_HEX names the program.
 Time: 30 s. Ends with the counts; fails if a case fails."""
@@ -130,24 +131,31 @@ def ends(family, mode):
     return (OUTER if mode == "transport" else INNER)[family]
 
 
-def echo_request(family, addresses, sequence, data):
+def echo_request(family, addresses, sequence, data, options=b""):
     source, destination = (socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a) for a in addresses)
     kind, protocol = (8, 1) if family == 4 else (128, 58)
     message = struct.pack("!BBHHH", kind, 0, 0, 77, sequence) + data
     pseudo = b"" if family == 4 else source + destination + struct.pack("!IHBB", len(message), 0, 0, 58)
     message = message[:2] + struct.pack("!H", checksum(pseudo + message)) + message[4:]
     if family == 6:
-        return struct.pack("!IHBB", 6 << 28, len(message), protocol, 64) + source + destination + message
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), sequence, 0, 64, protocol, 0) + source + destination
+        # in their place: destination options that ask for nothing (four octets of padding)
+        extension = bytes([protocol, 0, 1, 4, 0, 0, 0, 0]) if options else b""
+        return struct.pack("!IHBB", 6 << 28, len(extension + message), 60 if options else protocol, 64) + source + destination + extension + message
+    header = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, 0, 20 + len(options + message), sequence, 0, 64, protocol, 0)
+    header += source + destination + options
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + message
 
 
-def is_answer(family, addresses, packet, sequence, data):
+def is_answer(family, addresses, packet, sequence, data, options=b""):
     source, destination = (socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, a) for a in addresses)
     at, seen = (20, packet[12:20]) if family == 4 else (40, packet[8:40])
     stated = struct.unpack("!H", packet[2:4])[0] if family == 4 else 40 + struct.unpack("!H", packet[4:6])[0]
+    if family == 4:
+        at = (packet[0] & 15) * 4
+        if at != 20 + len(options) or options and packet[20:23] != options[:2] + bytes([min(options[2] + 8, options[1] + 1)]):
+            return False  # the kernel wrote itself into the record route option twice: on the way in, and out
     answer, protocol = packet[at:], packet[9] if family == 4 else packet[6]
-    if stated != len(packet) or protocol != (1 if family == 4 else 58) or family == 4 and checksum(packet[:20]):
+    if stated != len(packet) or protocol != (1 if family == 4 else 58) or family == 4 and checksum(packet[:at]):
         return False
     pseudo = b"" if family == 4 else seen + struct.pack("!IHBB", len(answer), 0, 0, 58)
     return not checksum(pseudo + answer) and seen == destination + source and answer[0] == (0 if family == 4 else 129) and answer[4:8] == struct.pack("!HH", 77, sequence) \
@@ -230,7 +238,7 @@ def set_up(kernel, ours, case):
         kernel.sure(command)
     for name, spi in (("out", TO_KERNEL), ("in", TO_US)):
         ours.ask("sa", name, f"suite={suite.ours}", f"mode={mode}", f"spi={spi:08x}", f"encr={suite.encr.hex()}", f"integ={suite.integ.hex()}",
-                 f"esn={int(esn)}", f"udp={int(udp)}", f"local={mine}", f"remote={theirs}", f"start={start}")
+                 *([f"inner-local={here.split('/')[0]}", f"inner-remote={there.split('/')[0]}"] if mode == "beet" else []), f"esn={int(esn)}", f"udp={int(udp)}", f"local={mine}", f"remote={theirs}", f"start={start}")
 
 
 def counters(kernel):
@@ -245,12 +253,14 @@ def run(kernel, ours, wire, case):
     sizes = [0, 1, 2, 3, 13, 64, 500, 1200, 1300]
     for sequence, size in enumerate(sizes, 1):
         data = bytes(at & 0xFF for at in range(size))
-        sealed = bytes.fromhex(ours.ask("seal", "out", echo_request(family, addresses, sequence, data).hex()))
+        # a record route option with room for so many addresses
+        options = bytes([7, 3 + 4 * case["route"], 4]) + bytes(4 * case["route"]) + b"\1" if case["route"] else b""
+        sealed = bytes.fromhex(ours.ask("seal", "out", echo_request(family, addresses, sequence, data, options).hex()))
         wire.send(sealed)
         answer = wire.receive()
         assert answer, f"no answer to {size} octets"
         opened = bytes.fromhex(ours.ask("open", "in", answer.hex()))
-        assert is_answer(family, addresses, opened, sequence, data), f"another answer: {opened.hex()}"
+        assert is_answer(family, addresses, opened, sequence, data, options), f"another answer: {opened.hex()}"
     after = counters(kernel)
     assert after == before, {name: after[name] - before[name] for name in after if after[name] != before[name]}
     wire.send(sealed)
@@ -268,8 +278,8 @@ OTHERS = [Suite(name) for name in (
 
 
 def cases():
-    def case(suite, mode="tunnel", esn=False, udp=False, outer=4, inner=4, start=None):
-        return dict(suite=suite, mode=mode, esn=esn, udp=udp, outer=outer, inner=inner, start=start or ((7 << 32) if esn else 0))
+    def case(suite, mode="tunnel", esn=False, udp=False, outer=4, inner=4, start=None, route=0):
+        return dict(suite=suite, mode=mode, esn=esn, udp=udp, outer=outer, inner=inner, start=start or ((7 << 32) if esn else 0), route=route)
     for suite in COMMON:
         for mode in ("tunnel", "transport"):
             for family in (4, 6):
@@ -284,6 +294,20 @@ def cases():
     for outer, inner in ((4, 6), (6, 4)):
         for udp in (False, True):
             yield case(COMMON[0], udp=udp, outer=outer, inner=inner)
+    for suite in COMMON:
+        for outer in (4, 6):
+            for inner in (4, 6):
+                for esn in (False, True):
+                    yield case(suite, "beet", esn, udp=False, outer=outer, inner=inner)
+        yield case(suite, "beet", udp=True)
+        yield case(suite, "beet", udp=True, outer=6, inner=6)
+    for outer in (4, 6):
+        for route in range(1, 10):
+            yield case(COMMON[0], "beet", outer=outer, inner=4, route=route)
+        yield case(COMMON[0], "beet", outer=outer, inner=6, route=1)
+    for mode in ("tunnel", "transport"):
+        yield case(COMMON[0], mode, route=9)
+        yield case(COMMON[0], mode, outer=6, inner=6, route=1)
 
 
 def main(namespace, words):
@@ -292,7 +316,8 @@ def main(namespace, words):
     wire = Wire(kernel)
     for case in cases():
         text = f"{case['suite'].name}, {case['mode']}, {'64-bit' if case['esn'] else '32-bit'} numbers from {case['start']:#x}, " \
-            f"{'UDP' if case['udp'] else 'raw'}, IPv{case['inner']} in IPv{case['outer']}"
+            f"{'UDP' if case['udp'] else 'raw'}, IPv{case['inner']} in IPv{case['outer']}" \
+            f"{', options for ' + str(case['route']) + ' addresses' if case['route'] else ''}"
         if not all(word in text for word in words):
             continue
         try:

@@ -17,12 +17,13 @@ use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
 use crate::ecn::Ecn;
 use crate::error::{CommandError, OpenError, SealError};
-use crate::inbound::{Authentic, Front, InboundSa, Opened, esp_in, unknown_spi};
+use crate::inbound::{Authentic, InboundSa, Opened, esp_in, unknown_spi};
 use crate::ip::IpHeader;
 use crate::lifetime::LifetimeEvent;
 use crate::outbound::{OutboundSa, Sealed};
 use crate::outer::OuterPacket;
 use crate::packet::{ESP_HEADER, EspHeader, LayoutError};
+use crate::restore::Front;
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
 use core::fmt;
@@ -217,7 +218,7 @@ impl Engine {
 
     /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
     /// [`classify`](ipsec_types::udp::classify) calls ESP, or of an IP packet of protocol 50. `packet`
-    /// becomes the inner packet. In transport mode a header is made for it from the arrival, with
+    /// becomes the inner packet. In transport and BEET mode a header is made for it from the arrival, with
     /// [`crate::OPEN_HEADROOM`] octets of room in front; [`Engine::open_ip`] keeps the one that came.
     ///
     /// # Errors
