@@ -41,8 +41,9 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# What both sides are told, before `wires`; a case changes what it is about. psk and the suites of either side apart, since a
+# What both sides are told, before `up`; a case changes what it is about. psk and the suites of either side apart, since a
 # case may want them to differ; `suite` sets these, by strongSwan's names.
+mode=tunnel
 psk_ours=a-shared-secret-of-the-interop-lab psk_theirs=$psk_ours
 ike_ours='' ike_theirs='' esp_ours='' esp_theirs=''
 

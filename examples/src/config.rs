@@ -36,6 +36,7 @@
 //! name = "net"
 //! local = ["10.1.0.0/24"]       # a text or a list; also 10.1.0.1, 10.1.0.1-10.1.0.9, 10.1.0.0/24[tcp/443]
 //! remote = ["10.2.0.0/24"]
+//! mode = "tunnel"               # the default; or "transport", or "prefer-transport"
 //! esp = ["aes256gcm16"]         # a text or a list; default: all that there is
 //! lifetime = { seconds = 3600, octets = 1_000_000_000, packets = 1_000_000 }  # default: none
 //! ```
@@ -46,6 +47,7 @@
 mod credentials;
 
 use credentials::{CredentialFields, Scheme, Secret};
+use ikev2_core::config::ModePolicy;
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern};
@@ -258,6 +260,11 @@ impl ChildFile {
         }
         let selectors = |list: List<Selector>| list.0.into_iter().map(|selector| selector.0).collect();
         let mut child = ChildConfig::tunnel(policy, self.name, selectors(self.local), selectors(self.remote));
+        child.mode = match self.mode {
+            Mode::Tunnel => ModePolicy::Tunnel,
+            Mode::PreferTransport => ModePolicy::PreferTransport,
+            Mode::Transport => ModePolicy::RequireTransport,
+        };
         if !self.esp.0.is_empty() {
             child.proposals = self.esp.0;
         }
@@ -326,9 +333,20 @@ struct ChildFile {
     local: List<Selector>,
     remote: List<Selector>,
     #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
     esp: List<EspProposal>,
     #[serde(default)]
     lifetime: LifetimeFile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Mode {
+    #[default]
+    Tunnel,
+    PreferTransport,
+    Transport,
 }
 
 #[derive(Default, Deserialize)]

@@ -2,7 +2,7 @@
 
 use ikev2_core::{ChildSaInfo, Endpoint, IkeSaInfo, NatStatus, Role};
 use ipsec_esp::engine::Engine;
-use ipsec_types::{Encapsulation, TrafficSelector};
+use ipsec_types::{Encapsulation, Mode, TrafficSelector};
 
 /// `NAME, initiator, us a.example, peer b.example at 10.9.0.2:500, suite/PRF/KE, no NAT`.
 #[must_use]
@@ -22,7 +22,8 @@ pub fn ike_sa(info: &IkeSaInfo) -> String {
     format!("{connection}, {role}, us {local_id}, peer {peer} at {}, {parts}, {nat}", info.path.remote)
 }
 
-/// `NAME, SPIs in c0ffee00 out c0ffee01, 10.1.0.0/24 <-> 10.2.0.0/24, suite, sequence numbers, ESP in UDP`.
+/// `NAME, SPIs in c0ffee00 out c0ffee01, 10.1.0.0/24 <-> 10.2.0.0/24, suite, sequence numbers, ESP in UDP`, and the mode if
+/// it is no tunnel.
 #[must_use]
 pub fn child_sa(name: &str, info: &ChildSaInfo) -> String {
     let ChildSaInfo { child, inbound, outbound, .. } = info;
@@ -30,9 +31,10 @@ pub fn child_sa(name: &str, info: &ChildSaInfo) -> String {
         selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
     let ke = info.ke.map(|ke| format!("/{ke}")).unwrap_or_default();
+    let mode = if child.mode == Mode::Tunnel { String::new() } else { format!(", {} mode", child.mode) };
     let encapsulation = if child.encapsulation == Encapsulation::Udp { "ESP in UDP" } else { "raw ESP" };
     format!(
-        "{name}, SPIs in {inbound} out {outbound}, {} <-> {}, {}{ke}, {}, {encapsulation}",
+        "{name}, SPIs in {inbound} out {outbound}, {} <-> {}, {}{ke}, {}, {encapsulation}{mode}",
         list(&child.local),
         list(&child.remote),
         child.suite,

@@ -1,6 +1,7 @@
 //! The gateway's configuration: what a good one becomes, and what each bad one is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+use ikev2_core::config::ModePolicy;
 use ikev2_core::{
     Connection, CookiePolicy, IdentityPattern, LocalAuth, RemoteAuth, SharedKeys, SigningIdentity,
     TrustedKeys,
@@ -240,6 +241,14 @@ fn values_in_all_their_forms() {
     ] {
         let config = with("\"10.1.0.0/24\"", &format!("[\"{selector}\"]"));
         assert_eq!(config.endpoint.connections[0].children[0].local[0].to_string(), selector);
+    }
+    for (mode, policy) in [
+        ("tunnel", ModePolicy::Tunnel),
+        ("transport", ModePolicy::RequireTransport),
+        ("prefer-transport", ModePolicy::PreferTransport),
+    ] {
+        let config = with("name = \"net\"", &format!("name = \"net\"\nmode = \"{mode}\""));
+        assert_eq!(config.endpoint.connections[0].children[0].mode, policy);
     }
     let own = with("local = \"10.1.0.0/24\"", "local = \"10.1.0.1\"");
     assert_eq!(own.endpoint.connections[0].children[0].local[0].to_string(), "10.1.0.1/32");

@@ -30,11 +30,11 @@ count() { # count WHO PATTERN N: exactly N lines
 on_wire() { # on_wire FILTER: how many packets of the capture
   in_ns b tcpdump -n -r - "$1" <"$lab/wire.pcap" 2>/dev/null | wc -l
 }
-esp_only() { # the pings went through the tunnel: ESP both ways, nothing of the inner networks in the clear
+esp_only() { # esp_only [FILTER]: the pings went through the SA: ESP both ways, nothing of the inner networks, or of FILTER, in the clear
   local out back clear esp='(esp or (ip and udp port 4500 and udp[4:2] > 9 and udp[8:4] != 0))'
   sleep 0.1
   out=$(on_wire "$esp and dst host ${addr[b]}") back=$(on_wire "$esp and src host ${addr[b]}")
-  clear=$(on_wire 'net 10.1.0.0/16 or net 10.2.0.0/16 or net fd01::/64 or net fd02::/64')
+  clear=$(on_wire 'net 10.1.0.0/16 or net 10.2.0.0/16 or net fd01::/64 or net fd02::/64'"${1:+ or ($1)}")
   ((out >= pinged && back >= pinged)) || die "$pinged pings, but $out and $back ESP packets on the wire"
   ((clear == 0)) || die "$clear packets in the clear"
   echo "on the wire: $out and $back ESP packets, none in the clear"

@@ -29,10 +29,11 @@ conn t
 	keyexchange=ikev2
 	left=${addr[$they]}
 	leftid=@$they.example
-	leftsubnet=${net[$they]}
+	leftsubnet=${net[$they]%[*}
 	right=$right
 	rightid=@$we.example
-	rightsubnet=${net[$we]}
+	rightsubnet=${net[$we]%[*}
+	type=$mode
 	authby=secret
 	ike=$ike
 	esp=$esp

@@ -1,5 +1,6 @@
 # ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
 ours_cookies=never ours_auth='' ours_conn='' ours_children='' # when it asks for cookies; in place of its secret; further lines of its connection; further children
+ours_routes=true # whether it makes the routes to what is behind the peer
 ours_connections='' # all of them, by `ours_connection`
 
 ours_start() { # with one connection, or those in $ours_connections
@@ -8,6 +9,7 @@ cookies = "$ours_cookies"
 
 [tun]
 mtu = 1400
+routes = $ours_routes
 
 ${ours_connections:-$(ours_connection t "$we.example" "$they.example" "${net[$we]}" "${net[$they]}")}
 TOML
@@ -35,6 +37,7 @@ name = "net"
 local = "$4"
 remote = "$5"
 esp = "$esp_ours"
+mode = "$mode"
 $ours_children
 TOML
 }
@@ -56,10 +59,11 @@ ours_ike_up() { # ours_ike_up [SUITE]: the IKE SA stands with it, and with what 
 }
 ours_child_up() { # ours_child_up [SUITE]: the Child SA too; raw ESP with a kernel's ESP, else in UDP;
   # 64-bit sequence numbers with libreswan, which prefers them as we do
-  local how='ESP in UDP' numbers='32-bit'
+  local how='ESP in UDP' numbers='32-bit' local=${net[$we]} remote=${net[$they]}
+  local=${local//[/\\[} remote=${remote//[/\\[}
   [[ ${KERNEL:-} ]] && how='raw ESP'
   [[ $peer == libreswan ]] && numbers='Partially Transmitted 64-bit'
-  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, ${net[$we]} <-> ${net[$they]}, $(said_ours "${1:-$esp_ours}"), $numbers Sequential Numbers, $how"
+  want ours "Child SA up: net, SPIs in [0-9a-f]{8} out [0-9a-f]{8}, $local <-> $remote, $(said_ours "${1:-$esp_ours}"), $numbers Sequential Numbers, $how$([[ $mode == tunnel ]] || echo ", $mode mode")"
 }
 ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
   kill -INT "$ours_pid"

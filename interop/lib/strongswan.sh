@@ -26,7 +26,7 @@ $1 { version = 2
   children { net {
     local_ts = $4
     remote_ts = $5
-    mode = tunnel
+    mode = $mode
     esp_proposals = $esp_theirs
     $theirs_child }
   $theirs_children } }
