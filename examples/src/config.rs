@@ -28,7 +28,7 @@
 //! certificates = "a.pem"        # ours, the one of the key first; sent to the peer. Default: none
 //! sign_by = ["ed25519"]         # or ecdsa-sha256, rsa-pss-sha256, rsa-pkcs1-sha256 …; default: all the key can do
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
-//! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: all that there is
+//! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! force_encapsulation = false   # the default; true: ESP always in UDP
 //!
@@ -37,9 +37,11 @@
 //! local = ["10.1.0.0/24"]       # a text or a list; also 10.1.0.1, 10.1.0.1-10.1.0.9, 10.1.0.0/24[tcp/443]
 //! remote = ["10.2.0.0/24"]
 //! mode = "tunnel"               # the default; or "transport", or "prefer-transport"
-//! esp = ["aes256gcm16"]         # a text or a list; default: all that there is
+//! esp = ["aes256gcm16"]         # a text or a list; default: what RFC 8221 asks for
 //! lifetime = { seconds = 3600, octets = 1_000_000_000, packets = 1_000_000 }  # default: none
 //! ```
+//!
+//! Algorithms that RFC 8247 and RFC 8221 hold for weak want `weak:` before their name: `aes128-weak:sha1`.
 //!
 //! Names of files are relative to the folder of this one; each holds PEM or DER. Nothing of a trusted certificate counts
 //! but its key: it is trusted because it stands here, for whatever identity `remote_id` takes.

@@ -1,13 +1,14 @@
 # suites.sh: suites by strongSwan's names, and how each side calls them. One table for all.
-# A case's `suite NAME` sets ike_ours, ike_theirs, esp_ours and esp_theirs; NAME is gcm, cbc or IKE:ESP.
+# A case's `suite NAME` sets ike_ours, ike_theirs, esp_ours and esp_theirs; NAME is gcm, cbc or IKE/ESP;
+# what our gateway wants to be asked for as a weak algorithm has `weak:` before it.
 suite() {
   local name=$1
   case $name in
-    gcm) name=aes128gcm16-prfsha256-x25519:aes128gcm16 ;;
-    cbc) name=aes256-sha256-ecp256:aes256-sha256 ;;
+    gcm) name=aes128gcm16-prfsha256-x25519/aes128gcm16 ;;
+    cbc) name=aes256-sha256-ecp256/aes256-sha256 ;;
   esac
-  ike_ours=${name%:*} esp_ours=${name#*:}
-  ike_theirs=$ike_ours esp_theirs=$esp_ours
+  ike_ours=${name%/*} esp_ours=${name#*/}
+  ike_theirs=${ike_ours//weak:/} esp_theirs=${esp_ours//weak:/}
 }
 
 # word NAME: sets kind to what NAME is one of, and ours, strongswan and pluto to what the logs call it, libreswan to its name in a configuration
@@ -54,6 +55,7 @@ word() {
 words() {
   local token kind ours strongswan libreswan pluto prf='' integ=''
   for token in ${2//-/ }; do
+    token=${token#weak:}
     word "$token"
     case $kind in
       integ) integ=$token ;;
