@@ -42,17 +42,36 @@ pub struct EndpointConfig {
     /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,
     /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2 KiB each, and the
-    /// request itself, which AUTH covers: up to [`EndpointConfig::max_datagram`].
+    /// request itself, which AUTH covers: up to [`EndpointConfig::max_datagram`]. While there are as many, who
+    /// brings a cookie takes the place of the oldest one that has had its grace.
     pub max_half_open: usize,
+    /// The same of one source, an address or a prefix. Default: 64. Who brings a cookie takes the place of the
+    /// oldest one of its source.
+    pub max_half_open_from_source: usize,
+    /// The length of the IPv6 prefix that counts as one source; an IPv4 address counts for itself. Default: 64
+    /// (RFC 8019 §4.2 names 64 and 48).
+    pub source_prefix: u8,
     /// How long a responder waits for IKE_AUTH. Default: 30 s.
     pub half_open_timeout: Duration,
+    /// How long it waits at least before another peer may take the place. Default: 2 s, as little as RFC 8019
+    /// §4.1 thinks realistic.
+    pub half_open_grace: Duration,
     /// How long a closed IKE SA still answers repeats of its last requests. Default: 10 s.
     pub closed_linger: Duration,
     /// When a cookie is asked for. Default: from 100 half-open SAs on.
     pub cookies: CookiePolicy,
+    /// From how many half-open IKE SAs of one source on a cookie is asked of it all the same, unless cookies are
+    /// never asked for. Default: 5 (RFC 8019 §6 suggests 3 to 5).
+    pub cookies_from_source: usize,
     /// How long a cookie secret is used; the one before it is accepted as long again. Default: 60 s.
     pub cookie_lifetime: Duration,
-    /// Unprotected error answers a second at most (§2.21). Default: 100. Worst case: none of them holds state.
+    /// Expensive operations a second that peers may cost before they are authenticated, and as many at once: key
+    /// exchanges, and signatures to make and to check. Default: 5,000, of which a peer that authenticates by a
+    /// signature costs four and one with a shared secret two. Never below 8. First requests may use the first
+    /// half of what is there alone, and what is too much is dropped: peers repeat.
+    pub max_operations_per_second: u32,
+    /// Unprotected error answers a second, and as many at once (§2.21). Default: 100. Worst case: none of them
+    /// holds state.
     pub max_error_answers_per_second: u32,
     /// The largest message taken, in octets. Default: 65,535, the largest UDP payload. Never below 1,280 (§2).
     pub max_datagram: usize,
@@ -72,7 +91,7 @@ pub struct EndpointConfig {
     /// How many requests we take from a peer at once; above 1 it is told so (SET_WINDOW_SIZE, §2.3).
     /// Default: 1. As many answers are kept.
     pub window: u32,
-    /// Key log and message observer: off.
+    /// Key log, message observer and an admission of one's own: off.
     pub hooks: Hooks,
 }
 
@@ -86,10 +105,15 @@ impl EndpointConfig {
             local_nat_t_port: 4500,
             max_ike_sas: 10_000,
             max_half_open: 1_000,
+            max_half_open_from_source: 64,
+            source_prefix: 64,
             half_open_timeout: Duration::from_secs(30),
+            half_open_grace: Duration::from_secs(2),
             closed_linger: Duration::from_secs(10),
             cookies: CookiePolicy::WhenHalfOpen(100),
+            cookies_from_source: 5,
             cookie_lifetime: Duration::from_secs(60),
+            max_operations_per_second: 5_000,
             max_error_answers_per_second: 100,
             max_datagram: 65_535,
             max_events: 4_096,
@@ -99,6 +123,11 @@ impl EndpointConfig {
             window: 1,
             hooks: Hooks::default(),
         }
+    }
+
+    /// The budget for expensive operations, never so small that nobody gets through.
+    pub(crate) fn operations_per_second(&self) -> u32 {
+        self.max_operations_per_second.max(8)
     }
 }
 

@@ -120,6 +120,9 @@ pub enum Rejection {
     /// It must be repeated with a cookie first (§2.6).
     #[error("a cookie is asked for")]
     CookieRequired,
+    /// The embedder's admission refused it, and the peer was told so.
+    #[error("refused with {0}")]
+    Refused(NotifyType),
     /// A bound of the configuration is reached.
     #[error("the limit {0} is reached")]
     Limit(Bound),
@@ -160,6 +163,7 @@ pub enum RejectionKind {
     KeMethod,
     KeyExchange,
     CookieRequired,
+    Refused,
     Limit,
     Algorithm,
     Encode,
@@ -168,7 +172,7 @@ pub enum RejectionKind {
 
 impl RejectionKind {
     /// All kinds.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NotIke,
         Self::Malformed,
         Self::Version,
@@ -190,6 +194,7 @@ impl RejectionKind {
         Self::KeMethod,
         Self::KeyExchange,
         Self::CookieRequired,
+        Self::Refused,
         Self::Limit,
         Self::Algorithm,
         Self::Encode,
@@ -223,6 +228,7 @@ impl Rejection {
             Self::KeMethod { .. } => RejectionKind::KeMethod,
             Self::KeyExchange(_) => RejectionKind::KeyExchange,
             Self::CookieRequired => RejectionKind::CookieRequired,
+            Self::Refused(_) => RejectionKind::Refused,
             Self::Limit(_) => RejectionKind::Limit,
             Self::Algorithm(_) => RejectionKind::Algorithm,
             Self::Encode(_) => RejectionKind::Encode,
@@ -241,6 +247,15 @@ pub enum Bound {
     /// [`EndpointConfig::max_half_open`](crate::EndpointConfig::max_half_open).
     #[error("max_half_open")]
     HalfOpen,
+    /// [`EndpointConfig::max_half_open_from_source`](crate::EndpointConfig::max_half_open_from_source).
+    #[error("max_half_open_from_source")]
+    HalfOpenFromSource,
+    /// [`EndpointConfig::max_operations_per_second`](crate::EndpointConfig::max_operations_per_second).
+    #[error("max_operations_per_second")]
+    Operations,
+    /// One of the embedder's own, of [`Hooks::admission`](crate::Hooks::admission).
+    #[error("of the embedder's admission")]
+    Admission,
     /// [`EndpointConfig::max_events`](crate::EndpointConfig::max_events).
     #[error("max_events")]
     Events,

@@ -1,5 +1,6 @@
 //! What comes out of an endpoint besides time: datagrams and events.
 
+use crate::admission::AdmissionPolicy;
 use crate::error::Failure;
 use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
@@ -340,6 +341,8 @@ pub struct Hooks {
     pub key_log: Option<Arc<dyn KeyLog>>,
     /// Sees messages in the clear.
     pub observer: Option<Arc<dyn crate::observe::MessageObserver>>,
+    /// Decides on requests for new IKE SAs.
+    pub admission: Option<Arc<dyn AdmissionPolicy>>,
 }
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod admission;
 pub mod config;
 mod connections;
 pub mod contents;
@@ -105,9 +106,11 @@ pub mod keylog;
 pub mod keys;
 pub mod negotiation;
 pub mod observe;
+mod rate;
 mod sa;
 pub mod stats;
 
+pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 pub use endpoint::Endpoint;

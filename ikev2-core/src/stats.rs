@@ -16,8 +16,18 @@ pub struct Statistics {
     pub repeats_sent: u64,
     /// Calls whose clock stood before an earlier one's; the earlier time was used.
     pub clock_went_back: u64,
-    /// Cookies asked for.
+    /// Requests for a new IKE SA that were let in.
+    pub admitted: u64,
+    /// Those of which a cookie was asked.
     pub cookies_sent: u64,
+    /// Those that the embedder's admission refused.
+    pub admissions_refused: u64,
+    /// Those that were dropped because of a bound.
+    pub admissions_ignored: u64,
+    /// Half-open IKE SAs that gave way to a peer with a cookie.
+    pub half_open_displaced: u64,
+    /// IKE_AUTH requests that were dropped because the budget for expensive operations was used up.
+    pub auth_requests_ignored: u64,
     /// Unprotected error answers that the rate limit held back.
     pub answers_withheld: u64,
     /// Times that anything was decrypted, successfully or not.

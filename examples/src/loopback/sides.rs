@@ -64,6 +64,7 @@ impl Side {
         config.hooks = Hooks {
             key_log: keys.map(|keys| keys as Arc<dyn KeyLog>),
             observer: Some(Arc::new(Observer { side: number, messages: Arc::clone(messages) })),
+            ..Hooks::default()
         };
         Ok(Self {
             endpoint: Endpoint::new(Arc::new(config), Box::new(getrandom::SysRng)),

@@ -1,13 +1,16 @@
 //! Datagrams in: which IKE SA each is for, and what is answered outside any (RFC 7296 §2.1, §2.5, §2.21).
 
-use super::Endpoint;
-use crate::config::CookiePolicy;
+use super::admission::{decide, operations_left};
+use super::half_open::Source;
+use super::{Endpoint, Kept};
+use crate::admission::{Admission, AdmissionFacts};
 use crate::error::{Bound, Rejection};
 use crate::establish::responder::{InitRequest, Refusal, stateless_head};
-use crate::event::Handled;
+use crate::event::{Handled, IkeSaHandle};
 use crate::exchange::responses::RequestDigest;
 use crate::sa::IkeSa;
-use crate::stats::count;
+use crate::sa::context::Context;
+use crate::stats::{Statistics, count};
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Header, Message, NotifyPayload, Version};
@@ -88,48 +91,63 @@ impl Endpoint {
             return Err(Rejection::UnexpectedExchange(header.exchange));
         }
         let digest = RequestDigest::of(message.as_bytes());
-        if let Some(handle) = self.state.half_open.get(&digest).copied() {
+        if let Some(handle) = self.state.half_open.find(&digest) {
             let answered = self.with_sa(handle, |sa, context| sa.repeat_init_answer(context, path, message));
             return answered.unwrap_or(Err(Rejection::OldMessageId(0)));
         }
         self.admit(path, message, digest).map_err(|refusal| self.answer_refusal(path, header, refusal))
     }
 
-    /// Cookies first, then bounds, then work.
+    /// The decision first, then the work.
     fn admit(
         &mut self,
         path: Path,
         message: &Message<'_>,
         digest: RequestDigest,
     ) -> Result<Handled, Refusal> {
-        let spi = self.new_spi().map_err(|error| Refusal::silent(error.into()))?;
         let (mut context, kept) = self.lend();
-        let half_open = kept.half_open.len();
-        let handle = kept.sas.next_handle();
         context.observe_plain(path, message);
         let request = InitRequest::read(path, message)?;
-        let needed = match context.config.cookies {
-            CookiePolicy::Never => false,
-            CookiePolicy::WhenHalfOpen(threshold) => half_open >= threshold,
-            CookiePolicy::Always => true,
+        let source = Source::of(path.remote_ip(), context.config.source_prefix);
+        let facts = AdmissionFacts {
+            path,
+            cookie_verified: request.brings_cookie(context.now, kept.cookies),
+            half_open: kept.half_open.len(),
+            half_open_from_source: kept.half_open.of_source(source),
+            ike_sas: kept.sas.len(),
+            operations_left: operations_left(context.config, context.operations, context.now),
         };
-        if needed && !request.brings_cookie(context.now, kept.cookies) {
-            let cookie = request.cookie(context.now, context.random, kept.cookies)?;
-            let head = stateless_head(message.header());
-            context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
-            count(&mut context.statistics.cookies_sent);
-            return Err(Refusal::silent(Rejection::CookieRequired));
+        let usual = decide(context.config, &facts);
+        let hook = context.config.hooks.admission.as_ref();
+        match hook.map_or(usual, |hook| hook.admit(&facts, usual)) {
+            Admission::Accept => {}
+            Admission::Cookie => {
+                let cookie = request.cookie(context.now, context.random, kept.cookies)?;
+                let head = stateless_head(message.header());
+                context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
+                count(&mut context.statistics.cookies_sent);
+                return Err(Refusal::silent(Rejection::CookieRequired));
+            }
+            Admission::Refuse(notify) => {
+                count(&mut context.statistics.admissions_refused);
+                return Err(Refusal::with(notify, Rejection::Refused(notify)));
+            }
+            Admission::Ignore(bound) => return Err(ignore(context.statistics, bound)),
         }
-        if half_open >= context.config.max_half_open {
-            return Err(Refusal::silent(Rejection::Limit(Bound::HalfOpen)));
-        }
-        if kept.sas.len() >= context.config.max_ike_sas {
-            return Err(Refusal::silent(Rejection::Limit(Bound::IkeSas)));
-        }
-        let sa = IkeSa::respond(&mut context, &request, handle, spi)?;
-        kept.sas.insert(spi, sa);
-        kept.half_open.insert(digest, handle);
+        let displaced = room(&context, &kept, &facts, source);
+        let displaced = displaced.map_err(|bound| ignore(context.statistics, bound))?;
+        let spi = self.new_spi().map_err(|error| Refusal::silent(error.into()))?;
+        let (mut context, kept) = self.lend();
+        let sa = IkeSa::respond(&mut context, &request, kept.sas.next_handle(), spi)?;
+        count(&mut context.statistics.admitted);
+        let now = context.now;
+        let handle = kept.sas.insert(spi, sa);
+        kept.half_open.insert(digest, handle, source, now);
         self.with_sa(handle, |_, _| {});
+        if let Some(displaced) = displaced {
+            count(&mut self.statistics.half_open_displaced);
+            self.with_sa(displaced, IkeSa::vanish);
+        }
         Ok(Handled::Processed)
     }
 
@@ -158,4 +176,32 @@ impl Endpoint {
         let head = stateless_head(header);
         self.lend().0.send_notify(path, &head, NotifyPayload::new(notify, data));
     }
+}
+
+fn ignore(statistics: &mut Statistics, bound: Bound) -> Refusal {
+    count(&mut statistics.admissions_ignored);
+    Refusal::silent(Rejection::Limit(bound))
+}
+
+/// Whether there is room for one more half-open IKE SA, and which one must give way for it.
+fn room(
+    context: &Context<'_>,
+    kept: &Kept<'_>,
+    facts: &AdmissionFacts,
+    source: Source,
+) -> Result<Option<IkeSaHandle>, Bound> {
+    let config = context.config;
+    if facts.ike_sas >= config.max_ike_sas {
+        return Err(Bound::IkeSas);
+    }
+    let (of, bound) = if facts.half_open_from_source >= config.max_half_open_from_source {
+        (Some(source), Bound::HalfOpenFromSource)
+    } else if facts.half_open >= config.max_half_open {
+        (None, Bound::HalfOpen)
+    } else {
+        return Ok(None);
+    };
+    // Who may not be there at all takes nobody's place.
+    let oldest = kept.half_open.oldest(of, context.now, config.half_open_grace);
+    oldest.filter(|_| facts.cookie_verified).map(Some).ok_or(bound)
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod calls;
+mod half_open;
 mod incoming;
 mod policies;
 mod table;
@@ -10,18 +11,17 @@ use crate::config::EndpointConfig;
 use crate::connections::ConnectionIndex;
 use crate::establish::cookie::CookieJar;
 use crate::event::{ChildSaInfo, Event, IkeSaHandle, IkeSaInfo, Transmit};
-use crate::exchange::responses::RequestDigest;
+use crate::rate::Bucket;
 use crate::sa::IkeSa;
 use crate::sa::child::Child;
 use crate::sa::context::{ChildNames, Context, Outbox};
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
-use admission::ErrorBudget;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use half_open::HalfOpen;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::Instant;
 use policies::Policies;
@@ -43,8 +43,7 @@ pub struct Endpoint {
 struct State {
     now: Instant,
     sas: Table<IkeSa>,
-    /// Half-open IKE SAs by the request that made each. Its length is the number of them.
-    half_open: BTreeMap<RequestDigest, IkeSaHandle>,
+    half_open: HalfOpen,
     /// The established IKE SAs by the policies that they serve.
     policies: Policies,
     cookies: CookieJar,
@@ -53,13 +52,14 @@ struct State {
     /// IKE SAs that must give way to one that was just established.
     give_way: Vec<IkeSaHandle>,
     out: Outbox,
-    errors: ErrorBudget,
+    errors: Bucket,
+    operations: Bucket,
 }
 
 /// The part of the state that no IKE SA sees.
 struct Kept<'a> {
     sas: &'a mut Table<IkeSa>,
-    half_open: &'a mut BTreeMap<RequestDigest, IkeSaHandle>,
+    half_open: &'a mut HalfOpen,
     policies: &'a mut Policies,
     cookies: &'a mut CookieJar,
 }
@@ -81,14 +81,15 @@ impl Endpoint {
         let state = State {
             now: Instant::ZERO,
             sas: Table::default(),
-            half_open: BTreeMap::new(),
+            half_open: HalfOpen::default(),
             policies: Policies::default(),
             cookies: CookieJar::new(config.cookie_lifetime),
             names: ChildNames::default(),
             peers: Peers::default(),
             give_way: Vec::new(),
             out: Outbox::default(),
-            errors: ErrorBudget::default(),
+            errors: Bucket::default(),
+            operations: Bucket::default(),
         };
         let connections = ConnectionIndex::new(&config.connections);
         let statistics = Statistics::default();
@@ -188,8 +189,12 @@ impl Endpoint {
         let sa = kept.sas.get_mut(handle)?;
         let (was_half_open, was_established) = (sa.init_digest(), sa.is_established());
         let result = act(sa, &mut context);
-        if let Some(digest) = was_half_open.filter(|_| sa.init_digest().is_none()) {
-            kept.half_open.remove(&digest);
+        if let Some(digest) = was_half_open {
+            if sa.init_digest().is_none() {
+                kept.half_open.remove(&digest);
+            } else if sa.suspended.is_some() {
+                kept.half_open.keep(&digest);
+            }
         }
         if sa.is_established() != was_established {
             kept.policies.set(handle, &sa.connection.children, !was_established);
@@ -208,7 +213,7 @@ impl Endpoint {
 
     /// What an IKE SA may touch, and the rest of the state beside it.
     fn lend(&mut self) -> (Context<'_>, Kept<'_>) {
-        let State { now, sas, half_open, policies, cookies, names, peers, give_way, out, .. } =
+        let State { now, sas, half_open, policies, cookies, names, peers, give_way, out, operations, .. } =
             &mut self.state;
         let context = Context {
             now: *now,
@@ -220,6 +225,7 @@ impl Endpoint {
             names,
             peers,
             give_way,
+            operations,
         };
         (context, Kept { sas, half_open, policies, cookies })
     }

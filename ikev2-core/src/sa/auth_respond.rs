@@ -7,6 +7,7 @@ use super::suspend::Step;
 use super::{ClaimInHand, Established, IkeSa, Stage};
 use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
+use crate::credentials::LocalAuth;
 use crate::error::{AuthFailure, Failure, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
@@ -19,7 +20,7 @@ use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ikev2_wire::codes::{NotifyType, PayloadType};
+use ikev2_wire::codes::{AuthMethod, NotifyType, PayloadType};
 use ikev2_wire::{AuthPayload, IdPayload, IntegId, NotifyPayload, Payload, Transform};
 use ipsec_crypto::signature::SignatureScheme;
 
@@ -83,7 +84,7 @@ impl IkeSa {
     /// Who the peer says it is, and whether its proof fits the connection.
     fn check_initiator(
         &self,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
         plaintext: &Plaintext<'_>,
     ) -> Result<(Identity, Verdict), Failure> {
         let (agreement, keys) = self.answered()?;
@@ -92,6 +93,9 @@ impl IkeSa {
         let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
         let (connection, peer) = (&self.connection, identity(id));
         let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
+        if auth.method != AuthMethod::SHARED_KEY {
+            context.spend();
+        }
         let verdict = check_peer(context, connection, &peer, agreement, &octets, auth, &contents)?;
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
         let pair = Arc::new((connection.local_id.clone(), peer.clone()));
@@ -121,6 +125,9 @@ impl IkeSa {
         used: Option<SignatureScheme>,
     ) {
         let connection = &self.connection;
+        if matches!(connection.local_auth, LocalAuth::Signature(_)) {
+            context.spend();
+        }
         let proof = self.answered().and_then(|(agreement, keys)| {
             let body = connection.local_id.to_body();
             let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);

@@ -13,6 +13,7 @@ use crate::exchange::protect::{MessageHead, Opened};
 use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
+use crate::rate::Bucket;
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -103,6 +104,8 @@ pub(crate) struct Context<'a> {
     pub peers: &'a mut Peers,
     /// IKE SAs that must give way to one that was just established.
     pub give_way: &'a mut Vec<IkeSaHandle>,
+    /// The budget for what is expensive and done for peers that are not authenticated.
+    pub operations: &'a mut Bucket,
 }
 
 impl Context<'_> {
@@ -110,6 +113,16 @@ impl Context<'_> {
     pub(crate) fn key_exchange(&self, method: KeMethod) -> Result<&'static dyn KeyExchangeMethod, Failure> {
         let found = self.config.crypto.key_exchange(method);
         found.ok_or_else(|| Failure::Algorithm(method.to_string()))
+    }
+
+    /// Whether the budget has room for so many expensive operations.
+    pub(crate) fn affords(&self, operations: u32) -> bool {
+        self.operations.left(self.now, self.config.operations_per_second()) >= operations
+    }
+
+    /// Takes an expensive operation out of the budget.
+    pub(crate) fn spend(&mut self) {
+        self.operations.take(self.now, self.config.operations_per_second());
     }
 
     pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {

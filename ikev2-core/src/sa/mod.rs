@@ -203,6 +203,11 @@ impl IkeSa {
         matches!(self.stage, Stage::HalfOpen(..) | Stage::Claiming(_))
     }
 
+    /// A half-open SA ends without a word: the embedder was never told of it.
+    pub(crate) fn vanish(&mut self, context: &mut Context<'_>) {
+        self.stage = Stage::Lingering(context.now);
+    }
+
     pub(crate) fn is_established(&self) -> bool {
         matches!(self.stage, Stage::Established(_))
     }

@@ -4,7 +4,7 @@
 use super::context::Context;
 use super::generation::Generation;
 use super::{ClaimInHand, IkeSa, Stage};
-use crate::error::Rejection;
+use crate::error::{Bound, Rejection};
 use crate::establish::responder::{InitRequest, Refusal, ResponderTerms};
 use crate::event::{Handled, IkeSaHandle, Role};
 use crate::exchange::exchanges::Received;
@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 use ikev2_wire::Message;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_types::{IkeSpi, Path};
+
+/// What the largest IKE_AUTH request costs: the shared secret, a signature to check and one to make.
+const AUTH_OPERATIONS: u32 = 3;
 
 impl IkeSa {
     /// Makes the half-open IKE SA and sends the answer.
@@ -33,6 +36,7 @@ impl IkeSa {
             force_udp_encapsulation: connection.force_udp_encapsulation,
             window: context.config.window,
         };
+        context.spend();
         let half_open = request.answer(context.random, &terms, &choice, local_spi)?;
         if !half_open.owes_key_exchange() {
             count(&mut context.statistics.key_exchanges);
@@ -94,8 +98,14 @@ impl IkeSa {
         if message.protected().is_none() {
             return Err(Rejection::Unprotected);
         }
+        // Nothing is begun that could not be finished.
+        if !context.affords(AUTH_OPERATIONS) {
+            count(&mut context.statistics.auth_requests_ignored);
+            return Err(Rejection::Limit(Bound::Operations));
+        }
         let late = half_open.keys().is_none();
         if half_open.owes_key_exchange() {
+            context.spend();
             count(&mut context.statistics.key_exchanges);
         }
         let opened = half_open.open(message, scratch);

@@ -79,7 +79,7 @@ impl IkeSa {
     fn expire(&mut self, context: &mut Context<'_>) {
         tracing::debug!(sa = %self.handle, path = %self.path, "half-open IKE SA expired");
         count(&mut context.statistics.half_open_expired);
-        self.stage = Stage::Lingering(context.now);
+        self.vanish(context);
     }
 
     /// Repeats what is due. A request that stays without an answer is the end: the peer is gone, or cannot be

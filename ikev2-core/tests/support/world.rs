@@ -95,6 +95,11 @@ impl Nat {
         self.mappings.iter().find(|(_, port)| **port == outer.port()).map(|(inner, _)| *inner)
     }
 
+    /// Gives out ports from here on, as where several hosts share the address.
+    pub fn start_at(&mut self, port: u16) {
+        self.next_port = port;
+    }
+
     /// Forgets every mapping: what comes next gets another port.
     pub fn rebind(&mut self) {
         self.mappings.clear();

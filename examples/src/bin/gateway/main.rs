@@ -71,6 +71,7 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         observer: args.verbose.then(|| -> Arc<dyn ikev2_core::MessageObserver> {
             Arc::new(Narrator { log: Arc::clone(&log), who: "" })
         }),
+        ..Hooks::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { gateway::Gateway::new(config, log, args.verbose)?.run().await })
