@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn it_finds_what_a_look_at_all_finds() {
         let address = |text: &str| Some(text.parse().unwrap());
-        let weak = || Vec::from(["aes128-sha1-modp2048".parse().unwrap()]);
+        let weak = || Vec::from(["aes128-weak:sha1-modp2048".parse().unwrap()]);
         let connections = [
             connection("b", "*", |c| c.remote_address = address("10.0.0.2")),
             connection("a", "a.example", |c| c.local_address = address("192.0.2.1")),
