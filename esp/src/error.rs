@@ -8,11 +8,12 @@ use crate::lifetime::Expired;
 use crate::outer::{FamiliesMixed, OuterError};
 use crate::packet::{LayoutError, TrailerError};
 use crate::replay::ReplayError;
+use crate::selectors::SelectorFault;
 use crate::statistics::DropReason;
 use ipsec_crypto::CipherError;
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSaId, Direction};
-use ipsec_types::{EspSpi, Mode, TrafficSelector};
+use ipsec_types::{EspSpi, Mode};
 use thiserror::Error;
 
 /// Why a packet can't go by an SA of this mode.
@@ -53,9 +54,15 @@ pub enum SealError {
         /// Octets given.
         got: usize,
     },
-    /// No SA carries such packets.
+    /// No SA carries such packets. Where policy wants them protected, IKE is asked for an SA.
     #[error("no SA carries this packet")]
     NoSa,
+    /// Policy discards it, or no entry is for it (RFC 4301 §4.4.1).
+    #[error("policy discards this packet")]
+    Discarded,
+    /// Policy lets it pass as it is, and it was to be sealed: [`crate::Engine::send`] tells such packets apart.
+    #[error("policy lets this packet pass unprotected")]
+    Bypass,
     /// The SA's mode does not carry it.
     #[error("the SA's mode does not carry the packet: {0}")]
     NotCarried(#[from] NotCarried),
@@ -83,6 +90,8 @@ impl SealError {
         match self {
             Self::Inner(_) | Self::InnerLength { .. } => DropReason::OutboundPacket,
             Self::NoSa => DropReason::NoOutboundSa,
+            Self::Discarded => DropReason::OutboundPolicy,
+            Self::Bypass => DropReason::NotToBeSealed,
             Self::NotCarried(_) => DropReason::NotCarried,
             Self::Expired(_) => DropReason::OutboundExpired,
             Self::NumbersExhausted => DropReason::NumbersExhausted,
@@ -158,6 +167,9 @@ pub enum OpenError {
     /// The ECN fields of inner and outer header forbid delivery.
     #[error(transparent)]
     Ecn(#[from] CongestionLost),
+    /// It came unprotected and policy does not let it pass so (RFC 4301 §5.2).
+    #[error("policy does not let this packet pass unprotected")]
+    Policy,
     /// The SA's selectors don't admit the inner packet (RFC 4301 §5.2).
     #[error("the SA does not carry such packets")]
     Selectors,
@@ -192,6 +204,7 @@ impl OpenError {
             Self::VersionMismatch { .. } => DropReason::VersionMismatch,
             Self::Inner(_) => DropReason::InnerPacket,
             Self::Ecn(_) => DropReason::Ecn,
+            Self::Policy => DropReason::InboundPolicy,
             Self::Selectors => DropReason::Selectors,
         }
     }
@@ -224,12 +237,9 @@ pub enum InstallError {
     /// Numbers that may repeat, with a cipher whose IV is the number (RFC 8750 §5).
     #[error("{0} takes its IV from sequence numbers, which are not sequential here")]
     ImplicitIvNeedsSequence(CipherSuite),
-    /// One side has no selector: nothing could ever match.
-    #[error("one side has no traffic selector")]
-    NoSelectors,
-    /// A selector for any protocol that names ports: protocols differ in what a port is (RFC 7296 §3.13.1).
-    #[error("the selector {0} names ports of any protocol")]
-    PortsOfAnyProtocol(TrafficSelector),
+    /// The selectors mean nothing.
+    #[error(transparent)]
+    Selectors(#[from] SelectorFault),
     /// The two outer addresses are of two families.
     #[error(transparent)]
     FamiliesMixed(#[from] FamiliesMixed),

@@ -2,10 +2,11 @@
 
 use crate::beet::InnerPair;
 use crate::error::InstallError;
+use crate::selectors;
 use alloc::boxed::Box;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
-use ipsec_types::sa::{ChildSa, SaInstall};
-use ipsec_types::{EncrId, Mode, PortRange, SequenceNumbers, TrafficSelector};
+use ipsec_types::sa::SaInstall;
+use ipsec_types::{EncrId, Mode, SequenceNumbers};
 
 /// Expands the keys with the provider's algorithm.
 pub(crate) fn make_cipher(
@@ -30,25 +31,10 @@ pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallErr
     if implicit_iv && child.sequence_numbers == SequenceNumbers::Unspecified32 {
         return Err(InstallError::ImplicitIvNeedsSequence(child.suite));
     }
-    check_selectors(child)?;
+    selectors::check(&child.local, &child.remote)?;
     match child.mode {
         Mode::Tunnel | Mode::Transport => Ok(None),
         Mode::Beet => InnerPair::of(child).map(Some).ok_or(InstallError::BeetAddresses),
         mode => Err(InstallError::UnsupportedMode(mode)),
     }
-}
-
-fn check_selectors(child: &ChildSa) -> Result<(), InstallError> {
-    for side in [&child.local, &child.remote] {
-        if side.is_empty() {
-            return Err(InstallError::NoSelectors);
-        }
-        let ports_of_any = |selector: &&TrafficSelector| {
-            selector.protocol == TrafficSelector::ANY_PROTOCOL && selector.ports != PortRange::ANY
-        };
-        if let Some(selector) = side.iter().find(ports_of_any) {
-            return Err(InstallError::PortsOfAnyProtocol(*selector));
-        }
-    }
-    Ok(())
 }

@@ -12,7 +12,8 @@
 //! | [`Engine`] | all SAs of a host: finds the SA of a packet, takes commands, gives reports, keeps timers |
 //! | [`OutboundSa`], [`InboundSa`] | one direction of one pair, for embedders with a table of their own |
 //!
-//! Below them, usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and layout), [`ip`] and
+//! [`spd`] is the policy that an engine can be given: PROTECT, BYPASS and DISCARD entries in order. Without one the
+//! selectors of the SAs decide alone. Below them, usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and layout), [`ip`] and
 //! [`outer`] (headers), [`ecn`] (the tables of RFC 6040), [`selectors`].
 //!
 //! # The order of the calls
@@ -180,12 +181,15 @@ pub mod replay;
 mod restore;
 pub mod selectors;
 mod sequence;
+pub mod spd;
 pub mod statistics;
 
 pub use beet::PseudoHeaderError;
 pub use buffer::{NoRoom, PacketBuf};
 pub use config::{Framing, InboundConfig, OutboundConfig, TfcPadding};
-pub use engine::{Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig};
+pub use engine::{
+    Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig, Sending,
+};
 pub use error::{CommandError, InstallError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};
 pub use outbound::{OutboundSa, Sealed};

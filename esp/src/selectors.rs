@@ -1,17 +1,29 @@
-//! Whether a packet is one of those that an SA carries (RFC 4301 §4.4.1.1, §5.2 step 4).
+//! Whether a packet is one of those that an SA carries, or a policy is for (RFC 4301 §4.4.1.1, §5.2 step 4).
 
 use crate::ip::{IpHeader, Ports};
 use core::net::IpAddr;
-use ipsec_types::TrafficSelector;
 use ipsec_types::sa::{ChildSa, Direction};
+use ipsec_types::{PortRange, TrafficSelector};
+use thiserror::Error;
 
 /// Whether the SA's selectors admit the packet: one of the near side's and one of the far side's, in any
 /// combination (RFC 7296 §2.9).
 #[must_use]
+#[inline]
 pub fn admits(child: &ChildSa, packet: &IpHeader, direction: Direction) -> bool {
+    match_sides(&child.local, &child.remote, packet, direction)
+}
+
+/// [`admits`], for the selectors of either side.
+pub(crate) fn match_sides(
+    local: &[TrafficSelector],
+    remote: &[TrafficSelector],
+    packet: &IpHeader,
+    direction: Direction,
+) -> bool {
     let (sources, destinations) = match direction {
-        Direction::Outbound => (&child.local, &child.remote),
-        Direction::Inbound => (&child.remote, &child.local),
+        Direction::Outbound => (local, remote),
+        Direction::Inbound => (remote, local),
     };
     let protocol = packet.protocol;
     // Where one value stands for the whole packet, the source's selector must name it; the destination's may
@@ -38,4 +50,32 @@ fn side_admits(selector: &TrafficSelector, address: IpAddr, protocol: Option<u8>
                 && selector.ports.matches(port)
         }
     }
+}
+
+/// What is wrong with the selectors of an SA or of a policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum SelectorFault {
+    /// One side has no selector: nothing could ever match.
+    #[error("one side has no traffic selector")]
+    NoSelectors,
+    /// A selector for any protocol that names ports: protocols differ in what a port is (RFC 7296 §3.13.1).
+    #[error("the selector {0} names ports of any protocol")]
+    PortsOfAnyProtocol(TrafficSelector),
+}
+
+/// Refuses selectors that could not mean anything.
+pub(crate) fn check(local: &[TrafficSelector], remote: &[TrafficSelector]) -> Result<(), SelectorFault> {
+    for side in [local, remote] {
+        if side.is_empty() {
+            return Err(SelectorFault::NoSelectors);
+        }
+        let ports_of_any = |selector: &&TrafficSelector| {
+            selector.protocol == TrafficSelector::ANY_PROTOCOL && selector.ports != PortRange::ANY
+        };
+        if let Some(selector) = side.iter().find(ports_of_any) {
+            return Err(SelectorFault::PortsOfAnyProtocol(*selector));
+        }
+    }
+    Ok(())
 }

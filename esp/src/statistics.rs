@@ -32,6 +32,10 @@ drop_reasons! {
     OutboundPacket, "outbound-packet";
     /// Outbound: no SA carries such packets.
     NoOutboundSa, "no-outbound-sa";
+    /// Outbound: discarded by policy. An audit event of RFC 4301 §4.4.1, as is the one before.
+    OutboundPolicy, "outbound-policy";
+    /// Outbound: to pass unprotected by policy, and given for sealing.
+    NotToBeSealed, "not-to-be-sealed";
     /// Outbound: not carried in the SA's mode.
     NotCarried, "not-carried";
     /// Outbound: the SA has ended.
@@ -92,6 +96,8 @@ drop_reasons! {
     InnerPacket, "inner-packet";
     /// Inbound: congestion that the inner packet can't tell (RFC 6040 §4.2).
     Ecn, "ecn";
+    /// Inbound: unprotected, and policy does not let it pass so. An audit event of RFC 4301 §5.2.
+    InboundPolicy, "inbound-policy";
     /// Inbound: not one of the SA's packets. An audit event of RFC 4301 §5.2.
     Selectors, "selectors";
 }
@@ -109,6 +115,8 @@ pub struct Statistics {
     pub packets: u64,
     /// Octets of their inner packets.
     pub octets: u64,
+    /// Packets that policy let pass unprotected.
+    pub bypassed: u64,
     /// Dummy packets sent or received (RFC 4303 §2.6).
     pub dummies: u64,
     /// Delivered packets whose pair of ECN fields is unused and possibly dangerous (RFC 6040 §4.2).
@@ -123,6 +131,7 @@ impl Statistics {
     pub(crate) const ZERO: Self = Self {
         packets: 0,
         octets: 0,
+        bypassed: 0,
         dummies: 0,
         unusual_ecn: 0,
         misaligned: 0,
@@ -150,6 +159,7 @@ impl Statistics {
     pub(crate) fn add(&mut self, other: &Self) {
         self.packets = self.packets.saturating_add(other.packets);
         self.octets = self.octets.saturating_add(other.octets);
+        self.bypassed = self.bypassed.saturating_add(other.bypassed);
         self.dummies = self.dummies.saturating_add(other.dummies);
         self.unusual_ecn = self.unusual_ecn.saturating_add(other.unusual_ecn);
         self.misaligned = self.misaligned.saturating_add(other.misaligned);
@@ -188,6 +198,7 @@ impl fmt::Debug for Statistics {
         f.debug_struct("Statistics")
             .field("packets", &self.packets)
             .field("octets", &self.octets)
+            .field("bypassed", &self.bypassed)
             .field("dummies", &self.dummies)
             .field("unusual_ecn", &self.unusual_ecn)
             .field("misaligned", &self.misaligned)

@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{CipherError, CryptoProvider, PacketCipher, PacketNumber, UsageLimits};
+use ipsec_esp::selectors::SelectorFault;
 use ipsec_esp::{
     Arrival, CommandError, DropReason, Engine, EngineConfig, Framing, InboundConfig, InboundSa, InstallError,
     NoRoom, OpenError, OutboundConfig, OutboundSa, PacketBuf, ReportConfig, SealError,
@@ -116,11 +117,12 @@ fn installs_that_are_refused() {
     let beet = ChildSa { mode: Mode::Beet, ..child() };
     assert_eq!(attempt(beet, 0x1001), InstallError::BeetAddresses);
     assert_eq!(attempt(child(), 255), InstallError::ReservedSpi(spi(255)));
-    assert_eq!(attempt(ChildSa { local: vec![], ..child() }, 0x1001), InstallError::NoSelectors);
+    let nobody = attempt(ChildSa { local: vec![], ..child() }, 0x1001);
+    assert_eq!(nobody, InstallError::Selectors(SelectorFault::NoSelectors));
     let ports = PortRange::single(80);
     let selector = TrafficSelector { ports, ..TrafficSelector::ALL_V4 };
     let refused_selector = attempt(ChildSa { remote: vec![selector], ..child() }, 0x1001);
-    assert_eq!(refused_selector, InstallError::PortsOfAnyProtocol(selector));
+    assert_eq!(refused_selector, InstallError::Selectors(SelectorFault::PortsOfAnyProtocol(selector)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ packet and no error, and a packet that we send twice must be dropped there as a 
 In BEET mode also IPv4 options, which the kernel records its route in and hands back, and IPv6 extension headers.
 Usage: PEERS=~/peers python3 crosscheck.py [WORD...]    those cases whose text has all of the words
 Needs: root, a Debian folder made by interop/setup, cargo build -p ipsec-esp --examples; nothing else of Python. ESP_HEX names the program.
-Time: 30 s. Ends with the counts; fails if a case fails."""
+Time: 60 s, 20 s with one mode. Ends with the counts; fails if a case fails."""
 import os, pathlib, select, socket, struct, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent

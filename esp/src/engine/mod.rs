@@ -1,17 +1,21 @@
 //! Many SAs behind one door: commands in, reports out, packets through.
 //!
 //! The engine finds the inbound SA of a packet by its SPI (RFC 4301 §4.1) and the outbound SA of a packet by
-//! the selectors of those that carry traffic, the newest first. It knows nothing of IKE beyond
-//! [`SaCommand`] and [`SaReport`].
+//! its policy ([`Engine::set_policy`]) and the selectors of those that carry traffic, the newest first. It knows
+//! nothing of IKE beyond [`SaCommand`] and [`SaReport`].
 
+mod acquires;
+mod flows;
+mod policy;
 mod reports;
 mod routes;
 mod table;
 
 pub use self::reports::ReportConfig;
 
+use self::flows::Route;
+use self::policy::{NoSa, Policy};
 use self::reports::Reports;
-use self::routes::Routes;
 use self::table::{Armed, SaMap, TimerKey, Timers};
 use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
@@ -24,6 +28,7 @@ use crate::outbound::{OutboundSa, Sealed};
 use crate::outer::OuterPacket;
 use crate::packet::{ESP_HEADER, EspHeader, LayoutError};
 use crate::restore::Front;
+use crate::spd::{Action, Spd};
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
 use core::fmt;
@@ -44,6 +49,9 @@ pub struct EngineConfig {
     pub max_sas: usize,
     /// What is told upwards, and how often.
     pub reports: ReportConfig,
+    /// Flows whose policy is remembered, rounded up to a power of two; default 1,024, about 100 octets each, taken
+    /// when the engine is made. 0 for none: then every packet is held against the whole policy.
+    pub flow_cache: usize,
 }
 
 impl Default for EngineConfig {
@@ -53,6 +61,7 @@ impl Default for EngineConfig {
             inbound: InboundConfig::default(),
             max_sas: 4_096,
             reports: ReportConfig::default(),
+            flow_cache: 1_024,
         }
     }
 }
@@ -106,6 +115,15 @@ pub struct Outgoing {
     pub sealed: Sealed,
 }
 
+/// What policy made of a packet to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sending {
+    /// It was sealed.
+    Protected(Outgoing),
+    /// It is to be sent as it is: nothing was changed.
+    Bypass(IpHeader),
+}
+
 /// A packet that an engine opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Incoming {
@@ -152,7 +170,7 @@ pub struct Engine {
     inbound: SaMap<EspSpi, Box<Inbound>>,
     inbound_of: SaMap<ChildSaId, EspSpi>,
     outbound: SaMap<ChildSaId, Box<Outbound>>,
-    routes: Routes,
+    policy: Policy,
     timers: Timers,
     reports: Reports,
     /// The latest time that any call told.
@@ -172,7 +190,7 @@ impl Engine {
             inbound: SaMap::default(),
             inbound_of: SaMap::default(),
             outbound: SaMap::default(),
-            routes: Routes::default(),
+            policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
             reports: Reports::new(config.reports),
             now: Instant::ZERO,
@@ -197,23 +215,91 @@ impl Engine {
         }
     }
 
-    /// Protects the IP packet in `packet` by the SA that carries such packets. `packet` becomes what is to be
-    /// sent: see [`crate::Framing`].
+    /// Sets the policy for what is sent and for what comes unprotected. Without one, as in the beginning, the
+    /// selectors of the SAs decide alone, and nothing passes unprotected.
+    ///
+    /// SAs that are there stay; those that no entry leads to carry nothing more.
+    pub fn set_policy(&mut self, spd: Option<Spd>) {
+        self.policy.set(spd);
+    }
+
+    /// Does with an IP packet what policy says: protects it, and `packet` becomes what is to be sent (see
+    /// [`crate::Framing`]), or lets it pass as it is.
     ///
     /// # Errors
     /// [`SealError`]; `packet` then is as it was, but for [`SealError::Cipher`], after which its octets are
-    /// unspecified.
+    /// unspecified. With [`SealError::NoSa`] IKE may have been asked for an SA ([`SaReport::Acquire`]).
+    pub fn send(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sending, SealError> {
+        let now = self.clock(now);
+        let header = IpHeader::parse(packet.as_slice()).map_err(|error| self.count_seal(error.into()))?;
+        match self.policy.route(&header) {
+            Ok(Route::By(child)) => self.seal_by(now, child, packet, &header).map(Sending::Protected),
+            Ok(Route::Bypass) => {
+                let statistics = &mut self.statistics.outbound;
+                statistics.bypassed = statistics.bypassed.saturating_add(1);
+                Ok(Sending::Bypass(header))
+            }
+            Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
+            Err(no_sa) => Err(self.no_sa(now, no_sa, &header)),
+        }
+    }
+
+    /// Protects the IP packet in `packet` by the SA that carries such packets. `packet` becomes what is to be
+    /// sent: see [`crate::Framing`]. For embedders that give nothing else: a packet that policy lets pass
+    /// unprotected is an error here.
+    ///
+    /// # Errors
+    /// As [`Engine::send`], and [`SealError::Bypass`].
     pub fn seal(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Outgoing, SealError> {
         let now = self.clock(now);
         let header = IpHeader::parse(packet.as_slice()).map_err(|error| self.count_seal(error.into()))?;
-        let Some(child) = self.routes.find(&header) else { return Err(self.count_seal(SealError::NoSa)) };
+        match self.policy.route(&header) {
+            Ok(Route::By(child)) => self.seal_by(now, child, packet, &header),
+            Ok(Route::Bypass) => Err(self.count_seal(SealError::Bypass)),
+            Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
+            Err(no_sa) => Err(self.no_sa(now, no_sa, &header)),
+        }
+    }
+
+    /// Says whether a packet that came unprotected may pass (RFC 4301 §5.2): where the first entry for such packets
+    /// is BYPASS.
+    ///
+    /// # Errors
+    /// [`OpenError::Inner`], [`OpenError::Policy`].
+    pub fn admit_unprotected(&mut self, packet: &[u8]) -> Result<IpHeader, OpenError> {
+        let header = IpHeader::parse(packet).map_err(|error| self.count_open(error.into()))?;
+        match self.policy.spd().map(|spd| spd.find(&header, Direction::Inbound)) {
+            Some(Action::Bypass) => {
+                let statistics = &mut self.statistics.inbound;
+                statistics.bypassed = statistics.bypassed.saturating_add(1);
+                Ok(header)
+            }
+            _ => Err(self.count_open(OpenError::Policy)),
+        }
+    }
+
+    #[inline]
+    fn seal_by(
+        &mut self,
+        now: Instant,
+        child: ChildSaId,
+        packet: &mut PacketBuf<'_>,
+        header: &IpHeader,
+    ) -> Result<Outgoing, SealError> {
         let Some(entry) = self.outbound.get_mut(&child) else {
             return Err(self.count_seal(SealError::NoSa));
         };
-        let sealed = entry.sa.seal_parsed(now, packet, &header);
+        let sealed = entry.sa.seal_parsed(now, packet, header);
         entry.tell(&mut self.timers, &mut self.reports);
         let (path, encapsulation) = (*entry.sa.path(), entry.sa.encapsulation());
         Ok(Outgoing { child, path, encapsulation, sealed: sealed? })
+    }
+
+    fn no_sa(&mut self, now: Instant, no_sa: NoSa, header: &IpHeader) -> SealError {
+        if let Some(policy) = no_sa.policy {
+            self.reports.acquire(now, policy, header);
+        }
+        self.count_seal(SealError::NoSa)
     }
 
     /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
@@ -374,7 +460,7 @@ impl Engine {
         }
         let sa = OutboundSa::new(&self.provider, install, self.config.outbound, now)?;
         if sa.child().replaces.is_none() {
-            self.routes.add(sa.child());
+            self.policy.add(sa.child());
         }
         let armed = sa.deadlines();
         self.timers.arm(TimerKey::Outbound(id), armed);
@@ -390,7 +476,7 @@ impl Engine {
 
     fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
         let entry = self.outbound.get(&to).ok_or(CommandError::NotInstalled(to))?;
-        self.routes.switch(from, entry.sa.child());
+        self.policy.switch(from, entry.sa.child());
         Ok(())
     }
 
@@ -429,7 +515,7 @@ impl Engine {
             self.statistics.inbound.add(entry.sa.statistics());
         }
         if has_outbound && let Some(mut entry) = self.outbound.remove(&id) {
-            self.routes.remove(id);
+            self.policy.remove(id);
             self.timers.settle(TimerKey::Outbound(id), &mut entry.armed, [None; 2]);
             self.reports.forget(id, Direction::Outbound);
             self.statistics.outbound.add(entry.sa.statistics());
@@ -535,7 +621,7 @@ impl fmt::Debug for Engine {
             .field("inbound", &self.inbound)
             .field("inbound_of", &self.inbound_of)
             .field("outbound", &self.outbound)
-            .field("routes", &self.routes)
+            .field("policy", &self.policy)
             .field("timers", &self.timers)
             .finish_non_exhaustive()
     }

@@ -1,9 +1,11 @@
 //! What the engine tells upwards: bounded, without allocating on the data path, and at a bounded rate.
 
 use super::LifetimeEvent;
+use super::acquires::{Acquires, TooMany};
+use crate::ip::IpHeader;
 use alloc::collections::VecDeque;
 use core::time::Duration;
-use ipsec_types::sa::{ChildSaId, Direction};
+use ipsec_types::sa::{ChildSaId, Direction, PolicyId};
 use ipsec_types::{EspSpi, Instant, Path, SaReport};
 
 /// Reports that one SA can have waiting and that are never lost: its soft and its hard expiry.
@@ -23,6 +25,11 @@ pub struct ReportConfig {
     pub unknown_spi_interval: Duration,
     /// How many [`SaReport::UnknownSpi`] may come at once after a quiet time; default 8.
     pub unknown_spi_burst: u32,
+    /// The shortest time between two [`SaReport::Acquire`] for one flow; default 5 s.
+    pub acquire_interval: Duration,
+    /// How many flows may have asked within that time; default 64, about 150 octets each. Further ones are dropped
+    /// without a report, and ask again by a later packet.
+    pub acquires: usize,
 }
 
 impl Default for ReportConfig {
@@ -32,6 +39,8 @@ impl Default for ReportConfig {
             last_inbound_interval: Duration::from_secs(5),
             unknown_spi_interval: Duration::from_millis(100),
             unknown_spi_burst: 8,
+            acquire_interval: Duration::from_secs(5),
+            acquires: 64,
         }
     }
 }
@@ -45,6 +54,7 @@ pub(super) struct Reports {
     ordinary: usize,
     lost: u64,
     unknown_spi: Limiter,
+    acquires: Acquires,
 }
 
 impl Reports {
@@ -55,6 +65,7 @@ impl Reports {
             ordinary: 0,
             lost: 0,
             unknown_spi: Limiter { allowance: config.unknown_spi_burst, since: Instant::ZERO },
+            acquires: Acquires::new(config.acquires),
         }
     }
 
@@ -110,6 +121,15 @@ impl Reports {
         let ReportConfig { unknown_spi_interval, unknown_spi_burst, .. } = self.config;
         if self.unknown_spi.admits(now, unknown_spi_interval, unknown_spi_burst) {
             self.push(SaReport::UnknownSpi { spi, path });
+        }
+    }
+
+    /// Asks for an SA of this policy for the packet.
+    pub(super) fn acquire(&mut self, now: Instant, policy: PolicyId, packet: &IpHeader) {
+        match self.acquires.ask(now, self.config.acquire_interval, policy, packet) {
+            Ok(Some(packet)) => self.push(SaReport::Acquire { policy, packet }),
+            Ok(None) => {}
+            Err(TooMany) => self.lost = self.lost.saturating_add(1),
         }
     }
 

@@ -1,24 +1,31 @@
-//! Which outbound SA carries a packet: the place of the security policy database.
+//! Which outbound SA carries a packet.
 //!
-//! Until there is one (RFC 4301 §4.4.1), the SAs that carry traffic are asked in order, the newest first; what
-//! none admits is not sent. A policy database answers the same question, [`Routes::find`], from its entries.
+//! The SAs that carry traffic are asked in order, the newest first, all of them or those of one policy.
 
 use crate::ip::IpHeader;
 use crate::selectors;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ipsec_types::sa::{ChildSa, ChildSaId, Direction};
+use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
 
 /// The pairs whose outbound SA carries traffic, the newest last.
 #[derive(Default, Debug)]
 pub(super) struct Routes(Vec<Arc<ChildSa>>);
 
 impl Routes {
-    /// The pair whose SA carries the packet.
+    /// The pair whose SA carries the packet, of this policy where one is told.
     #[inline]
-    pub(super) fn find(&self, packet: &IpHeader) -> Option<ChildSaId> {
-        let admits = |child: &&Arc<ChildSa>| selectors::admits(child, packet, Direction::Outbound);
-        self.0.iter().rev().find(admits).map(|child| child.id)
+    pub(super) fn find(&self, packet: &IpHeader, policy: Option<PolicyId>) -> Option<ChildSaId> {
+        let carries = |child: &&Arc<ChildSa>| {
+            policy.is_none_or(|policy| child.policy == policy)
+                && selectors::admits(child, packet, Direction::Outbound)
+        };
+        self.0.iter().rev().find(carries).map(|child| child.id)
+    }
+
+    /// Whether to ask all of them costs no more than to look up an answer.
+    pub(super) const fn are_few(&self) -> bool {
+        self.0.len() <= 2
     }
 
     /// Lets a new pair carry traffic.

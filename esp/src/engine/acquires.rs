@@ -1,0 +1,67 @@
+//! Asking IKE for SAs (RFC 4301 §5.1): once for a flow and a time, however many packets wait for the answer.
+
+use crate::ip::{IpHeader, Ports};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::time::Duration;
+use ipsec_types::sa::{PacketSelectors, PolicyId};
+use ipsec_types::{AddressRange, Instant, PortRange, TrafficSelector};
+
+#[derive(Debug)]
+struct Asked {
+    policy: PolicyId,
+    packet: PacketSelectors,
+    until: Instant,
+}
+
+/// What was asked for lately.
+#[derive(Debug)]
+pub(super) struct Acquires(Vec<Asked>);
+
+impl Acquires {
+    /// With room for so many.
+    pub(super) fn new(limit: usize) -> Self {
+        Self(Vec::with_capacity(limit))
+    }
+
+    /// What to ask for, where it was not asked for since `interval`. `Err` where too much was: it is to be asked for
+    /// again by a later packet.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        interval: Duration,
+        policy: PolicyId,
+        packet: &IpHeader,
+    ) -> Result<Option<PacketSelectors>, TooMany> {
+        let packet = selectors_of(packet);
+        self.0.retain(|asked| asked.until > now);
+        if self.0.iter().any(|asked| (asked.policy, &asked.packet) == (policy, &packet)) {
+            return Ok(None);
+        }
+        if self.0.len() == self.0.capacity() {
+            return Err(TooMany);
+        }
+        self.0.push(Asked { policy, packet, until: now.saturating_add(interval) });
+        Ok(Some(packet))
+    }
+}
+
+/// The bound of what is asked for at a time is reached.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+/// The selectors that match this packet alone, as far as its headers tell.
+fn selectors_of(packet: &IpHeader) -> PacketSelectors {
+    let (from, to) = match packet.ports {
+        Ports::Unavailable => (PortRange::ANY, PortRange::ANY),
+        Ports::Pair(from, to) => (PortRange::single(from), PortRange::single(to)),
+        Ports::Single(value) => (PortRange::single(value), PortRange::single(value)),
+    };
+    let protocol = packet.protocol.unwrap_or(TrafficSelector::ANY_PROTOCOL);
+    let side = |address: IpAddr, ports| TrafficSelector {
+        addresses: AddressRange::single(address),
+        protocol,
+        ports,
+    };
+    PacketSelectors { source: side(packet.source, from), destination: side(packet.destination, to) }
+}

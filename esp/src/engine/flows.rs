@@ -1,0 +1,179 @@
+//! The flow cache: what the policy said of the packets seen lately (RFC 4301 §4.4.1.1, §5.1).
+//!
+//! The key is everything that policy looks at, exactly as the packet has it; so a key has one answer, and overlapping
+//! entries need no decorrelation. An answer is good as long as the generation under which it was found: every change
+//! of policy or of the SAs that carry traffic begins another. The size is fixed; where a set is full, one of its flows
+//! gives way.
+
+use crate::ip::{IpHeader, Ports};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use ipsec_types::sa::ChildSaId;
+
+/// Flows that share a place.
+const WAYS: usize = 4;
+
+/// What becomes of a flow's packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Route {
+    /// The pair whose SA carries them.
+    By(ChildSaId),
+    Bypass,
+    Discard,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Flow {
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: Option<u8>,
+    ports: Ports,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    flow: Flow,
+    /// 0 for a slot that was never used.
+    generation: u64,
+    route: Route,
+}
+
+/// See the module. Its memory is taken once.
+#[derive(Debug)]
+pub(super) struct FlowCache {
+    sets: Vec<[Slot; WAYS]>,
+    /// Of answers that are still good; never 0.
+    generation: u64,
+    /// The way that gives way next.
+    victim: usize,
+}
+
+impl FlowCache {
+    /// A cache for at least `flows` flows; for none where that is 0.
+    pub(super) fn new(flows: usize) -> Self {
+        let unspecified = IpAddr::from([0; 4]);
+        let flow =
+            Flow { source: unspecified, destination: unspecified, protocol: None, ports: Ports::Unavailable };
+        let unused = Slot { flow, generation: 0, route: Route::Discard };
+        let sets = if flows == 0 { 0 } else { flows.div_ceil(WAYS).next_power_of_two() };
+        Self { sets: vec![[unused; WAYS]; sets], generation: 1, victim: 0 }
+    }
+
+    /// Forgets all answers.
+    pub(super) const fn invalidate(&mut self) {
+        self.generation = self.generation.saturating_add(1);
+    }
+
+    /// The answer for such a packet, if it is known.
+    pub(super) fn get(&self, packet: &IpHeader) -> Option<Route> {
+        let flow = Flow::of(packet);
+        let set = self.sets.get(flow.place(self.sets.len()))?;
+        let slot = set.iter().find(|slot| slot.generation == self.generation && slot.flow == flow)?;
+        Some(slot.route)
+    }
+
+    /// Remembers an answer.
+    pub(super) fn put(&mut self, packet: &IpHeader, route: Route) {
+        let flow = Flow::of(packet);
+        let place = flow.place(self.sets.len());
+        self.victim = (self.victim + 1) % WAYS;
+        let Some(set) = self.sets.get_mut(place) else { return };
+        let free = set.iter().position(|slot| slot.generation != self.generation || slot.flow == flow);
+        if let Some(slot) = set.get_mut(free.unwrap_or(self.victim)) {
+            *slot = Slot { flow, generation: self.generation, route };
+        }
+    }
+}
+
+impl Flow {
+    const fn of(packet: &IpHeader) -> Self {
+        let IpHeader { source, destination, protocol, ports, .. } = *packet;
+        Self { source, destination, protocol, ports }
+    }
+
+    /// The set of this flow, of `sets`, a power of two. Who makes many flows meet in one set gains that these are
+    /// looked up slowly.
+    fn place(&self, sets: usize) -> usize {
+        let ports = match self.ports {
+            Ports::Unavailable => 1 << 32,
+            Ports::Pair(source, destination) => u64::from(source) << 16 | u64::from(destination),
+            Ports::Single(value) => 1 << 33 | u64::from(value),
+        };
+        let protocol = self.protocol.map_or(0, |protocol| 1 << 8 | u64::from(protocol));
+        let hash = mix(mix(ports << 16 ^ protocol, folded(self.source)), folded(self.destination));
+        hash as usize & sets.saturating_sub(1)
+    }
+}
+
+const fn folded(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u64,
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            mix((bits >> 64) as u64, bits as u64)
+        }
+    }
+}
+
+/// A folded multiplication by 2^64 divided by the golden ratio.
+const fn mix(hash: u64, value: u64) -> u64 {
+    let product = (hash ^ value) as u128 * 0x9E37_79B9_7F4A_7C15;
+    (product >> 64) as u64 ^ (product as u64).rotate_left(17)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::IpVersion;
+
+    fn packet(source: u32, port: u16) -> IpHeader {
+        IpHeader {
+            version: IpVersion::V4,
+            length: 28,
+            ds_field: 0,
+            dont_fragment: false,
+            source: source.to_be_bytes().into(),
+            destination: [10, 0, 0, 1].into(),
+            protocol: Some(17),
+            ports: Ports::Pair(port, 53),
+            is_fragment: false,
+            upper_offset: 20,
+        }
+    }
+
+    #[test]
+    fn answers_are_exact_and_end_with_their_generation() {
+        let mut cache = FlowCache::new(64);
+        cache.put(&packet(1, 1), Route::By(ChildSaId(7)));
+        assert_eq!(cache.get(&packet(1, 1)), Some(Route::By(ChildSaId(7))));
+        assert_eq!((cache.get(&packet(1, 2)), cache.get(&packet(2, 1))), (None, None));
+        let hidden = IpHeader { ports: Ports::Unavailable, ..packet(1, 1) };
+        assert_eq!(cache.get(&hidden), None);
+        cache.put(&packet(1, 1), Route::Bypass);
+        assert_eq!(cache.get(&packet(1, 1)), Some(Route::Bypass));
+        cache.invalidate();
+        assert_eq!(cache.get(&packet(1, 1)), None);
+        let mut none = FlowCache::new(0);
+        none.put(&packet(1, 1), Route::Bypass);
+        assert_eq!((none.get(&packet(1, 1)), none.sets.len()), (None, 0));
+    }
+
+    /// Flows in number as configured mostly find their place; more take no more memory.
+    #[test]
+    fn flows_find_their_places() {
+        let mut cache = FlowCache::new(4_096);
+        for flow in 0..2_048u32 {
+            cache.put(&packet(flow * 256, flow as u16), Route::Bypass);
+        }
+        let kept =
+            (0..2_048u32).filter(|flow| cache.get(&packet(flow * 256, *flow as u16)).is_some()).count();
+        assert!(kept > 1_900, "{kept}");
+        let capacity = cache.sets.capacity();
+        for flow in 0..100_000 {
+            cache.put(&packet(flow, 7), Route::Discard);
+            assert_eq!(cache.get(&packet(flow, 7)), Some(Route::Discard));
+        }
+        assert_eq!((cache.sets.len(), cache.sets.capacity()), (1_024, capacity));
+    }
+}

@@ -1,0 +1,89 @@
+//! What becomes of a packet to send (RFC 4301 §5.1): the policy database, the SAs that carry traffic, and the cache of
+//! what both said.
+
+use super::flows::{FlowCache, Route};
+use super::routes::Routes;
+use crate::ip::IpHeader;
+use crate::spd::{Action, Spd};
+use alloc::sync::Arc;
+use core::fmt;
+use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
+
+/// Every change begins with an empty cache.
+pub(super) struct Policy {
+    spd: Option<Spd>,
+    routes: Routes,
+    flows: FlowCache,
+}
+
+/// Why there is no route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NoSa {
+    /// The policy that wants one.
+    pub(super) policy: Option<PolicyId>,
+}
+
+impl Policy {
+    /// Without a database: the SAs alone decide.
+    pub(super) fn new(flows: usize) -> Self {
+        Self { spd: None, routes: Routes::default(), flows: FlowCache::new(flows) }
+    }
+
+    pub(super) fn set(&mut self, spd: Option<Spd>) {
+        self.flows.invalidate();
+        self.spd = spd;
+    }
+
+    pub(super) const fn spd(&self) -> Option<&Spd> {
+        self.spd.as_ref()
+    }
+
+    /// Lets a new pair carry traffic.
+    pub(super) fn add(&mut self, child: &Arc<ChildSa>) {
+        self.flows.invalidate();
+        self.routes.add(child);
+    }
+
+    /// Lets `to` carry what `from` carried.
+    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>) {
+        self.flows.invalidate();
+        self.routes.switch(from, to);
+    }
+
+    /// Lets a pair carry nothing more.
+    pub(super) fn remove(&mut self, id: ChildSaId) {
+        self.flows.invalidate();
+        self.routes.remove(id);
+    }
+
+    /// What becomes of a packet to send.
+    #[inline]
+    pub(super) fn route(&mut self, packet: &IpHeader) -> Result<Route, NoSa> {
+        if self.spd.is_none() && self.routes.are_few() {
+            return self.search(packet);
+        }
+        if let Some(route) = self.flows.get(packet) {
+            return Ok(route);
+        }
+        let route = self.search(packet)?;
+        self.flows.put(packet, route);
+        Ok(route)
+    }
+
+    fn search(&self, packet: &IpHeader) -> Result<Route, NoSa> {
+        let policy = match self.spd.as_ref().map(|spd| spd.find(packet, Direction::Outbound)) {
+            None => None,
+            Some(Action::Protect(policy)) => Some(policy),
+            Some(Action::Bypass) => return Ok(Route::Bypass),
+            Some(Action::Discard) => return Ok(Route::Discard),
+        };
+        self.routes.find(packet, policy).map(Route::By).ok_or(NoSa { policy })
+    }
+}
+
+impl fmt::Debug for Policy {
+    /// Without the cache, which says nothing that the rest does not say.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("spd", &self.spd).field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
