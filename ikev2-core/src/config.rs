@@ -168,6 +168,9 @@ pub struct Connection {
     pub local_auth: LocalAuth,
     /// What proof we take of the peer.
     pub remote_auth: RemoteAuth,
+    /// Whether RSASSA-PKCS1-v1_5 with SHA-1 is made and taken in authentication method 1, whose default it is
+    /// (RFC 7296 §2.15), where the peer announces no hashes. Default: no; it is weak (RFC 8247 §3.2).
+    pub sha1_signatures: bool,
     /// What we offer and accept for the IKE SA, in order of preference.
     pub ike_proposals: Vec<IkeProposal>,
     /// Its Child SAs. The first is made with the IKE SA.
@@ -227,6 +230,7 @@ impl Connection {
             remote_id,
             local_auth,
             remote_auth,
+            sha1_signatures: false,
             answer_timeout: Duration::from_secs(20),
             ike_proposals: IkeProposal::defaults(),
             children: Vec::new(),

@@ -31,12 +31,18 @@ pub enum RemoteAuth {
 }
 
 impl RemoteAuth {
-    /// The method that a person would name for it.
+    /// The methods that AUTH may name, where both ends announced hashes or not (RFC 7427 §3).
     #[must_use]
-    pub fn method(&self) -> AuthMethod {
+    pub fn methods(&self, hashes_announced: bool) -> Vec<AuthMethod> {
         match self {
-            Self::SharedKey(_) => AuthMethod::SHARED_KEY,
-            Self::Signature(_) => AuthMethod::DIGITAL_SIGNATURE,
+            Self::SharedKey(_) => Vec::from([AuthMethod::SHARED_KEY]),
+            Self::Signature(_) if hashes_announced => Vec::from([AuthMethod::DIGITAL_SIGNATURE]),
+            Self::Signature(_) => Vec::from([
+                AuthMethod::RSA_SIGNATURE,
+                AuthMethod::ECDSA_SHA256_P256,
+                AuthMethod::ECDSA_SHA384_P384,
+                AuthMethod::ECDSA_SHA512_P521,
+            ]),
         }
     }
 }

@@ -8,16 +8,19 @@
 //!
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
+mod auth;
+
+pub use auth::{AnnouncedHashes, AuthFailure};
+
 use crate::exchange::exchanges::SealError;
-use crate::identity::{Identity, IdentityPattern};
 use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ikev2_wire::codes::{AuthMethod, ExchangeType, HashAlgorithm, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{EncodeError, ParseError};
-use ipsec_crypto::signature::{AlgorithmIdentifierError, SignatureError, SignatureScheme};
+use ipsec_crypto::signature::{SignatureError, SignatureScheme};
 use ipsec_crypto::{KxError, RandomError};
 use ipsec_types::{IkeSpi, Mode};
 use thiserror::Error;
@@ -426,120 +429,6 @@ pub enum Unsupported {
     Eap,
 }
 
-/// Why a peer is not who it says it is, or may not be.
-#[derive(Clone, PartialEq, Eq, Debug, Error)]
-#[non_exhaustive]
-pub enum AuthFailure {
-    /// We hold no secret for these two.
-    #[error("no shared secret for {local} with {}", OrAnyone(.remote))]
-    NoSecret {
-        /// Who we are.
-        local: Identity,
-        /// Who the peer is, if that is known.
-        remote: Option<Identity>,
-    },
-    /// None of our signature schemes is one that the peer reads.
-    #[error("we sign by {}; the peer reads {}", Joined(.ours), Hashes(.hashes))]
-    NoCommonScheme {
-        /// What we can sign with.
-        ours: Vec<SignatureScheme>,
-        /// The hashes that the peer announced; `None` where it announced none, and reads only methods 1, 9, 10
-        /// and 11.
-        hashes: Option<Vec<HashAlgorithm>>,
-    },
-    /// The peer signs in a way that we do not know.
-    #[error("the peer's signature: {0}")]
-    UnknownScheme(AlgorithmIdentifierError),
-    /// The peer signs with a hash that we did not announce.
-    #[error("the peer signs by {scheme}, we announced {}", Joined(.announced))]
-    HashNotAnnounced {
-        /// What the peer uses.
-        scheme: SignatureScheme,
-        /// What we announced.
-        announced: Vec<HashAlgorithm>,
-    },
-    /// The signature is by none of the keys that we trust for this peer.
-    #[error("the signature of {peer} ({method}, {}) is by none of the {trusted} keys trusted for it", Joined(.schemes))]
-    Signature {
-        /// Who the peer says it is.
-        peer: Identity,
-        /// The method of AUTH.
-        method: AuthMethod,
-        /// The schemes that it was tried as.
-        schemes: Vec<SignatureScheme>,
-        /// How many keys were tried.
-        trusted: usize,
-    },
-    /// The embedder would not sign.
-    #[error("the signature that was asked for was refused")]
-    NotSigned,
-    /// The embedder says that the peer's signature is not good.
-    #[error("the peer's signature was found wanting")]
-    NotVerified,
-    /// The embedder did not answer in time.
-    #[error("no answer came to what was asked for")]
-    NotAnswered,
-    /// The AUTH value does not fit: most often the two sides hold different secrets.
-    #[error(
-        "the AUTH of {peer} does not fit the shared secret of connection `{connection}`; are both sides' secrets the same?"
-    )]
-    WrongSecret {
-        /// Who the peer says it is.
-        peer: Identity,
-        /// The connection whose secret was tried.
-        connection: String,
-    },
-    /// No connection takes this pair of identities.
-    #[error("no connection for {peer} asking for {us}; known: {known}", us = OrAnyone(.us), known = ListDisplay(.known))]
-    UnknownIdentity {
-        /// IDi or IDr of the peer.
-        peer: Identity,
-        /// Whom the peer asked for, if it said so.
-        us: Option<Identity>,
-        /// What the connections of these addresses take, ours first; at most 16 of them.
-        known: Vec<(Identity, IdentityPattern)>,
-    },
-    /// The peer is not the one that the connection names.
-    #[error("the peer is {got}, connection `{connection}` wants {wanted}")]
-    WrongIdentity {
-        /// IDr of the answer.
-        got: Identity,
-        /// What the connection takes.
-        wanted: IdentityPattern,
-        /// The connection.
-        connection: String,
-    },
-    /// The peer has an IKE SA already, and the connection keeps the old one.
-    #[error("{peer} has an IKE SA already, and connection `{connection}` keeps it")]
-    Duplicate {
-        /// Who the peer proved to be.
-        peer: Identity,
-        /// The connection.
-        connection: String,
-    },
-    /// The peer authenticates by a method that the connection does not take.
-    #[error("the peer authenticates by {got}, connection `{connection}` wants {wanted}")]
-    Method {
-        /// What AUTH names.
-        got: AuthMethod,
-        /// What the connection takes.
-        wanted: AuthMethod,
-        /// The connection.
-        connection: String,
-    },
-}
-
-struct OrAnyone<'a>(&'a Option<Identity>);
-
-impl core::fmt::Display for OrAnyone<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            Some(identity) => write!(f, "{identity}"),
-            None => f.write_str("anyone"),
-        }
-    }
-}
-
 /// With commas between.
 struct Joined<'a, T>(&'a [T]);
 
@@ -547,29 +436,6 @@ impl<T: core::fmt::Display> core::fmt::Display for Joined<'_, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for (at, item) in self.0.iter().enumerate() {
             write!(f, "{}{item}", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
-struct Hashes<'a>(&'a Option<Vec<HashAlgorithm>>);
-
-impl core::fmt::Display for Hashes<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.0 {
-            Some(hashes) => write!(f, "signatures with {}", Joined(hashes)),
-            None => f.write_str("methods 1, 9, 10 and 11 alone"),
-        }
-    }
-}
-
-struct ListDisplay<'a>(&'a [(Identity, IdentityPattern)]);
-
-impl core::fmt::Display for ListDisplay<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (at, (ours, theirs)) in self.0.iter().enumerate() {
-            let separator = if at == 0 { "" } else { ", " };
-            write!(f, "{separator}{ours} with {theirs}")?;
         }
         Ok(())
     }

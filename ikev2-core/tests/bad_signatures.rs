@@ -92,7 +92,7 @@ fn a_hash_that_was_not_announced_is_refused_and_named() {
     assert!(
         matches!(
             failure,
-            Failure::Authentication(AuthFailure::HashNotAnnounced { .. } | AuthFailure::UnknownScheme(_))
+            Failure::Authentication(AuthFailure::HashNotAnnounced { .. } | AuthFailure::UnknownScheme { .. })
         ),
         "{failure:?}"
     );

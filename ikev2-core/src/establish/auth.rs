@@ -3,7 +3,7 @@
 
 use super::secrets::Agreement;
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, TrustedKeys};
-use crate::error::{AuthFailure, Failure};
+use crate::error::{AnnouncedHashes, AuthFailure, Failure};
 use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keys::{self, IkeKeys};
@@ -115,15 +115,22 @@ pub struct SignatureForm {
 impl SignatureForm {
     /// What to sign with: a scheme of ours whose hash the peer announced, first of all the one that the peer
     /// itself used; without an announcement one that has a method of its own (RFC 7427 §3, RFC 7296 §3.8).
+    ///
+    /// `sha1` allows SHA-1 in method 1, whose default it is (RFC 7296 §2.15): it is taken first then, unless the
+    /// peer showed that it uses another. In method 14 it MUST NOT be used (RFC 8247 §3.2).
     #[must_use]
     pub fn choose(
         schemes: &[SignatureScheme],
         key: KeyType,
         announced: Option<&[HashAlgorithm]>,
         used_by_peer: Option<SignatureScheme>,
+        sha1: bool,
     ) -> Option<Self> {
-        let preferred = used_by_peer.filter(|scheme| schemes.contains(scheme));
-        preferred.iter().chain(schemes).copied().find_map(|scheme| match announced {
+        let sha1 = sha1 && announced.is_none();
+        let default = sha1.then_some(SignatureScheme::RsaPkcs1Sha1);
+        let preferred = used_by_peer.or(default).filter(|scheme| schemes.contains(scheme));
+        let usable = |scheme: &SignatureScheme| sha1 || scheme.hash() != HashAlgorithm::SHA1;
+        preferred.iter().chain(schemes).copied().filter(usable).find_map(|scheme| match announced {
             Some(hashes) => hashes.contains(&scheme.hash()).then_some(Self {
                 method: AuthMethod::DIGITAL_SIGNATURE,
                 scheme,
@@ -156,6 +163,9 @@ pub struct Ends<'a> {
     pub remote: Option<&'a Identity>,
     /// The connection's name, for errors.
     pub connection: &'a str,
+    /// Whether SHA-1 is allowed in method 1
+    /// ([`Connection::sha1_signatures`](crate::Connection::sha1_signatures)).
+    pub sha1: bool,
 }
 
 impl Ends<'_> {
@@ -179,6 +189,7 @@ pub fn prove(
     agreement: &Agreement,
     octets: &SignedOctets<'_>,
     used_by_peer: Option<SignatureScheme>,
+    provider: &CryptoProvider,
     random: &mut dyn SecureRandom,
 ) -> Result<ProofOrRequest, Failure> {
     let identity = match local {
@@ -190,11 +201,9 @@ pub fn prove(
     };
     let (schemes, announced) = (identity.signer.schemes(), agreement.peer_hashes.as_deref());
     let key = identity.signer.key_type();
-    let form = SignatureForm::choose(schemes, key, announced, used_by_peer).ok_or_else(|| {
-        Failure::Authentication(AuthFailure::NoCommonScheme {
-            ours: schemes.to_vec(),
-            hashes: announced.map(<[_]>::to_vec),
-        })
+    let form = SignatureForm::choose(schemes, key, announced, used_by_peer, ends.sha1).ok_or_else(|| {
+        let (ours, hashes) = (schemes.to_vec(), hashes_of_both(agreement, provider));
+        Failure::Authentication(AuthFailure::NoCommonScheme { ours, hashes })
     })?;
     match &identity.signer {
         Signer::Later { .. } => Ok(ProofOrRequest::Sign(form, octets.concat())),
@@ -216,11 +225,22 @@ pub enum Verdict {
     Verify(Box<SignatureToVerify>),
 }
 
+impl SignatureToVerify {
+    /// The scheme, where the method says it.
+    #[must_use]
+    pub fn scheme(&self) -> Option<SignatureScheme> {
+        match self.forms.as_slice() {
+            [form] => Some(form.scheme),
+            _ => None,
+        }
+    }
+}
+
 /// A peer's signature for the embedder to verify.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SignatureToVerify {
-    /// How it stands in AUTH.
-    pub form: SignatureForm,
+    /// The forms that it may have, of which one must fit: several for method 1, which does not say its hash.
+    pub forms: Vec<SignatureForm>,
     /// What it must cover.
     pub octets: Vec<u8>,
     /// The signature.
@@ -245,8 +265,9 @@ pub fn check(
     let wrong_method = || {
         Failure::Authentication(AuthFailure::Method {
             got: auth.method,
-            wanted: remote.method(),
+            wanted: remote.methods(agreement.peer_hashes.is_some()),
             connection: ends.connection.into(),
+            hashes: hashes_of_both(agreement, provider),
         })
     };
     let trusted = match (remote, auth.method) {
@@ -263,29 +284,45 @@ pub fn check(
         _ => return Err(wrong_method()),
     };
     let ReadSignature { forms, octets: signature } =
-        read_signature(agreement, auth, provider)?.ok_or_else(wrong_method)?;
+        read_signature(agreement, ends, auth, provider)?.ok_or_else(wrong_method)?;
     let keys = match trusted {
         TrustedKeys::Pinned(keys) => keys.clone(),
         TrustedKeys::ByIdentity(store) => store.trusted_keys(peer),
         TrustedKeys::Later => {
-            let Some(form) = forms.first().copied() else { return Err(wrong_method()) };
             return Ok(Verdict::Verify(Box::new(SignatureToVerify {
-                form,
+                forms,
                 octets: octets.concat(),
                 signature: signature.to_vec(),
                 certificates: Vec::new(),
             })));
         }
     };
-    match verified_by(provider, &keys, &forms, &octets.parts(), signature) {
-        Some(scheme) => Ok(Verdict::Proven(Some(scheme))),
-        None => Err(Failure::Authentication(AuthFailure::Signature {
-            peer: peer.clone(),
-            method: auth.method,
-            schemes: forms.iter().map(|form| form.scheme).collect(),
-            trusted: keys.len(),
-        })),
+    if let Some(scheme) = verified_by(provider, &keys, &forms, &octets.parts(), signature) {
+        return Ok(Verdict::Proven(Some(scheme)));
     }
+    let (peer, method, hashes) = (peer.clone(), auth.method, hashes_of_both(agreement, provider));
+    let weak = unwanted_form(auth.method, ends.sha1);
+    let weak = weak.and_then(|form| verified_by(provider, &keys, &[form], &octets.parts(), signature));
+    Err(Failure::Authentication(match weak {
+        Some(scheme) => {
+            AuthFailure::WeakScheme { peer, method, scheme, connection: ends.connection.into(), hashes }
+        }
+        None => {
+            let schemes = forms.iter().map(|form| form.scheme).collect();
+            AuthFailure::Signature { peer, method, schemes, trusted: keys.len(), hashes }
+        }
+    }))
+}
+
+/// What both sides announced.
+fn hashes_of_both(agreement: &Agreement, provider: &CryptoProvider) -> Box<AnnouncedHashes> {
+    Box::new(AnnouncedHashes { ours: announced_hashes(provider), peer: agreement.peer_hashes.clone() })
+}
+
+/// The form that a method has by default and that is refused unless it was asked for, to tell it from a wrong key.
+fn unwanted_form(method: AuthMethod, sha1: bool) -> Option<SignatureForm> {
+    let (scheme, encoding) = (SignatureScheme::RsaPkcs1Sha1, SignatureEncoding::Raw);
+    (method == AuthMethod::RSA_SIGNATURE && !sha1).then_some(SignatureForm { method, scheme, encoding })
 }
 
 /// A signature as it stands in AUTH.
@@ -301,6 +338,7 @@ struct ReadSignature<'a> {
 /// that we announced.
 fn read_signature<'a>(
     agreement: &Agreement,
+    ends: &Ends<'_>,
     auth: &AuthPayload<'a>,
     provider: &CryptoProvider,
 ) -> Result<Option<ReadSignature<'a>>, Failure> {
@@ -308,10 +346,9 @@ fn read_signature<'a>(
     let supported = || provider.signatures.iter().map(|algorithm| algorithm.scheme());
     if auth.method != AuthMethod::DIGITAL_SIGNATURE {
         let method = auth.method;
-        // SHA-1 was what method 1 was made with for long, and is refused (RFC 8247 §3.2).
-        let readable = |scheme: &SignatureScheme| {
-            !negotiated && scheme.hash() != HashAlgorithm::SHA1 && supported().any(|s| s == *scheme)
-        };
+        let wanted = |scheme: &SignatureScheme| ends.sha1 || scheme.hash() != HashAlgorithm::SHA1;
+        let readable =
+            |scheme: &SignatureScheme| !negotiated && wanted(scheme) && supported().any(|s| s == *scheme);
         let forms: Vec<_> = SignatureScheme::of_raw_auth_method(method)
             .iter()
             .copied()
@@ -325,12 +362,11 @@ fn read_signature<'a>(
     }
     let DigitalSignature { algorithm, signature } = DigitalSignature::parse(auth.data)?;
     let scheme = SignatureScheme::from_algorithm_identifier(algorithm)
-        .map_err(|error| Failure::Authentication(AuthFailure::UnknownScheme(error)))?;
+        .map_err(|error| AuthFailure::UnknownScheme { error, hashes: hashes_of_both(agreement, provider) })
+        .map_err(Failure::Authentication)?;
     if !announced_hashes(provider).contains(&scheme.hash()) {
-        return Err(Failure::Authentication(AuthFailure::HashNotAnnounced {
-            scheme,
-            announced: announced_hashes(provider),
-        }));
+        let hashes = hashes_of_both(agreement, provider);
+        return Err(Failure::Authentication(AuthFailure::HashNotAnnounced { scheme, hashes }));
     }
     if !supported().any(|supported| supported == scheme) {
         return Err(Failure::Algorithm(scheme.name().into()));

@@ -30,7 +30,8 @@ pub(crate) fn id_body(id: &IdPayload<'_>) -> Vec<u8> {
 }
 
 pub(crate) fn peer_ends<'a>(connection: &'a Connection, remote: Option<&'a Identity>) -> Ends<'a> {
-    Ends { local: &connection.local_id, remote, connection: &connection.name }
+    let sha1 = connection.sha1_signatures;
+    Ends { local: &connection.local_id, remote, connection: &connection.name, sha1 }
 }
 
 /// Our certificates, if we have any (§3.6).

@@ -127,7 +127,15 @@ impl IkeSa {
             _ => None,
         };
         let ends = peer_ends(connection, remote);
-        auth::prove(&connection.local_auth, &ends, agreement, &octets, None, context.random)
+        auth::prove(
+            &connection.local_auth,
+            &ends,
+            agreement,
+            &octets,
+            None,
+            context.config.crypto,
+            context.random,
+        )
     }
 
     /// Sends the IKE_AUTH request to one that answered.

@@ -47,7 +47,7 @@ impl IkeSa {
             }
             Ok((plaintext, peer, Verdict::Verify(signature))) => {
                 let claimed = Some(peer.clone());
-                let used = signature.form.scheme;
+                let used = signature.scheme();
                 let (request, plaintext) = (*request, plaintext.into_owned());
                 let step = Step::VerifyRequest { request, plaintext, peer, used };
                 self.suspend_to_verify(context, claimed, *signature, step);
@@ -132,7 +132,15 @@ impl IkeSa {
             let body = connection.local_id.to_body();
             let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
             let ends = peer_ends(connection, Some(&peer));
-            auth::prove(&connection.local_auth, &ends, agreement, &octets, used, context.random)
+            auth::prove(
+                &connection.local_auth,
+                &ends,
+                agreement,
+                &octets,
+                used,
+                context.config.crypto,
+                context.random,
+            )
         });
         match proof {
             Ok(ProofOrRequest::Ready(proof)) => {

@@ -33,7 +33,12 @@ pub(crate) enum Step {
     /// As initiator: the peer's signature is to be verified.
     VerifyAnswer(IkeSpi, Plaintext<'static>),
     /// As responder: the peer's signature is to be verified.
-    VerifyRequest { request: Request, plaintext: Plaintext<'static>, peer: Identity, used: SignatureScheme },
+    VerifyRequest {
+        request: Request,
+        plaintext: Plaintext<'static>,
+        peer: Identity,
+        used: Option<SignatureScheme>,
+    },
     /// As responder: our signature is missing.
     SignAnswer { request: Request, plaintext: Plaintext<'static>, peer: Identity, form: SignatureForm },
 }
@@ -130,7 +135,7 @@ impl IkeSa {
                 self.finish_auth(context, spi, &plaintext);
             }
             (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
-                self.prove_to_initiator(context, &request, plaintext, peer, Some(used));
+                self.prove_to_initiator(context, &request, plaintext, peer, used);
             }
             (Answer::Refused, step) => {
                 let failure = if signs { AuthFailure::NotSigned } else { AuthFailure::NotVerified };

@@ -167,18 +167,32 @@ impl Peer {
         (self.agreement, self.keys) = (Some(agreement), Some(keys));
     }
 
-    fn auth_payloads(&self, esp_spi: u32) -> Vec<Raw> {
-        let (agreement, keys) = (self.agreement.as_ref().unwrap(), self.keys.as_ref().unwrap());
+    fn id_body(&self) -> Vec<u8> {
         let mut body = self.identity.to_body();
         body[1..4].copy_from_slice(&self.id_reserved);
-        // By the formula, and not by the code under test: RealMessage | the other's nonce | prf(SK_p, ID) (§2.15).
-        let (message, nonce, sk_p) = match self.role {
+        body
+    }
+
+    /// What this peer's AUTH covers.
+    pub fn signed_octets(&self) -> Vec<u8> {
+        self.octets_under_auth(self.role, &self.id_body())
+    }
+
+    /// What the AUTH of the end with this role and this ID payload covers, by the formula, and not by the code under
+    /// test: RealMessage | the other's nonce | prf(SK_p, ID) (§2.15).
+    pub fn octets_under_auth(&self, of: Role, id_body: &[u8]) -> Vec<u8> {
+        let (agreement, keys) = (self.agreement.as_ref().unwrap(), self.keys.as_ref().unwrap());
+        let (message, nonce, sk_p) = match of {
             Role::Initiator => (&agreement.request, &agreement.responder_nonce, &keys.pi),
             Role::Responder => (&agreement.answer, &agreement.initiator_nonce, &keys.pr),
         };
-        let maced_id = prf(sk_p.as_slice(), &[&body]);
+        [message.message(), nonce, &prf(sk_p.as_slice(), &[id_body])].concat()
+    }
+
+    fn auth_payloads(&self, esp_spi: u32) -> Vec<Raw> {
+        let body = self.id_body();
         let padded = prf(self.secret.as_slice(), &[b"Key Pad for IKEv2"]);
-        let proof = prf(&padded, &[message.message(), nonce, &maced_id]);
+        let proof = prf(&padded, &[&self.signed_octets()]);
         let id_type = if self.role == Role::Initiator { PayloadType::ID_I } else { PayloadType::ID_R };
         let everything = TsPayload::build(&[net("0.0.0.0/0")]).unwrap();
         vec![

@@ -62,11 +62,12 @@ impl Clerk {
             }
             Event::VerificationNeeded { ticket, deadline, request } => {
                 let signature = &request.signature;
-                let scheme = signature.form.scheme;
-                let algorithm = RUSTCRYPTO.signatures.iter().find(|algorithm| algorithm.scheme() == scheme);
                 let octets: &[&[u8]] = &[&signature.octets];
-                let (key, encoding) = (self.key.public_key(), signature.form.encoding);
-                let good = algorithm.unwrap().verify(key, encoding, octets, &signature.signature).is_ok();
+                let good = signature.forms.iter().any(|form| {
+                    let algorithm = RUSTCRYPTO.signature(form.scheme).unwrap();
+                    let key = self.key.public_key();
+                    algorithm.verify(key, form.encoding, octets, &signature.signature).is_ok()
+                });
                 Some((*ticket, *deadline, if good { Answer::Verified } else { Answer::Refused }))
             }
             _ => None,
