@@ -6,8 +6,11 @@ use crate::message::Plain;
 use ikev2_core::Role;
 use ikev2_core::establish::auth::{SignedOctets, shared_key, verify_shared_key};
 use ikev2_core::keys;
-use ikev2_wire::{AuthMethod, AuthPayload};
+use ikev2_wire::codes::CertEncoding;
+use ikev2_wire::{AuthMethod, AuthPayload, DigitalSignature};
 use ipsec_conformance::Label;
+use ipsec_crypto::rustcrypto::RUSTCRYPTO;
+use ipsec_crypto::{PublicKey, SignatureEncoding, SignatureError, SignatureScheme};
 use ipsec_types::SecretBytes;
 
 /// What the logs have of signed octets that are longer.
@@ -30,9 +33,22 @@ pub(crate) fn check(sa: &IkeSa<'_>, messages: &[(Role, &Plain)], coverage: &mut 
         }
         let octets = SignedOctets::of(signer, &sa.agreement, &sa.final_keys, &id_body);
         let whole = [&octets.parts().concat()[..], &after_identity(sa)].concat();
+        // Whether the certificate belongs to the identity is for path validation to say.
+        let certificates: Vec<&[u8]> = sent
+            .iter()
+            .flat_map(|contents| &contents.certs)
+            .filter(|cert| cert.encoding == CertEncoding::X509_SIGNATURE)
+            .map(|cert| cert.data)
+            .collect();
         // With EAP, the responder sends two.
         for auth in sent.iter().filter_map(|contents| contents.auth) {
-            check_payload(sa, &octets, &whole, &auth, coverage);
+            if let Some(certificate) = certificates.first().filter(|_| auth.method != AuthMethod::SHARED_KEY)
+            {
+                check_signature(certificate, &whole, &auth);
+                coverage.signatures += 1;
+            } else {
+                check_payload(sa, &octets, &whole, &auth, coverage);
+            }
             signed.push(whole.clone());
         }
     }
@@ -70,7 +86,19 @@ fn after_identity(sa: &IkeSa<'_>) -> Vec<u8> {
     octets
 }
 
-/// One AUTH payload: that of a logged secret over `whole`, which is `octets` with what comes after them.
+/// One AUTH payload by signature (RFC 7427 §3): made by the key of the certificate, over these octets and no others.
+fn check_signature(certificate: &[u8], whole: &[u8], auth: &AuthPayload<'_>) {
+    assert_eq!(auth.method, AuthMethod::DIGITAL_SIGNATURE);
+    let DigitalSignature { algorithm, signature } = DigitalSignature::parse(auth.data).unwrap();
+    let scheme = SignatureScheme::from_algorithm_identifier(algorithm).unwrap();
+    let key = PublicKey::from_certificate_der(certificate).unwrap();
+    let algorithm = RUSTCRYPTO.signature(scheme).unwrap();
+    let verify = |octets: &[u8]| algorithm.verify(&key, SignatureEncoding::Rfc7427, &[octets], signature);
+    assert_eq!(verify(whole), Ok(()), "{scheme}");
+    assert_eq!(verify(&whole[1..]), Err(SignatureError::Wrong), "{scheme}");
+}
+
+/// One AUTH payload by shared secret: that of a logged secret over `whole`, which is `octets` with what comes after them.
 fn check_payload(
     sa: &IkeSa<'_>,
     octets: &SignedOctets<'_>,

@@ -24,7 +24,9 @@ pub(crate) struct Coverage {
     pub(crate) signed_octets: usize,
     /// AUTH payloads by shared secret, recomputed.
     pub(crate) auths: usize,
-    /// AUTH payloads that were left alone: signatures, or their secret or octets are not known.
+    /// AUTH payloads by signature, verified by the key of the certificate beside them.
+    pub(crate) signatures: usize,
+    /// AUTH payloads that were left alone: their secret, key or octets are not known.
     pub(crate) other_auths: usize,
     /// AUTH values by shared secret that the log has, recomputed from the octets that it has.
     pub(crate) logged_auths: usize,
