@@ -4,6 +4,7 @@ use crate::ecn::EcnEncapsulation;
 use crate::lifetime::Percent;
 use crate::outer::{DfPolicy, DscpPolicy};
 use crate::replay::AntiReplay;
+use crate::resync::Resync;
 
 /// What sealing puts in front of the ESP packet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -99,6 +100,9 @@ pub struct InboundConfig {
     pub strict_alignment: bool,
     /// At which part of the cipher's limits for one key the soft expiry comes; default three quarters.
     pub early: Percent,
+    /// Whether 64-bit numbers are looked for when 2^32 and more packets in a row were lost (RFC 4303 Appendix A3: a
+    /// receiver SHOULD); default yes, as [`Resync::default`] says.
+    pub resync: Option<Resync>,
 }
 
 impl Default for InboundConfig {
@@ -108,6 +112,7 @@ impl Default for InboundConfig {
             strict_padding: true,
             strict_alignment: false,
             early: Percent::default(),
+            resync: Some(Resync::default()),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! and undoes nothing.
 
 use crate::beet::InnerPair;
-use crate::buffer::PacketBuf;
+use crate::buffer::{NoRoom, PacketBuf};
 use crate::config::InboundConfig;
 use crate::ecn::{Ecn, EcnMark};
 use crate::error::{InstallError, OpenError};
@@ -15,8 +15,9 @@ use crate::lifetime::{Bounds, Lifetime, LifetimeEvent};
 use crate::outbound::packet_number;
 use crate::outer::OuterPacket;
 use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
-use crate::replay::ReplayWindow;
+use crate::replay::{Candidate, ReplayWindow};
 use crate::restore::{self, Front};
+use crate::resync::Failures;
 use crate::statistics::{DropReason, Statistics};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -25,7 +26,7 @@ use core::ops::Range;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
 use ipsec_types::sa::{ChildSa, Direction, SaInstall};
 use ipsec_types::udp::{Datagram4500, classify};
-use ipsec_types::{EspSpi, Instant, Mode};
+use ipsec_types::{EspSpi, Instant, Mode, SequenceNumbers};
 
 /// What was in an authentic packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +52,9 @@ pub struct InboundSa {
     layout: Layout,
     spi: EspSpi,
     window: ReplayWindow,
+    failures: Failures,
+    /// Opens that failed beside those of dropped packets.
+    extra_tries: u64,
     lifetime: Lifetime,
     /// In BEET mode: the addresses that are not sent.
     inner: Option<InnerPair>,
@@ -90,6 +94,8 @@ impl InboundSa {
             layout: Layout::of(&*cipher),
             lifetime: Lifetime::new(&child.lifetimes, cipher.limits(), Bounds::Inbound, config.early, now),
             window: ReplayWindow::new(child.sequence_numbers, config.anti_replay),
+            failures: Failures::default(),
+            extra_tries: 0,
             cipher,
             spi,
             inner,
@@ -114,11 +120,15 @@ impl InboundSa {
         packet: &mut PacketBuf<'_>,
         outer_ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
-        let path = &self.child.path;
-        let (source, destination) = (path.remote_ip(), path.local_ip());
-        let front = Front { source, destination, ecn: outer_ecn, in_place: None };
+        let front = self.front(outer_ecn);
         let authentic = self.authenticate(now, packet)?;
         self.deliver(packet, &authentic, &front)
+    }
+
+    /// What is known of the header of a packet that came without it.
+    fn front(&self, ecn: Option<Ecn>) -> Front {
+        let path = &self.child.path;
+        Front { source: path.remote_ip(), destination: path.local_ip(), ecn, in_place: None }
     }
 
     /// Opens a whole received IP packet, with or without UDP around the ESP packet.
@@ -141,6 +151,113 @@ impl InboundSa {
     }
 
     fn try_authenticate(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Authentic, OpenError> {
+        let (text_len, candidate) = self.examine(now, packet)?;
+        let number = packet_number(self.child.sequence_numbers, candidate.number());
+        if self.cipher.open(number, ESP_HEADER, packet.as_mut_slice()).is_err() {
+            self.failures.note_failure();
+            self.note_failed_opens(1);
+            return Err(integrity(candidate));
+        }
+        let newest = self.window.accept(candidate)?;
+        self.failures.begin_anew(now);
+        self.authentic(now, text_len, newest)
+    }
+
+    /// A packet whose integrity and number are good.
+    fn authentic(&mut self, now: Instant, text_len: usize, newest: bool) -> Result<Authentic, OpenError> {
+        self.lifetime.charge(now, text_len as u64)?;
+        let start = self.layout.payload_offset();
+        Ok(Authentic { newest, text: start..start + text_len })
+    }
+
+    /// Counts opens that failed against what the key may do, beside those that drops count.
+    fn note_failed_opens(&mut self, more: u64) {
+        let dropped = self.statistics.dropped(DropReason::Integrity)
+            + self.statistics.dropped(DropReason::IntegrityOrLate);
+        self.lifetime.note_failed_opens(dropped.saturating_add(self.extra_tries).saturating_add(more));
+    }
+
+    /// Whether the next packet should be given to [`InboundSa::resynchronize`]: with 64-bit numbers, after as many
+    /// failures in a row as [`InboundConfig::resync`] says.
+    #[must_use]
+    #[inline]
+    pub fn wants_resync(&self, now: Instant) -> bool {
+        self.child.sequence_numbers == SequenceNumbers::Sequential64
+            && self.config.resync.is_some_and(|config| self.failures.want_attempt(now, &config))
+    }
+
+    /// Opens the ESP packet in `packet` by trying one high half of its number after the other (RFC 4303 Appendix
+    /// A3). Where one fits, the window begins anew with that number, and older packets are lost.
+    ///
+    /// `scratch` must be as long as the packet; it holds secret text afterwards.
+    ///
+    /// # Errors
+    /// As [`InboundSa::open`]; [`OpenError::NoRoom`] where `scratch` is too short, and nothing was tried then.
+    pub fn resynchronize(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        scratch: &mut [u8],
+        outer_ecn: Option<Ecn>,
+    ) -> Result<Opened, OpenError> {
+        let front = self.front(outer_ecn);
+        let authentic = self.search(now, packet, scratch)?;
+        self.deliver(packet, &authentic, &front)
+    }
+
+    /// [`InboundSa::authenticate`] with several high halves.
+    pub(crate) fn search(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        scratch: &mut [u8],
+    ) -> Result<Authentic, OpenError> {
+        self.try_search(now, packet, scratch).map_err(|error| self.count(error))
+    }
+
+    fn try_search(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        scratch: &mut [u8],
+    ) -> Result<Authentic, OpenError> {
+        let (text_len, candidate) = self.examine(now, packet)?;
+        let (needed, room) = (packet.len(), scratch.len());
+        let Some(copy) = scratch.get_mut(..needed) else {
+            let (headroom_needed, headroom) = (0, 0);
+            let no_room = NoRoom { headroom_needed, tailroom_needed: needed, headroom, tailroom: room };
+            return Err(no_room.into());
+        };
+        self.failures.begin_anew(now);
+        let tries = self.config.resync.map_or(0, |config| config.tries);
+        // The inferred number itself first: it may be that the packets before were forged and this is not.
+        for high in 0..=u64::from(tries) {
+            let Some(number) = candidate.number().checked_add(high << 32) else { break };
+            copy.copy_from_slice(packet.as_slice());
+            if self.cipher.open(packet_number(self.child.sequence_numbers, number), ESP_HEADER, copy).is_err()
+            {
+                continue;
+            }
+            packet.as_mut_slice().copy_from_slice(copy);
+            self.extra_tries = self.extra_tries.saturating_add(high);
+            self.note_failed_opens(0);
+            let newest = match high {
+                0 => self.window.accept(candidate)?,
+                _ => {
+                    self.window.resume_at(number);
+                    self.statistics.resyncs = self.statistics.resyncs.saturating_add(1);
+                    true
+                }
+            };
+            return self.authentic(now, text_len, newest);
+        }
+        self.extra_tries = self.extra_tries.saturating_add(u64::from(tries));
+        self.note_failed_opens(1);
+        Err(integrity(candidate))
+    }
+
+    /// Steps 3 and 5: the octets of text, and what the number is taken for.
+    fn examine(&mut self, now: Instant, packet: &PacketBuf<'_>) -> Result<(usize, Candidate), OpenError> {
         let text_len = self.layout.text_of(packet.len())?;
         let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
         let header = EspHeader::parse(packet.as_slice()).ok_or(too_short)?;
@@ -148,19 +265,7 @@ impl InboundSa {
             return Err(unknown_spi(header.spi));
         }
         self.lifetime.check(now)?;
-        let candidate = self.window.check(header.sequence_number)?;
-        let number = packet_number(self.child.sequence_numbers, candidate.number());
-        if self.cipher.open(number, ESP_HEADER, packet.as_mut_slice()).is_err() {
-            let failed = self.statistics.dropped(DropReason::Integrity)
-                + self.statistics.dropped(DropReason::IntegrityOrLate);
-            self.lifetime.note_failed_opens(failed.saturating_add(1));
-            let late = candidate.is_probably_late();
-            return Err(if late { OpenError::IntegrityOrLate } else { OpenError::Integrity });
-        }
-        let newest = self.window.accept(candidate)?;
-        self.lifetime.charge(now, text_len as u64)?;
-        let start = self.layout.payload_offset();
-        Ok(Authentic { newest, text: start..start + text_len })
+        Ok((text_len, self.window.check(header.sequence_number)?))
     }
 
     /// Steps 8 to 12 of receiving: what makes the inside fit for delivery.
@@ -268,6 +373,11 @@ impl InboundSa {
         self.statistics.count_drop(error.reason());
         error
     }
+}
+
+/// The error for a packet whose integrity check failed.
+const fn integrity(candidate: Candidate) -> OpenError {
+    if candidate.is_probably_late() { OpenError::IntegrityOrLate } else { OpenError::Integrity }
 }
 
 /// The error for an SPI that no SA of ours has.

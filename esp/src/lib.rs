@@ -179,6 +179,7 @@ pub mod outer;
 pub mod packet;
 pub mod replay;
 mod restore;
+pub mod resync;
 pub mod selectors;
 mod sequence;
 pub mod spd;
@@ -194,6 +195,7 @@ pub use error::{CommandError, InstallError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};
 pub use outbound::{OutboundSa, Sealed};
 pub use replay::{AntiReplay, WindowSize};
+pub use resync::Resync;
 pub use statistics::{DropReason, Statistics};
 
 /// Octets of room that are enough in front of a packet for every SA: IPv6, UDP and ESP header, and an IV of 16

@@ -119,6 +119,8 @@ pub struct Statistics {
     pub bypassed: u64,
     /// Dummy packets sent or received (RFC 4303 §2.6).
     pub dummies: u64,
+    /// Times that the numbers were found again after 2^32 and more lost packets (RFC 4303 Appendix A3).
+    pub resyncs: u64,
     /// Delivered packets whose pair of ECN fields is unused and possibly dangerous (RFC 6040 §4.2).
     pub unusual_ecn: u64,
     /// Delivered packets whose text did not end on a 4-octet boundary.
@@ -133,6 +135,7 @@ impl Statistics {
         octets: 0,
         bypassed: 0,
         dummies: 0,
+        resyncs: 0,
         unusual_ecn: 0,
         misaligned: 0,
         drops: [0; DropReason::ALL.len()],
@@ -161,6 +164,7 @@ impl Statistics {
         self.octets = self.octets.saturating_add(other.octets);
         self.bypassed = self.bypassed.saturating_add(other.bypassed);
         self.dummies = self.dummies.saturating_add(other.dummies);
+        self.resyncs = self.resyncs.saturating_add(other.resyncs);
         self.unusual_ecn = self.unusual_ecn.saturating_add(other.unusual_ecn);
         self.misaligned = self.misaligned.saturating_add(other.misaligned);
         for (count, more) in self.drops.iter_mut().zip(other.drops) {
@@ -200,6 +204,7 @@ impl fmt::Debug for Statistics {
             .field("octets", &self.octets)
             .field("bypassed", &self.bypassed)
             .field("dummies", &self.dummies)
+            .field("resyncs", &self.resyncs)
             .field("unusual_ecn", &self.unusual_ecn)
             .field("misaligned", &self.misaligned)
             .field("drops", &Drops(self))

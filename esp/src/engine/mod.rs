@@ -35,7 +35,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use ipsec_crypto::CryptoProvider;
 use ipsec_types::sa::{ChildSaId, Direction, SaInstall};
-use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport};
+use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport, SecretBytes};
 
 /// What an engine is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +52,9 @@ pub struct EngineConfig {
     /// Flows whose policy is remembered, rounded up to a power of two; default 1,024, about 100 octets each, taken
     /// when the engine is made. 0 for none: then every packet is held against the whole policy.
     pub flow_cache: usize,
+    /// Octets of the longest packet that an SA's numbers are looked for with ([`InboundConfig::resync`]); default
+    /// 2,048, taken when the engine is made. 0 for none.
+    pub resync_buffer: usize,
 }
 
 impl Default for EngineConfig {
@@ -62,6 +65,7 @@ impl Default for EngineConfig {
             max_sas: 4_096,
             reports: ReportConfig::default(),
             flow_cache: 1_024,
+            resync_buffer: 2_048,
         }
     }
 }
@@ -173,6 +177,8 @@ pub struct Engine {
     policy: Policy,
     timers: Timers,
     reports: Reports,
+    /// For packets that are tried several times.
+    scratch: SecretBytes,
     /// The latest time that any call told.
     now: Instant,
     clock_regressions: u64,
@@ -193,6 +199,7 @@ impl Engine {
             policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
             reports: Reports::new(config.reports),
+            scratch: SecretBytes::zeroed(config.resync_buffer),
             now: Instant::ZERO,
             clock_regressions: 0,
             statistics: EngineStatistics::default(),
@@ -339,7 +346,11 @@ impl Engine {
             return Err(self.count_open(error));
         };
         let child = entry.sa.child().id;
-        let authentic = entry.sa.authenticate(now, packet);
+        let authentic = if entry.sa.wants_resync(now) && packet.len() <= self.scratch.len() {
+            entry.sa.search(now, packet, self.scratch.as_mut())
+        } else {
+            entry.sa.authenticate(now, packet)
+        };
         entry.tell(&mut self.timers, &mut self.reports);
         let authentic = authentic?;
         entry.note_authentic(now, &authentic, arrival, &mut self.reports);
