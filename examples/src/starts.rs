@@ -143,6 +143,9 @@ impl Starting {
     }
 
     fn again(&self, reason: &DownReason) -> bool {
+        if matches!(reason, DownReason::Replaced | DownReason::Rekeyed | DownReason::Redundant) {
+            return false;
+        }
         match self.start.reconnect {
             Reconnect::Never => false,
             Reconnect::AfterFailure => !matches!(reason, DownReason::Requested | DownReason::DeletedByPeer),
@@ -208,6 +211,8 @@ mod tests {
             (Reconnect::AfterFailure, DownReason::DeletedByPeer, false),
             (Reconnect::AfterFailure, DownReason::Requested, false),
             (Reconnect::Always, DownReason::DeletedByPeer, true),
+            (Reconnect::Always, DownReason::Rekeyed, false),
+            (Reconnect::Always, DownReason::Redundant, false),
             (Reconnect::Always, DownReason::Requested, false),
         ] {
             for child in [false, true] {

@@ -177,6 +177,10 @@ pub struct Connection {
     pub children: Vec<Arc<ChildConfig>>,
     /// Repeats of requests.
     pub retransmit: RetransmitPolicy,
+    /// When a request is tried again that the peer refused with TEMPORARY_FAILURE, and a rekey that failed (§2.25):
+    /// after [`RetransmitPolicy::pause`], up to half as much again at random. Default: 5 s, then twice as long each
+    /// time up to 60 s, six times, which is over 3 min. Then the IKE SA ends if the peer was busy to the last.
+    pub busy_retry: RetransmitPolicy,
     /// How long an unprotected error in answer to IKE_SA_INIT is doubted before it is believed (§2.21.1).
     /// Default: 3 s.
     pub init_error_patience: Duration,
@@ -235,6 +239,7 @@ impl Connection {
             ike_proposals: IkeProposal::defaults(),
             children: Vec::new(),
             retransmit: RetransmitPolicy::default(),
+            busy_retry: RetransmitPolicy::when_busy(),
             init_error_patience: Duration::from_secs(3),
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
@@ -308,8 +313,14 @@ pub struct ChildConfig {
     pub remote: Vec<TrafficSelector>,
     /// Which modes it may have. Default: tunnel mode alone.
     pub mode: ModePolicy,
-    /// When the SAs end.
+    /// When the SAs are replaced, by their soft limits, and when they end, by their hard ones.
     pub lifetimes: Lifetimes,
+    /// By how many thousandths a soft limit may come earlier, at random for each SA, so that both ends, and many SAs
+    /// of one age, do not rekey at once (§2.8). Default: 100.
+    pub jitter_permille: u16,
+    /// Whether a soft limit leads to a rekey. Default: yes. If not, it is told by
+    /// [`Event::ChildSaExpiring`](crate::Event::ChildSaExpiring) alone.
+    pub rekey: bool,
 }
 
 impl ChildConfig {
@@ -329,6 +340,8 @@ impl ChildConfig {
             remote,
             mode: ModePolicy::Tunnel,
             lifetimes: Lifetimes::default(),
+            jitter_permille: 100,
+            rekey: true,
         }
     }
 

@@ -18,11 +18,11 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
+use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType, ProtocolId};
 use ikev2_wire::{EncodeError, ParseError};
 use ipsec_crypto::signature::{SignatureError, SignatureScheme};
 use ipsec_crypto::{KxError, RandomError};
-use ipsec_types::{IkeSpi, Mode};
+use ipsec_types::{EspSpi, IkeSpi, Mode};
 use thiserror::Error;
 
 /// Who has to change something for it to work.
@@ -389,6 +389,27 @@ pub enum Failure {
     /// The peer asks for something that we do not do.
     #[error("{0} is not supported")]
     Unsupported(Unsupported),
+    /// The peer asks for something that must wait for what is going on (§2.25).
+    #[error("{0}")]
+    Busy(Busy),
+    /// The peer rekeys a Child SA that we do not have (§2.25).
+    #[error("there is no Child SA that we send by under the SPI {spi}")]
+    ChildSaNotFound {
+        /// The SPI of REKEY_SA.
+        spi: EspSpi,
+    },
+    /// The notify that names the Child SA to rekey does not name one: REKEY_SA is of ESP, with an SPI of four
+    /// octets (§1.3.3).
+    #[error("REKEY_SA names no Child SA: protocol {protocol}, SPI of {spi_len} octets")]
+    RekeySaForm {
+        /// The protocol that it names.
+        protocol: ProtocolId,
+        /// Octets of its SPI.
+        spi_len: usize,
+    },
+    /// The peer answered TEMPORARY_FAILURE as often as we ask (§2.25).
+    #[error("the peer was busy {0} times in a row")]
+    BusyTooLong(u32),
     /// Our key would not sign.
     #[error("signing by {scheme}: {error}")]
     Signing {
@@ -418,15 +439,33 @@ pub enum Unsupported {
     /// CREATE_CHILD_SA that rekeys the IKE SA.
     #[error("rekeying of the IKE SA")]
     IkeRekey,
-    /// CREATE_CHILD_SA that rekeys a Child SA.
-    #[error("rekeying of a Child SA")]
-    ChildRekey,
-    /// CREATE_CHILD_SA on an IKE SA that we are deleting (§2.25.2).
-    #[error("a new Child SA on an IKE SA that is being deleted")]
-    WhileClosing,
     /// EAP: an IKE_AUTH request without AUTH.
     #[error("EAP authentication")]
     Eap,
+}
+
+/// What a request of the peer's has to wait for; it is answered TEMPORARY_FAILURE (§2.25.1, §2.25.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum Busy {
+    /// We are deleting the IKE SA, or it was replaced.
+    #[error("the IKE SA is being deleted")]
+    IkeSaClosing,
+    /// We are rekeying the IKE SA.
+    #[error("the IKE SA is being rekeyed")]
+    IkeSaRekeying,
+    /// We are making another IKE SA in place of this one.
+    #[error("the IKE SA is being reauthenticated")]
+    Reauthenticating,
+    /// We are deleting the Child SA.
+    #[error("the Child SA is being deleted")]
+    ChildSaClosing,
+    /// A request of ours about a Child SA waits for its answer.
+    #[error("an exchange about a Child SA is under way")]
+    ChildExchange,
+    /// The peer replaced the same SA again and again and deleted none of those that it replaced.
+    #[error("too many replacements of one SA are there at once")]
+    Replacements,
 }
 
 /// With commas between.
@@ -471,6 +510,9 @@ impl Failure {
             | Self::Authentication(_)
             | Self::Refused { .. }
             | Self::DeletedEarly
+            | Self::Busy(_)
+            | Self::BusyTooLong(_)
+            | Self::ChildSaNotFound { .. }
             | Self::Unsupported(_) => Fault::PeerIncompatible,
             Self::ProposalAnswer(_)
             | Self::TsAnswer(_)
@@ -480,6 +522,7 @@ impl Failure {
             | Self::DuplicatePayload(_)
             | Self::CriticalPayload(_)
             | Self::NoAnswer
+            | Self::RekeySaForm { .. }
             | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
             Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
@@ -509,11 +552,12 @@ impl Failure {
                 NotifyType::AUTHENTICATION_FAILED
             }
             Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
-            Self::Unsupported(Unsupported::WhileClosing)
+            Self::ChildSaNotFound { .. } => NotifyType::CHILD_SA_NOT_FOUND,
+            Self::Busy(_)
             | Self::Random(_)
             | Self::KeyExchange { error: KxError::Random(_), .. }
             | Self::Encode(_) => NotifyType::TEMPORARY_FAILURE,
-            Self::Limit(_) | Self::Unsupported(_) => NotifyType::NO_ADDITIONAL_SAS,
+            Self::Limit(_) | Self::Unsupported(Unsupported::IkeRekey) => NotifyType::NO_ADDITIONAL_SAS,
             // Of the rest only a malformed request is ever answered; the others are answers themselves.
             _ => NotifyType::INVALID_SYNTAX,
         }
@@ -526,6 +570,17 @@ impl Failure {
             Self::KeMethod { wanted, .. } => wanted.0.to_be_bytes().to_vec(),
             Self::CriticalPayload(ty) => Vec::from([ty.0]),
             _ => Vec::new(),
+        }
+    }
+}
+
+impl Failure {
+    /// The SPI of that notify, where it is about a Child SA: copied from the request (§2.25).
+    #[must_use]
+    pub fn notify_spi(&self) -> Option<EspSpi> {
+        match self {
+            Self::ChildSaNotFound { spi } => Some(*spi),
+            _ => None,
         }
     }
 }

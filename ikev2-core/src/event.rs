@@ -151,6 +151,10 @@ pub enum DownReason {
     DeletedByPeer,
     /// A newer IKE SA with the same peer took its place.
     Replaced,
+    /// A rekey took its place.
+    Rekeyed,
+    /// Both ends rekeyed one SA at once, and this one is left over (RFC 7296 §2.8.1).
+    Redundant,
     /// A hard lifetime was reached.
     Expired(ExpiryReason),
     /// Its IKE SA ended.
@@ -165,6 +169,8 @@ impl fmt::Display for DownReason {
             Self::Requested => f.write_str("deleted by us"),
             Self::DeletedByPeer => f.write_str("deleted by the peer"),
             Self::Replaced => f.write_str("replaced by a newer one with the same peer"),
+            Self::Rekeyed => f.write_str("replaced by a rekey"),
+            Self::Redundant => f.write_str("left over after both ends rekeyed at once"),
             Self::Expired(reason) => write!(f, "expired ({reason:?})"),
             Self::IkeSaEnded => f.write_str("its IKE SA ended"),
             Self::Failed(failure) => fmt::Display::fmt(failure, f),
@@ -174,8 +180,10 @@ impl fmt::Display for DownReason {
 
 /// Something that the embedder must know or do.
 ///
-/// Every Child SA appears in one chain: [`Event::ChildSaUp`], then [`Event::ChildSaDown`]; every IKE SA ends
-/// with one [`Event::IkeSaDown`], after those of its Child SAs.
+/// Every Child SA appears in one chain: [`Event::ChildSaUp`], at most one [`Event::ChildSaReplaced`] where
+/// another takes over its traffic, then [`Event::ChildSaDown`]; every IKE SA ends with one
+/// [`Event::IkeSaDown`], after those of its Child SAs. A rekey of the IKE SA changes neither its handle nor its
+/// Child SAs, and is told by [`Event::IkeSaRekeyed`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -220,6 +228,31 @@ pub enum Event {
         sa: IkeSaHandle,
         /// What was agreed.
         info: Box<ChildSaInfo>,
+    },
+    /// After a rekey, traffic goes by the new Child SA from now on; the data path was told before. The old one
+    /// receives until its [`Event::ChildSaDown`].
+    ChildSaReplaced {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What was in use.
+        old: ChildSaId,
+        /// What is in use now.
+        new: ChildSaId,
+    },
+    /// The IKE SA has new keys, SPIs and Message IDs (RFC 7296 §1.3.2, §2.18). Its Child SAs and everything else
+    /// went over to them.
+    IkeSaRekeyed {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What holds now.
+        info: Box<IkeSaInfo>,
+    },
+    /// A rekey of the IKE SA came to nothing. It lives on, and the rekey is tried again.
+    IkeRekeyFailed {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// Why.
+        failure: Box<Failure>,
     },
     /// A Child SA came to nothing. The IKE SA lives on.
     ChildSaFailed {

@@ -4,7 +4,6 @@
 
 mod support;
 
-use ikev2_core::error::Unsupported;
 use ikev2_core::{DownReason, Failure, Handled, Rejection, Role};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{Proposal, Transform};
@@ -740,14 +739,4 @@ fn a_child_sa_that_is_none_in_the_ike_auth_answer_fails_alone() {
         assert_eq!(world.node(B).mirror.children.len(), 0, "{why}");
         assert_eq!((world.node(A).mirror.sas.len(), world.node(B).mirror.sas.len()), (1, 1), "{why}");
     }
-}
-
-#[test]
-fn what_the_events_of_bad_peers_say_reads_as_sentences() {
-    let (mut world, mut forger, mut payloads) = established();
-    payloads.retain(|raw| ![PayloadType::TS_I, PayloadType::TS_R].contains(&raw.ty));
-    ask(&mut world, &mut forger, CREATE, &payloads);
-    let failure = child_failure(&world.take_events(B));
-    assert_eq!(failure, Failure::Unsupported(Unsupported::IkeRekey));
-    says(&failure, &["rekeying of the IKE SA is not supported"]);
 }

@@ -98,6 +98,21 @@ impl Endpoint {
         })
     }
 
+    /// Rekeys a Child SA (RFC 7296 §1.3.3): [`Event::ChildSaUp`], [`Event::ChildSaReplaced`] and
+    /// [`Event::ChildSaDown`] tell how it goes. One that is being rekeyed or deleted needs nothing more.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NoSuchChild`], [`CallError::NotEstablished`],
+    /// [`CallError::Limit`].
+    pub fn rekey_child(
+        &mut self,
+        now: Instant,
+        handle: IkeSaHandle,
+        child: ChildSaId,
+    ) -> Result<(), CallError> {
+        self.with_live_sa(now, handle, |sa, context| rekey(sa, context, child))
+    }
+
     /// Deletes a Child SA; [`Event::ChildSaDown`] tells when the peer has answered.
     ///
     /// # Errors
@@ -149,14 +164,18 @@ impl Endpoint {
     pub fn handle_report(&mut self, now: Instant, report: &SaReport) -> Result<(), CallError> {
         match *report {
             SaReport::SoftExpired { id, reason, .. } => self.with_child(now, id, |sa, context| {
-                let sa = sa.handle;
-                context.out.event(Event::ChildSaExpiring { sa, id, reason });
-                Ok(())
+                context.out.event(Event::ChildSaExpiring { sa: sa.handle, id, reason });
+                if sa.child(id).is_some_and(|child| child.config.rekey) {
+                    rekey(sa, context, id)
+                } else {
+                    Ok(())
+                }
             }),
             SaReport::HardExpired { id, reason, .. } => self
                 .with_child(now, id, |sa, context| sa.delete_child(context, id, DownReason::Expired(reason))),
             SaReport::LastInbound { id, at } => self.with_child(now, id, |sa, context| {
                 sa.heard_at = sa.heard_at.max(at.min(context.now));
+                sa.on_child_used(context, id);
                 Ok(())
             }),
             SaReport::PeerMoved { id, path } => self.with_child(now, id, |sa, context| {
@@ -201,6 +220,14 @@ impl Endpoint {
     }
 }
 
+fn rekey(sa: &mut IkeSa, context: &mut Context<'_>, id: ChildSaId) -> Result<(), CallError> {
+    let child = sa.child(id).ok_or(CallError::NoSuchChild)?;
+    if child.deleting.is_some() || child.replaced || sa.is_rekeying(id) {
+        return Ok(());
+    }
+    sa.request(context, Task::RekeyChild { id, tries: 0 })
+}
+
 fn create(
     sa: &mut IkeSa,
     context: &mut Context<'_>,
@@ -210,5 +237,5 @@ fn create(
     if sa.child_count() >= context.config.max_children {
         return Err(CallError::Limit(Bound::Children));
     }
-    sa.request(context, Task::CreateChild(config, packet))
+    sa.request(context, Task::CreateChild { config, packet, tries: 0 })
 }

@@ -32,6 +32,17 @@ impl Default for RetransmitPolicy {
 }
 
 impl RetransmitPolicy {
+    /// For what a busy peer refused (§2.25): 5 s, 10 s, 20 s, 40 s, and twice 60 s.
+    #[must_use]
+    pub fn when_busy() -> Self {
+        Self {
+            initial: Duration::from_secs(5),
+            growth_permille: 2_000,
+            longest: Duration::from_secs(60),
+            repeats: 6,
+        }
+    }
+
     /// The pause after transmission number `transmission`, counted from 0. Never zero, so that a repeat
     /// always lies in the future; all arithmetic saturates at [`RetransmitPolicy::longest`].
     #[must_use]
@@ -55,6 +66,7 @@ impl RetransmitPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     /// Exponential back-off that overflows turns a pause into a burst.
     #[test]
@@ -71,6 +83,13 @@ mod tests {
                 assert_eq!(policy.pause(u32::MAX), policy.pause(u32::MAX - 1));
             }
         }
+    }
+
+    #[test]
+    fn a_busy_peer_is_asked_for_minutes() {
+        let policy = RetransmitPolicy::when_busy();
+        let pauses: Vec<u64> = (0..policy.repeats).map(|n| policy.pause(n).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
     }
 
     #[test]

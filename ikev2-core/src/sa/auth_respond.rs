@@ -20,9 +20,10 @@ use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ikev2_wire::codes::{AuthMethod, NotifyType, PayloadType};
+use ikev2_wire::codes::{AuthMethod, NotifyType, PayloadType, ProtocolId};
 use ikev2_wire::{AuthPayload, IdPayload, IntegId, NotifyPayload, Payload, Transform};
 use ipsec_crypto::signature::SignatureScheme;
+use ipsec_types::EspSpi;
 
 /// How many connections the error names that a stranger causes.
 const MAX_KNOWN: usize = 16;
@@ -201,7 +202,7 @@ impl IkeSa {
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
         push_certificates(&mut payloads, &connection.local_auth);
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
-        let agreed = self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth);
+        let agreed = self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth, None);
         let pushed = match &agreed {
             Ok(agreed) => agreed.push_answer(&mut payloads, None),
             Err(failure) => {
@@ -234,7 +235,11 @@ impl IkeSa {
     /// Answers a request with the notify of what is wrong with it.
     pub(crate) fn answer_with(&mut self, context: &mut Context<'_>, request: &Request, failure: &Failure) {
         let data = failure.notify_data();
-        let notify = Payload::Notify(NotifyPayload::new(failure.notify(), &data));
+        let spi = failure.notify_spi().map(EspSpi::to_be_bytes);
+        let notify = Payload::Notify(match &spi {
+            Some(spi) => NotifyPayload::with_spi(ProtocolId::ESP, spi, failure.notify(), &data),
+            None => NotifyPayload::new(failure.notify(), &data),
+        });
         if let Err(error) = self.send_answer(context, request, &[notify]) {
             // The request stays without an answer, as if it had been lost.
             tracing::debug!(%error, "no answer");

@@ -8,21 +8,22 @@
 use super::context::Context;
 use super::initiate::start_exchange;
 use super::mode::{self, Asked, Fit};
-use super::{IkeSa, Purpose, Stage, Task};
+use super::rekey_child::lower_nonce;
+use super::{IkeSa, Stage, Task};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Bound, Failure};
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
-use crate::negotiation::{self, ChildExchange, EspChoice, SelectorLists};
+use crate::negotiation::{self, ChildExchange, EspChoice, SelectorLists, SelectorPair};
 use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType};
-use ikev2_wire::{KePayload, NoncePayload, SaPayload, TsPayload};
+use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType, ProtocolId};
+use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
 use ipsec_crypto::{CipherAlgorithm, PendingKeyExchange};
 use ipsec_types::sa::{ChildSa, ChildSaId, OriginalAddresses, PacketSelectors, PolicyId, SaInstall, SaKeys};
@@ -40,6 +41,15 @@ pub(crate) struct Child {
     pub outbound_gone: bool,
     /// Our Delete for it is out or waits for the window.
     pub deleting: Option<DownReason>,
+    /// What it was agreed for.
+    pub config: Arc<ChildConfig>,
+    /// The one that it replaces, as long as that one carries the traffic.
+    pub awaits: Option<ChildSaId>,
+    /// Another one carries its traffic.
+    pub replaced: bool,
+    /// The lower nonce of the exchange by which the peer made it, while our own request to rekey the same Child SA
+    /// is out (§2.8.1).
+    pub rival_nonce: Option<Vec<u8>>,
 }
 
 impl Child {
@@ -47,6 +57,11 @@ impl Child {
     pub(crate) fn info(&self) -> ChildSaInfo {
         let Self { ref sa, inbound, outbound, ke, narrowed, .. } = *self;
         ChildSaInfo { child: Arc::clone(sa), inbound, outbound, ke, narrowed }
+    }
+
+    /// What it carries.
+    pub(crate) fn selectors(&self) -> SelectorPair<'_> {
+        SelectorPair { local: &self.sa.local, remote: &self.sa.remote }
     }
 
     /// Takes the outbound half from the data path, once.
@@ -66,18 +81,22 @@ impl Child {
         let outbound = !self.outbound_gone;
         context.out.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound }));
         // Whoever began to delete it knows why it ends.
-        let reason = self.deleting.unwrap_or(reason);
+        let reason = self.deleting.unwrap_or(match reason {
+            DownReason::DeletedByPeer if self.replaced => DownReason::Rekeyed,
+            DownReason::DeletedByPeer if self.awaits.is_some() => DownReason::Redundant,
+            reason => reason,
+        });
         context.out.event(Event::ChildSaDown { sa, id, reason });
     }
 }
 
-/// A key exchange of a Child SA's own.
-pub(crate) struct ChildExchangeHalf {
+/// Our half of a key exchange in CREATE_CHILD_SA.
+pub(crate) struct ExchangeHalf {
     pub method: KeMethod,
     pub pending: Box<dyn PendingKeyExchange>,
 }
 
-impl fmt::Debug for ChildExchangeHalf {
+impl fmt::Debug for ExchangeHalf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.method)
     }
@@ -90,11 +109,16 @@ pub(crate) struct ChildAttempt {
     pub id: ChildSaId,
     pub inbound: EspSpi,
     pub exchange: ChildExchange,
-    pub ke: Option<ChildExchangeHalf>,
+    pub ke: Option<ExchangeHalf>,
     /// Ni of CREATE_CHILD_SA; in IKE_AUTH that of IKE_SA_INIT serves.
     pub nonce: Vec<u8>,
     /// How often the peer let us start over with another method.
     pub retries: u32,
+    /// How often the whole of it was tried before.
+    pub tries: u32,
+    /// The Child SA to replace, and the SPI that it is named by.
+    pub rekeys: Option<ChildSaId>,
+    rekey_spi: [u8; 4],
     offered: Vec<Proposal>,
     mode: Mode,
     selectors: SelectorLists,
@@ -107,7 +131,8 @@ impl ChildAttempt {
         config: &Arc<ChildConfig>,
         path: &Path,
     ) -> Result<Self, Failure> {
-        Self::new(context, config, path, None, ChildExchange::IkeAuth)
+        let proposed = mode::propose(config, path, None)?;
+        Self::new(context, config, proposed, ChildExchange::IkeAuth)
     }
 
     /// For CREATE_CHILD_SA: with a key exchange if the proposals have one, and the packet that asked for it
@@ -117,24 +142,44 @@ impl ChildAttempt {
         config: &Arc<ChildConfig>,
         path: &Path,
         packet: Option<&PacketSelectors>,
+        tries: u32,
     ) -> Result<Self, Failure> {
         let exchange = ChildExchange::CreateChildSa { ke_sent: None };
-        let mut attempt = Self::new(context, config, path, packet, exchange)?;
-        let prepared = context.nonce().map_err(Failure::from).and_then(|nonce| {
-            let method = negotiation::offered_ke(&attempt.offered)
+        let proposed = mode::propose(config, path, packet)?;
+        Self { tries, ..Self::new(context, config, proposed, exchange)? }.prepared(context)
+    }
+
+    /// For CREATE_CHILD_SA: to replace this one (§1.3.3).
+    pub(crate) fn to_rekey(
+        context: &mut Context<'_>,
+        child: &Child,
+        path: &Path,
+        tries: u32,
+    ) -> Result<Self, Failure> {
+        let exchange = ChildExchange::CreateChildSa { ke_sent: None };
+        let proposed = mode::propose_again(&child.config, child.sa.mode, path)?;
+        let attempt = Self::new(context, &child.config, proposed, exchange)?;
+        let (rekeys, rekey_spi) = (Some(child.sa.id), child.inbound.to_be_bytes());
+        Self { tries, rekeys, rekey_spi, ..attempt }.prepared(context)
+    }
+
+    /// With a nonce, and the half of a key exchange.
+    fn prepared(mut self, context: &mut Context<'_>) -> Result<Self, Failure> {
+        let nonce = context.nonce().map_err(Failure::from).and_then(|nonce| {
+            let method = negotiation::offered_ke(&self.offered)
                 .into_iter()
                 .find(|method| context.key_exchange(*method).is_ok());
-            let ke = method.map(|method| ChildExchangeHalf::start(context, method)).transpose()?;
+            let ke = method.map(|method| ExchangeHalf::start(context, method)).transpose()?;
             Ok((nonce, ke))
         });
-        match prepared {
+        match nonce {
             Ok((nonce, ke)) => {
-                attempt.nonce = nonce;
-                attempt.use_exchange(ke);
-                Ok(attempt)
+                self.nonce = nonce;
+                self.use_exchange(ke);
+                Ok(self)
             }
             Err(failure) => {
-                context.release_spi(attempt.inbound);
+                context.release_spi(self.inbound);
                 Err(failure)
             }
         }
@@ -143,11 +188,9 @@ impl ChildAttempt {
     fn new(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
-        path: &Path,
-        packet: Option<&PacketSelectors>,
+        (mode, selectors): (Mode, SelectorLists),
         exchange: ChildExchange,
     ) -> Result<Self, Failure> {
-        let (mode, selectors) = mode::propose(config, path, packet)?;
         let (id, inbound) = context.names.allocate(context.random)?;
         Ok(Self {
             config: Arc::clone(config),
@@ -157,6 +200,9 @@ impl ChildAttempt {
             ke: None,
             nonce: Vec::new(),
             retries: 0,
+            tries: 0,
+            rekeys: None,
+            rekey_spi: [0; 4],
             offered: negotiation::offer_esp(&config.proposals, inbound, exchange),
             mode,
             selectors,
@@ -169,17 +215,22 @@ impl ChildAttempt {
     }
 
     /// Uses this half, or none.
-    pub(crate) fn use_exchange(&mut self, ke: Option<ChildExchangeHalf>) {
+    pub(crate) fn use_exchange(&mut self, ke: Option<ExchangeHalf>) {
         self.exchange = ChildExchange::CreateChildSa { ke_sent: ke.as_ref().map(|half| half.method) };
         self.ke = ke;
     }
 
-    /// The mode and SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr (Appendix C.2, C.4).
+    /// What is to be replaced, the mode and SA, then Nonce and KE in CREATE_CHILD_SA, then TSi and TSr (Appendix
+    /// C.2, C.4, C.5).
     pub(crate) fn push_request<'a>(
         &'a self,
         payloads: &mut Vec<Payload<'a>>,
         nonce: Option<&'a [u8]>,
     ) -> Result<(), Failure> {
+        if self.rekeys.is_some() {
+            let (protocol, ty) = (ProtocolId::ESP, NotifyType::REKEY_SA);
+            payloads.push(Payload::Notify(NotifyPayload::with_spi(protocol, &self.rekey_spi, ty, &[])));
+        }
         mode::push(payloads, self.mode);
         payloads.push(Payload::Sa(SaPayload::build(&self.offered)?));
         if let Some(nonce) = nonce {
@@ -194,9 +245,24 @@ impl ChildAttempt {
     }
 }
 
-impl ChildExchangeHalf {
+impl ExchangeHalf {
     pub(crate) fn start(context: &mut Context<'_>, method: KeMethod) -> Result<Self, Failure> {
         Ok(Self { method, pending: start_exchange(context, method)? })
+    }
+}
+
+/// What is left of an attempt once its answer is read.
+pub(crate) struct AttemptFate {
+    pub config: Arc<ChildConfig>,
+    pub inbound: EspSpi,
+    pub rekeys: Option<ChildSaId>,
+    pub tries: u32,
+}
+
+impl AttemptFate {
+    pub(crate) fn of(attempt: &ChildAttempt) -> Self {
+        let ChildAttempt { ref config, inbound, rekeys, tries, .. } = *attempt;
+        Self { config: Arc::clone(config), inbound, rekeys, tries }
     }
 }
 
@@ -216,6 +282,10 @@ pub(crate) struct AgreedChild {
     keys: DirectedKeys,
     /// As responder: our half of the key exchange, where there is one.
     ke: Option<AnsweredExchange>,
+    /// What it replaces.
+    replaces: Option<ChildSaId>,
+    /// As responder: the lower nonce, where our own request to rekey the same one is out.
+    rival_nonce: Option<Vec<u8>>,
 }
 
 /// A responder's half of a key exchange, done.
@@ -284,18 +354,10 @@ impl IkeSa {
             .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
     }
 
-    /// The requests for Child SAs that are out.
-    fn asked_children(&self) -> impl Iterator<Item = &ChildAttempt> {
-        self.current.purposes().filter_map(|purpose| match purpose {
-            Purpose::CreateChild(attempt) => Some(&**attempt),
-            _ => None,
-        })
-    }
-
     /// The Child SAs, with those that were asked for.
     pub(crate) fn child_count(&self) -> usize {
         let asked = self.asked_children().count();
-        let waiting = self.queue.iter().filter(|t| matches!(t, Task::CreateChild(..))).count();
+        let waiting = self.waiting_tasks().filter(|t| matches!(t, Task::CreateChild { .. })).count();
         self.children.len().saturating_add(asked).saturating_add(waiting)
     }
 
@@ -307,8 +369,8 @@ impl IkeSa {
     /// Whether a Child SA for this policy was asked for and not answered yet.
     pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
         let asked = self.asked_children().any(|attempt| attempt.config.policy == policy);
-        let waits = |task: &Task| matches!(task, Task::CreateChild(config, _) if config.policy == policy);
-        asked || self.queue.iter().any(waits)
+        let waits = |task: &Task| matches!(task, Task::CreateChild { config, .. } if config.policy == policy);
+        asked || self.waiting_tasks().any(waits)
     }
 
     /// As responder: what the peer asks for, against all our children, without installing anything.
@@ -318,8 +380,9 @@ impl IkeSa {
         contents: &Contents<'_>,
         nonces: Nonces<'_>,
         exchange: ChildExchange,
+        replaces: Option<ChildSaId>,
     ) -> Result<AgreedChild, Failure> {
-        if self.child_count() >= context.config.max_children {
+        if replaces.is_none() && self.child_count() >= context.config.max_children {
             return Err(Failure::Limit(Bound::Children));
         }
         let missing = |ty| Failure::MissingPayload(ty);
@@ -327,11 +390,17 @@ impl IkeSa {
         let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
         let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
         let asked = Asked::by(contents, ts_r, ts_i, self.path, self.nat);
-        let (config, Fit { narrowed, choice, mode, original }) = self.match_child(sa, &asked, exchange)?;
+        let (config, fit) = match replaces.and_then(|id| self.child(id)) {
+            Some(old) => (Arc::clone(&old.config), asked.fits_rekey(old, sa, exchange)?),
+            None => self.match_child(sa, &asked, exchange)?,
+        };
+        let Fit { narrowed, choice, mode, original } = fit;
         let cipher = find_cipher(context, &choice)?;
         let ke = answer_exchange(context, &choice, contents)?;
         let shared = ke.as_ref().map(|ke| &ke.secret);
         let keys = self.child_keys(cipher, shared, nonces, false)?;
+        let crossed = replaces.is_some_and(|id| self.crosses_ours(id));
+        let rival_nonce = crossed.then(|| lower_nonce(nonces.initiator, nonces.responder));
         let (id, inbound) = context.names.allocate(context.random)?;
         Ok(AgreedChild {
             config,
@@ -346,6 +415,8 @@ impl IkeSa {
             tfc_allowed: takes_tfc(contents),
             keys,
             ke,
+            replaces,
+            rival_nonce,
         })
     }
 
@@ -381,14 +452,19 @@ impl IkeSa {
         contents: &Contents<'_>,
         nonces: Nonces<'_>,
     ) {
-        let policy = attempt.config.policy;
-        let inbound = attempt.inbound;
+        let fate = AttemptFate::of(&attempt);
+        let lower = lower_nonce(nonces.initiator, nonces.responder);
         match self.check_child(context, attempt, contents, nonces) {
-            Ok(agreed) => self.install(context, agreed),
+            Ok(agreed) => {
+                let id = agreed.id;
+                self.install(context, agreed);
+                if let Some(old) = fate.rekeys {
+                    self.settle_rekey(context, old, id, &lower);
+                }
+            }
             Err(failure) => {
-                context.release_spi(inbound);
                 let known_to_peer = contents.sa.is_some() && failure != Failure::DeletedEarly;
-                self.fail_child(context, policy, failure, known_to_peer.then_some(inbound));
+                self.fail_child(context, fate, failure, known_to_peer);
             }
         }
     }
@@ -404,18 +480,27 @@ impl IkeSa {
         context.out.event(Event::ChildSaFailed { sa, policy, failure });
     }
 
-    /// Tells of a Child SA that came to nothing; one that the peer has set up is deleted there (§2.21.3).
+    /// A request for a Child SA came to nothing; what the peer has set up is deleted there (§2.21.3).
     pub(crate) fn fail_child(
         &mut self,
         context: &mut Context<'_>,
-        policy: PolicyId,
+        fate: AttemptFate,
         failure: Failure,
-        at_peer: Option<EspSpi>,
+        known_to_peer: bool,
     ) {
-        self.tell_child_failed(context, Some(policy), failure);
-        if let Some(spi) = at_peer {
-            self.queue.push_back(Task::DeleteUnused(spi));
+        context.release_spi(fate.inbound);
+        if known_to_peer {
+            self.queue.push_back(Task::DeleteUnused(fate.inbound));
         }
+        let AttemptFate { config, rekeys, tries, .. } = fate;
+        if let Some(id) = rekeys {
+            return self.on_rekey_failed(context, id, tries, failure);
+        }
+        let policy = config.policy;
+        if matches!(failure, Failure::Refused { notify: NotifyType::TEMPORARY_FAILURE }) {
+            self.try_again_later(context, Task::CreateChild { config, packet: None, tries }, &failure);
+        }
+        self.tell_child_failed(context, Some(policy), failure);
     }
 
     fn check_child(
@@ -431,7 +516,12 @@ impl IkeSa {
                 None => Failure::NoAnswer,
             });
         };
+        let replaces = attempt.rekeys.and_then(|id| self.carrier_of(id));
+        let old = replaces.and_then(|id| self.child(id));
         let mode = mode::of_answer(&attempt.config, attempt.mode, contents)?;
+        if let Some(wanted) = old.map(|old| old.sa.mode).filter(|wanted| *wanted != mode) {
+            return Err(Failure::Mode { got: mode, wanted });
+        }
         let missing = |ty| Failure::MissingPayload(ty);
         let ts_i = contents.ts_i.as_ref().ok_or(missing(PayloadType::TS_I))?;
         let ts_r = contents.ts_r.as_ref().ok_or(missing(PayloadType::TS_R))?;
@@ -444,7 +534,11 @@ impl IkeSa {
             None => (ts_i, ts_r, None),
         };
         let requested = attempt.selectors.pair();
-        let answered = negotiation::verify_answer(requested, ts_i, ts_r).map_err(Failure::TsAnswer)?;
+        let answered = match old {
+            Some(old) => negotiation::verify_rekey_answer(old.selectors(), requested, ts_i, ts_r),
+            None => negotiation::verify_answer(requested, ts_i, ts_r),
+        };
+        let answered = answered.map_err(Failure::TsAnswer)?;
         let choice = negotiation::accept_esp(&attempt.offered, sa, attempt.exchange)
             .map_err(Failure::ProposalAnswer)?;
         if self.deleted_early.contains(&choice.peer_spi) {
@@ -467,13 +561,15 @@ impl IkeSa {
             tfc_allowed: takes_tfc(contents),
             keys,
             ke: None,
+            replaces,
+            rival_nonce: None,
         })
     }
 
     /// Hands an agreed Child SA to the data path and tells the embedder.
     pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) {
         let AgreedChild { config, choice, id, inbound, mut local, mut remote, narrowed, keys, .. } = agreed;
-        let AgreedChild { mode, original_addresses, tfc_allowed, .. } = agreed;
+        let AgreedChild { mode, original_addresses, tfc_allowed, replaces, rival_nonce, .. } = agreed;
         // They are kept for as long as the SA lives.
         local.shrink_to_fit();
         remote.shrink_to_fit();
@@ -488,10 +584,10 @@ impl IkeSa {
             path: self.path,
             local,
             remote,
-            lifetimes: config.lifetimes,
+            lifetimes: context.jittered(config.lifetimes, config.jitter_permille),
             original_addresses,
             tfc_allowed,
-            replaces: None,
+            replaces,
         });
         context.log_esp_keys(&sa, (inbound, &keys.inbound), (outbound, &keys.outbound));
         let install = |spi, keys| Box::new(SaInstall { child: Arc::clone(&sa), spi, keys });
@@ -499,8 +595,19 @@ impl IkeSa {
         out.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
         out.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
         let ke = choice.ke;
-        let (outbound_gone, deleting) = (false, None);
-        let child = Child { sa, ke, narrowed, inbound, outbound, outbound_gone, deleting };
+        let child = Child {
+            sa,
+            ke,
+            narrowed,
+            inbound,
+            outbound,
+            outbound_gone: false,
+            deleting: None,
+            config,
+            awaits: replaces,
+            replaced: false,
+            rival_nonce,
+        };
         out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
         count(&mut context.statistics.child_sas_installed);
         context.names.own(id, self.handle);
@@ -537,7 +644,7 @@ fn answer_exchange(
 /// As initiator of CREATE_CHILD_SA: the shared secret, if the peer chose a key exchange.
 fn finish_exchange(
     context: &mut Context<'_>,
-    half: Option<ChildExchangeHalf>,
+    half: Option<ExchangeHalf>,
     chosen: Option<KeMethod>,
     contents: &Contents<'_>,
 ) -> Result<Option<SecretBytes>, Failure> {

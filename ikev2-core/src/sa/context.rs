@@ -21,11 +21,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
+use core::time::Duration;
 use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
 use ikev2_wire::{Header, Message, NotifyPayload, Payload, Payloads};
 use ipsec_crypto::{KeyExchangeMethod, RandomError, SecureRandom};
-use ipsec_types::sa::{ChildSa, ChildSaId, SaKeys};
+use ipsec_types::sa::{ChildSa, ChildSaId, Lifetimes, Limit, SaKeys};
 use ipsec_types::{EspSpi, Instant, Path};
 
 /// What waits to be polled.
@@ -200,6 +201,39 @@ impl Context<'_> {
 
     pub(crate) fn nonce(&mut self) -> Result<Vec<u8>, RandomError> {
         init::nonce(self.random)
+    }
+
+    /// A random number below `bound`, or 0 where there is no randomness: what it is for is never a secret.
+    fn below(&mut self, bound: u64) -> u64 {
+        let mut octets = [0; 8];
+        match self.random.fill(&mut octets) {
+            // The product's upper half is spread evenly enough over so small a range.
+            Ok(()) => ((u128::from(u64::from_be_bytes(octets)) * u128::from(bound)) >> 64) as u64,
+            Err(_) => 0,
+        }
+    }
+
+    /// A pause, made longer at random by up to so many thousandths, so that two ends do not meet again.
+    pub(crate) fn lengthened(&mut self, pause: Duration, permille: u16) -> Duration {
+        let nanos = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        let most = (u128::from(nanos) * u128::from(permille) / 1_000).min(u128::from(u64::MAX)) as u64;
+        Duration::from_nanos(nanos.saturating_add(self.below(most.saturating_add(1))))
+    }
+
+    /// Lifetimes whose soft limits come earlier at random by up to so many thousandths (§2.8).
+    pub(crate) fn jittered(&mut self, lifetimes: Lifetimes, permille: u16) -> Lifetimes {
+        let mut earlier = |limit: Limit| Limit {
+            soft: limit.soft.map(|soft| {
+                let most = (u128::from(soft) * u128::from(permille.min(1_000)) / 1_000) as u64;
+                soft - self.below(most.saturating_add(1)).min(soft)
+            }),
+            ..limit
+        };
+        Lifetimes {
+            seconds: earlier(lifetimes.seconds),
+            octets: earlier(lifetimes.octets),
+            packets: earlier(lifetimes.packets),
+        }
     }
 
     pub(crate) fn observe_sent(&self, path: &Path, datagram: &Datagram, payloads: &[Payload<'_>]) {

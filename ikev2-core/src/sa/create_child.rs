@@ -1,12 +1,12 @@
-//! CREATE_CHILD_SA for a new Child SA (RFC 7296 §1.3.1), either way round. Requests that rekey are refused with
-//! NO_ADDITIONAL_SAS, as §4 lets an implementation do that does not rekey.
+//! CREATE_CHILD_SA (RFC 7296 §1.3), either way round: for a new Child SA (§1.3.1), and what rekeys have in common
+//! with it. The rest of them is in [`rekey_child`](super::rekey_child) and [`rekey_ike`](super::rekey_ike).
 
-use super::child::{ChildAttempt, ChildExchangeHalf, is_fatal};
+use super::child::{AttemptFate, ChildAttempt, ExchangeHalf, is_fatal};
 use super::context::Context;
 use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
-use crate::error::{Failure, Unsupported};
+use crate::error::{Busy, Failure, Unsupported};
 use crate::exchange::exchanges::Request;
 use crate::keys::Nonces;
 use crate::negotiation::ChildExchange;
@@ -23,16 +23,21 @@ impl IkeSa {
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
         packet: Option<&PacketSelectors>,
+        tries: u32,
     ) {
         let policy = config.policy;
-        let begun = ChildAttempt::in_create_child(context, config, &self.path, packet)
+        let begun = ChildAttempt::in_create_child(context, config, &self.path, packet, tries)
             .and_then(|attempt| self.send_create_child(context, attempt));
         if let Err(failure) = begun {
             self.tell_child_failed(context, Some(policy), failure);
         }
     }
 
-    fn send_create_child(&mut self, context: &mut Context<'_>, attempt: ChildAttempt) -> Result<(), Failure> {
+    pub(crate) fn send_create_child(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: ChildAttempt,
+    ) -> Result<(), Failure> {
         let mut payloads = Vec::with_capacity(5);
         let sealed = attempt
             .push_request(&mut payloads, Some(&attempt.nonce))
@@ -68,18 +73,12 @@ impl IkeSa {
         }
         let initiator = attempt.nonce.clone();
         let responder = contents.nonce.as_ref().map(|nonce| nonce.as_bytes());
-        match (responder, contents.sa.is_some()) {
-            (None, true) => {
-                let failure = Failure::MissingPayload(PayloadType::NONCE);
-                context.release_spi(attempt.inbound);
-                self.fail_child(context, attempt.config.policy, failure, Some(attempt.inbound));
-            }
-            (responder, _) => {
-                let responder = responder.unwrap_or_default();
-                let nonces = Nonces { initiator: &initiator, responder };
-                self.finish_child(context, attempt, contents, nonces);
-            }
+        if responder.is_none() && contents.sa.is_some() {
+            let failure = Failure::MissingPayload(PayloadType::NONCE);
+            return self.fail_child(context, AttemptFate::of(&attempt), failure, true);
         }
+        let nonces = Nonces { initiator: &initiator, responder: responder.unwrap_or_default() };
+        self.finish_child(context, attempt, contents, nonces);
     }
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
@@ -91,26 +90,20 @@ impl IkeSa {
         } else if sent == Some(wanted) || !offered.contains(&wanted) {
             Err(Failure::KeMethodWanted { wanted, offered })
         } else {
-            ChildExchangeHalf::start(context, wanted)
+            ExchangeHalf::start(context, wanted)
         };
-        let policy = attempt.config.policy;
-        let again = match prepared {
-            Ok(half) => {
-                attempt.use_exchange(Some(half));
-                attempt.retries = attempt.retries.saturating_add(1);
-                self.send_create_child(context, attempt)
-            }
-            Err(failure) => {
-                context.release_spi(attempt.inbound);
-                Err(failure)
-            }
-        };
+        let fate = AttemptFate::of(&attempt);
+        let again = prepared.and_then(|half| {
+            attempt.use_exchange(Some(half));
+            attempt.retries = attempt.retries.saturating_add(1);
+            self.send_create_child(context, attempt)
+        });
         if let Err(failure) = again {
-            self.fail_child(context, policy, failure, None);
+            self.fail_child(context, fate, failure, false);
         }
     }
 
-    /// The peer asks for a Child SA.
+    /// The peer asks for a Child SA, new or in place of another, or for an IKE SA in place of this one.
     pub(crate) fn on_create_child_request(
         &mut self,
         context: &mut Context<'_>,
@@ -122,8 +115,9 @@ impl IkeSa {
             Err(failure) if is_fatal(&failure) => self.refuse_request(context, request, failure),
             Err(failure) => {
                 self.answer_with(context, request, &failure);
-                // Otherwise the embedder knows that the SA ends, or was told that it has.
-                if self.is_established() {
+                // Who is busy says so and is asked again. Otherwise the embedder knows that the SA ends, or was told
+                // that it has.
+                if self.is_established() && !matches!(failure, Failure::Busy(_)) {
                     self.tell_child_failed(context, None, failure);
                 }
             }
@@ -137,22 +131,19 @@ impl IkeSa {
         contents: &Contents<'_>,
     ) -> Result<(), Failure> {
         if !self.is_established() {
-            // We are closing the IKE SA (§2.25.2).
-            return Err(Failure::Unsupported(Unsupported::WhileClosing));
-        }
-        if contents.notify(NotifyType::REKEY_SA).is_some() {
-            return Err(Failure::Unsupported(Unsupported::ChildRekey));
+            return Err(Failure::Busy(Busy::IkeSaClosing));
         }
         if contents.ts_i.is_none() && contents.ts_r.is_none() {
             return Err(Failure::Unsupported(Unsupported::IkeRekey));
         }
+        let replaces = self.child_to_rekey(contents)?;
         let peer_nonce =
             contents.nonce.as_ref().ok_or(Failure::MissingPayload(PayloadType::NONCE))?.as_bytes();
         let nonce = context.nonce()?;
         let nonces = Nonces { initiator: peer_nonce, responder: &nonce };
         let ke_sent = contents.ke.as_ref().map(|ke| ke.method);
         let exchange = ChildExchange::CreateChildSa { ke_sent };
-        let agreed = self.agree_child(context, contents, nonces, exchange)?;
+        let agreed = self.agree_child(context, contents, nonces, exchange, replaces)?;
         let mut payloads = Vec::with_capacity(5);
         let answered = agreed
             .push_answer(&mut payloads, Some(&nonce))

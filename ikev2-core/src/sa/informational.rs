@@ -80,9 +80,8 @@ impl IkeSa {
 
     /// Our Delete of Child SAs was answered: both halves go now (§1.4.1).
     pub(crate) fn on_children_deleted(&mut self, context: &mut Context<'_>, ids: &[ChildSaId]) {
-        while let Some(at) = self.children.iter().position(|c| ids.contains(&c.sa.id)) {
-            let child = self.children.swap_remove(at);
-            child.remove(context, self.handle, DownReason::Requested);
+        for id in ids {
+            self.remove_child(context, *id, DownReason::Requested);
         }
     }
 
@@ -135,19 +134,19 @@ impl IkeSa {
         let mut answer = Vec::new();
         let deletes = contents.deletes.iter().filter(|d| d.protocol() == ProtocolId::ESP);
         for spi in deletes.flat_map(|delete| delete.esp_spis()) {
-            let Some(at) = self.children.iter().position(|c| c.outbound == spi) else {
+            let Some(child) = self.children.iter().find(|c| c.outbound == spi) else {
                 self.remember_deleted(spi);
                 continue;
             };
-            let in_flight = self.is_delete_in_flight(at);
-            if in_flight {
-                if let Some(child) = self.children.get_mut(at) {
+            let (id, inbound) = (child.sa.id, child.inbound);
+            if self.is_delete_in_flight(id) {
+                self.hand_over(context, id);
+                if let Some(child) = self.child_mut(id) {
                     child.remove_outbound(context);
                 }
             } else {
-                let child = self.children.swap_remove(at);
-                answer.push(child.inbound);
-                child.remove(context, self.handle, DownReason::DeletedByPeer);
+                answer.push(inbound);
+                self.remove_child(context, id, DownReason::DeletedByPeer);
             }
         }
         answer
@@ -169,10 +168,9 @@ impl IkeSa {
         }
     }
 
-    fn is_delete_in_flight(&self, at: usize) -> bool {
-        let Some(child) = self.children.get(at) else { return false };
+    fn is_delete_in_flight(&self, id: ChildSaId) -> bool {
         self.current.purposes().any(|purpose| match purpose {
-            Purpose::DeleteChildren(ids) => ids.contains(&child.sa.id),
+            Purpose::DeleteChildren(ids) => ids.contains(&id),
             _ => false,
         })
     }

@@ -10,6 +10,8 @@
 //! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
 //! | [`mode`] | its mode | §1.3.1, §2.23.1 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
+//! | [`rekey_child`] | rekeys of Child SAs | §1.3.3, §2.8 |
+//! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
 //! | [`peers`] | which others there are with the same peer | §2.4 |
@@ -24,9 +26,11 @@ pub(crate) mod create_child;
 pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
+pub(crate) mod later;
 pub(crate) mod mode;
 pub(crate) mod peers;
 pub(crate) mod receive;
+pub(crate) mod rekey_child;
 pub(crate) mod respond;
 pub(crate) mod suspend;
 pub(crate) mod timers;
@@ -52,6 +56,7 @@ use ikev2_wire::Payload;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
+use later::Later;
 use peers::IdentityPair;
 use suspend::Suspended;
 
@@ -121,7 +126,16 @@ impl Purpose {
 /// A request that waits for the window.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    CreateChild(Arc<ChildConfig>, Option<PacketSelectors>),
+    CreateChild {
+        config: Arc<ChildConfig>,
+        packet: Option<PacketSelectors>,
+        /// How often it was tried before.
+        tries: u32,
+    },
+    RekeyChild {
+        id: ChildSaId,
+        tries: u32,
+    },
     DeleteChildren(Vec<ChildSaId>),
     /// A Child SA that the peer set up and we did not, by the SPI that we offered.
     DeleteUnused(EspSpi),
@@ -129,6 +143,16 @@ pub(crate) enum Task {
     /// Tells the peer that its proof was refused, and ends the SA (§2.21.2).
     RefuseAuthentication,
     Liveness,
+}
+
+impl Task {
+    /// How often it was tried before, for what may be tried again.
+    fn tries_mut(&mut self) -> Option<&mut u32> {
+        match self {
+            Self::CreateChild { tries, .. } | Self::RekeyChild { tries, .. } => Some(tries),
+            _ => None,
+        }
+    }
 }
 
 /// One IKE SA.
@@ -145,6 +169,8 @@ pub(crate) struct IkeSa {
     /// What IKE_SA_INIT or the last rekey agreed.
     pub algorithms: Option<IkeAlgorithms>,
     pub queue: VecDeque<Task>,
+    /// What is tried again after a pause.
+    pub later: Vec<Later>,
     pub children: Vec<Child>,
     /// SPIs of Child SAs that the peer deleted before we knew them, while a request for one is out.
     pub deleted_early: Vec<EspSpi>,
@@ -186,6 +212,7 @@ impl IkeSa {
             stage,
             algorithms: None,
             queue: VecDeque::new(),
+            later: Vec::new(),
             children: Vec::new(),
             deleted_early: Vec::new(),
             listed: None,
@@ -283,9 +310,10 @@ impl IkeSa {
 
     fn begin(&mut self, context: &mut Context<'_>, task: Task) {
         match task {
-            Task::CreateChild(config, packet) => {
-                self.begin_create_child(context, &config, packet.as_ref());
+            Task::CreateChild { config, packet, tries } => {
+                self.begin_create_child(context, &config, packet.as_ref(), tries);
             }
+            Task::RekeyChild { id, tries } => self.begin_rekey_child(context, id, tries),
             Task::DeleteChildren(ids) => self.begin_delete_children(context, &ids),
             Task::DeleteUnused(spi) => self.begin_delete_unused(context, spi),
             Task::DeleteIke => self.begin_delete_ike(context),
@@ -335,6 +363,7 @@ impl IkeSa {
     fn start_closing(&mut self, context: &mut Context<'_>, reason: Option<DownReason>, last: Task) {
         self.stage = Stage::Closing(Closing { reason });
         self.queue.clear();
+        self.later.clear();
         self.queue.push_back(last);
         self.pump(context);
     }
@@ -357,6 +386,7 @@ impl IkeSa {
             context.release_spi(attempt.child.inbound);
         }
         self.queue.clear();
+        self.later.clear();
         self.suspended = None;
         self.stage = Stage::Lingering(context.now + context.config.closed_linger);
     }

@@ -1,5 +1,6 @@
 //! Which mode a Child SA has: asked for, granted or declined (RFC 7296 §1.3.1, §2.23.1).
 
+use super::child::Child;
 use crate::config::{ChildConfig, ModePolicy};
 use crate::contents::Contents;
 use crate::error::Failure;
@@ -43,6 +44,21 @@ pub(crate) fn propose(
         }
     }
     Ok((Mode::Tunnel, negotiation::propose(policy(config), packet)))
+}
+
+/// What to propose in place of a Child SA of this mode: the same mode (§2.8).
+pub(crate) fn propose_again(
+    config: &ChildConfig,
+    mode: Mode,
+    path: &Path,
+) -> Result<(Mode, SelectorLists), Failure> {
+    match mode {
+        Mode::Transport => {
+            let between = ends(path, NatStatus::default()).policy(policy(config));
+            Ok((mode, negotiation::propose(between.ok_or_else(|| no_traffic(path))?.pair(), None)))
+        }
+        _ => Ok((mode, negotiation::propose(policy(config), None))),
+    }
 }
 
 fn no_traffic(path: &Path) -> Failure {
@@ -130,6 +146,32 @@ impl Asked {
         if mode == Mode::Tunnel && config.mode == ModePolicy::RequireTransport {
             return Err(Failure::Mode { got: Mode::Tunnel, wanted: Mode::Transport });
         }
+        Ok(Fit { narrowed, choice: choose(config, sa, exchange)?, mode, original })
+    }
+
+    /// Whether it can take the place of this Child SA: in the same mode, with the same selectors, by the same
+    /// policy (§2.8).
+    pub(crate) fn fits_rekey(
+        &self,
+        old: &Child,
+        sa: &SaPayload<'_>,
+        exchange: ChildExchange,
+    ) -> Result<Fit, Failure> {
+        let (config, mode) = (&old.config, old.sa.mode);
+        let (narrowed, original) = match (mode, &self.seen) {
+            (Mode::Transport, Some(seen)) => {
+                let between = ends(&self.path, NatStatus::default()).policy(policy(config));
+                let between = between.ok_or_else(|| no_traffic(&self.path))?;
+                let proposed = seen.selectors.pair();
+                (negotiation::narrow_for_rekey(old.selectors(), between.pair(), proposed), seen.original)
+            }
+            (Mode::Transport, None) => return Err(Failure::Mode { got: Mode::Tunnel, wanted: mode }),
+            _ => {
+                let proposed = self.sent.pair();
+                (negotiation::narrow_for_rekey(old.selectors(), policy(config), proposed), None)
+            }
+        };
+        let narrowed = narrowed.map_err(Failure::TsUnacceptable)?;
         Ok(Fit { narrowed, choice: choose(config, sa, exchange)?, mode, original })
     }
 

@@ -30,7 +30,7 @@ impl IkeSa {
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
         let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
-        [stage, answer, requests, self.keepalive_at()].into_iter().flatten().min()
+        [stage, answer, requests, self.keepalive_at(), self.later_at()].into_iter().flatten().min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
@@ -63,6 +63,10 @@ impl IkeSa {
         }
         match &self.stage {
             Stage::HalfOpen(_, expires) if *expires <= context.now => return self.expire(context),
+            Stage::Established(_) if self.later_at().is_some_and(|at| at <= context.now) => {
+                self.queue_due(context.now);
+                self.pump(context);
+            }
             Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
                 self.queue.push_back(Task::Liveness);
                 self.pump(context);

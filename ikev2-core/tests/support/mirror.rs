@@ -32,10 +32,15 @@ pub struct ChildView {
     pub info: Option<ChildSaInfo>,
     pub inbound: Option<Half>,
     pub outbound: Option<Half>,
+    /// It carries the traffic, as far as the data path was told.
+    pub in_use: bool,
+    /// Which one took over from it.
+    pub replaced_by: Option<ChildSaId>,
 }
 
 #[derive(Debug, Default)]
 pub struct Mirror {
+    switched: Option<(ChildSaId, ChildSaId)>,
     pub sas: BTreeMap<IkeSaHandle, SaView>,
     pub children: BTreeMap<ChildSaId, ChildView>,
     ended: BTreeSet<IkeSaHandle>,
@@ -82,6 +87,21 @@ impl Mirror {
                 self.alive(*sa, event);
                 assert_eq!(self.children.get(id).and_then(|c| c.sa), Some(*sa), "{event:?}");
             }
+            Event::ChildSaReplaced { sa, old, new } => {
+                self.alive(*sa, event);
+                assert_eq!(self.switched.take(), Some((*old, *new)), "the data path was not told: {event:?}");
+                let view = self.children.get_mut(old).unwrap_or_else(|| panic!("gone before: {event:?}"));
+                assert_eq!((view.sa, view.replaced_by), (Some(*sa), None), "replaced twice: {event:?}");
+                view.replaced_by = Some(*new);
+            }
+            Event::IkeSaRekeyed { sa, info } => {
+                self.alive(*sa, event);
+                let view = &self.sas[sa];
+                assert_eq!((&view.connection, view.path, view.nat), (&info.connection, info.path, info.nat));
+                assert_eq!(as_set(&view.children), as_set(&info.children), "{event:?}");
+                assert!(info.remote_id.is_some() && info.established_at.is_some(), "{event:?}");
+            }
+            Event::IkeRekeyFailed { sa, .. } => self.alive(*sa, event),
             Event::PeerMoved { sa, path, children } => {
                 self.alive(*sa, event);
                 let view = self.sas.get_mut(sa).unwrap();
@@ -128,6 +148,8 @@ impl Mirror {
                     info: None,
                     inbound: Some(Half { spi: *spi, keys: keys.clone() }),
                     outbound: None,
+                    in_use: false,
+                    replaced_by: None,
                 };
                 assert!(self.children.insert(child.id, view).is_none(), "installed twice: {command:?}");
             }
@@ -137,6 +159,19 @@ impl Mirror {
                 assert_eq!(view.child, *child, "{command:?}");
                 let before = view.outbound.replace(Half { spi: *spi, keys: keys.clone() });
                 assert!(before.is_none(), "installed twice: {command:?}");
+                view.in_use = child.replaces.is_none();
+                if let Some(old) = child.replaces {
+                    assert!(self.children.contains_key(&old), "it replaces nothing: {command:?}");
+                }
+            }
+            SaCommand::SwitchOutbound { from, to } => {
+                assert_eq!(self.switched.replace((*from, *to)), None, "not told of: {command:?}");
+                let old = &self.children[from];
+                assert!(old.outbound.is_some() && old.in_use, "it carries nothing: {command:?}");
+                self.children.get_mut(from).unwrap().in_use = false;
+                let new = self.children.get_mut(to).unwrap();
+                assert!(new.outbound.is_some() && !new.in_use, "{command:?}");
+                new.in_use = true;
             }
             SaCommand::Move { id, path, encapsulation } => {
                 let view = self.children.get_mut(id).unwrap_or_else(|| panic!("{command:?}"));

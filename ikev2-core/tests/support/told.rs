@@ -19,6 +19,9 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
             Event::ChildSaDown { .. } => "Child down",
             Event::PeerAlive { .. } => "alive",
             Event::PeerMoved { .. } => "moved",
+            Event::ChildSaReplaced { .. } => "Child replaced",
+            Event::IkeSaRekeyed { .. } => "IKE rekeyed",
+            Event::IkeRekeyFailed { .. } => "IKE rekey failed",
             _ => "other",
         })
         .collect()

@@ -7,9 +7,6 @@ use ipsec_types::SaCommand;
 use ipsec_types::sa::{ChildSaId, ExpiryReason, PolicyId};
 use std::time::Duration;
 
-/// How long a Child SA is kept beside the one that took its place, for what is on its way.
-const GRACE: Duration = Duration::from_millis(500);
-
 impl Gateway {
     /// Carries an event out and tells it.
     pub(crate) fn on_event(&mut self, event: Event) {
@@ -25,7 +22,16 @@ impl Gateway {
                 let pause = policy.and_then(|_| self.starts.child_is_down(self.log.now(), sa, &name, None));
                 self.log.line(format_args!("Child SA failed: {name}: {failure}{}", again(pause)));
             }
-            Event::ChildSaExpiring { sa, id, reason } => self.on_expiring(sa, id, reason),
+            Event::ChildSaExpiring { id, reason, .. } => self.on_expiring(id, reason),
+            Event::ChildSaReplaced { old, new, .. } => {
+                self.log.line(format_args!("Child SA {} took over from {}", new.0, old.0));
+            }
+            Event::IkeSaRekeyed { info, .. } => {
+                self.log.line(format_args!("IKE SA rekeyed: now {}", info.initiator_spi));
+            }
+            Event::IkeRekeyFailed { failure, .. } => {
+                self.log.line(format_args!("the IKE SA was not rekeyed: {failure}"));
+            }
             Event::ChildSaDown { sa, id, reason } => self.on_child_down(sa, id, &reason),
             Event::PeerAlive { round_trip, .. } => {
                 self.tell_if_verbose(format_args!("the peer is alive, after {round_trip:?}"));
@@ -72,20 +78,14 @@ impl Gateway {
         let (id, name) = (info.child.id, self.name_of(info.child.policy));
         self.log.line(format_args!("Child SA up: {}", tell::child_sa(&name, info)));
         self.starts.is_up(sa);
-        let at = self.log.now() + GRACE;
-        let takes_place_of = |child: &Child| child.expiring && child.sa == sa && child.name == name;
-        let old = self.children.iter().filter(|(_, child)| takes_place_of(child));
-        self.outdated.extend(old.map(|(id, _)| (at, sa, *id)));
         self.children.insert(id, Child { sa, name, expiring: false });
     }
 
     /// Told for each direction, and by each limit: the first one counts.
-    fn on_expiring(&mut self, sa: IkeSaHandle, id: ChildSaId, reason: ExpiryReason) {
+    fn on_expiring(&mut self, id: ChildSaId, reason: ExpiryReason) {
         let Some(child) = self.children.get_mut(&id).filter(|child| !child.expiring) else { return };
         child.expiring = true;
-        let name = child.name.clone();
-        self.log.line(format_args!("Child SA expiring: {name}: {reason:?}"));
-        self.create_child(sa, &name);
+        self.log.line(format_args!("Child SA expiring: {}: {reason:?}", child.name));
     }
 
     fn on_child_down(&mut self, sa: IkeSaHandle, id: ChildSaId, reason: &DownReason) {
@@ -94,16 +94,6 @@ impl Gateway {
         let pause =
             if replaced { None } else { self.starts.child_is_down(self.log.now(), sa, &name, Some(reason)) };
         self.log.line(format_args!("Child SA down: {name}: {reason}{}", again(pause)));
-    }
-
-    /// Deletes what another Child SA took the place of.
-    pub(crate) fn delete_outdated(&mut self) {
-        let now = self.log.now();
-        while let Some((_, sa, id)) = self.outdated.front().copied().filter(|(at, ..)| *at <= now) {
-            self.outdated.pop_front();
-            // If it is gone already, all the better.
-            let _ = self.endpoint.delete_child(now, sa, id);
-        }
     }
 
     /// Asks for a Child SA on an IKE SA that we started; on another one it is the peer's to ask.

@@ -17,7 +17,7 @@ use ipsec_examples::tell;
 use ipsec_types::sa::ChildSaId;
 use ipsec_types::udp::{Datagram4500, classify};
 use ipsec_types::{Encapsulation, Instant, Path};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) struct Child {
     pub(crate) sa: IkeSaHandle,
     pub(crate) name: String,
-    /// A lifetime is almost over: the next one of its name takes its place.
+    /// A lifetime is almost over, and that was told.
     pub(crate) expiring: bool,
 }
 
@@ -54,8 +54,6 @@ pub(crate) struct Gateway {
     pub(crate) path_mtu: usize,
     pub(crate) starts: Starts,
     pub(crate) children: BTreeMap<ChildSaId, Child>,
-    /// Child SAs that another one took the place of, and when they are deleted.
-    pub(crate) outdated: VecDeque<(Instant, IkeSaHandle, ChildSaId)>,
     net: Net,
     listen: Vec<IpAddr>,
     ike_port: u16,
@@ -92,7 +90,6 @@ impl Gateway {
             path_mtu: tun_config.path_mtu.into(),
             starts: Starts::new(starts),
             children: BTreeMap::new(),
-            outdated: VecDeque::new(),
             net,
             listen,
             ike_port,
@@ -132,7 +129,6 @@ impl Gateway {
             self.endpoint.poll_timeout(),
             self.engine.poll_timeout(),
             self.starts.poll_timeout(),
-            self.outdated.front().map(|(at, ..)| *at),
             self.closing,
         ];
         let next = timers.into_iter().flatten().min();
@@ -172,7 +168,6 @@ impl Gateway {
     fn on_time(&mut self) {
         self.endpoint.handle_timeout(self.log.now());
         self.engine.handle_timeout(self.log.now());
-        self.delete_outdated();
     }
 
     /// Datagrams of a socket, one batch at most.
