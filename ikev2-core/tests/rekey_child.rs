@@ -366,6 +366,27 @@ fn a_rekey_of_what_the_peer_does_not_have_begins_anew() {
     assert_eq!(world.node(B).mirror.children.len(), 2, "the peer's own ends by its own means");
 }
 
+/// The peer rekeys what it has just made for us, before its answer came: it is asked to wait, and loses nothing.
+#[test]
+fn a_rekey_that_overtakes_the_answer_that_made_the_child_sa_waits() {
+    let mut world = established();
+    let (at_a, at_b) = (world.handle(A), world.handle(B));
+    world.call(A, |e, now| e.create_child(now, at_a, "first")).unwrap();
+    world.deliver_next();
+    let answer = world.take();
+    let made = *world.node(B).mirror.children.keys().max().unwrap();
+    world.call(B, |e, now| e.rekey_child(now, at_b, made)).unwrap();
+    world.deliver_next();
+    let forger = Forger::new(&world.node(A).keys);
+    assert_eq!(forger.open(world.peek().message()), [Raw::notify(NotifyType::TEMPORARY_FAILURE, &[])]);
+    world.run();
+    world.deliver(&answer).unwrap().unwrap();
+    world.run_for_secs(60);
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+    assert_eq!(world.node(A).mirror.children.len(), 2);
+    assert!(!world.node(B).mirror.children.contains_key(&made), "it was rekeyed in the end");
+}
+
 #[test]
 fn rekey_sa_of_another_form_is_malformed() {
     for (protocol, spi) in

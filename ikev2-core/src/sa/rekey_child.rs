@@ -75,7 +75,11 @@ impl IkeSa {
         let Some(notify) = contents.notify(NotifyType::REKEY_SA) else { return Ok(None) };
         let spi = rekeyed_spi(notify)?;
         let found = self.children.iter().find(|child| child.outbound == spi);
-        let child = found.ok_or(Failure::ChildSaNotFound { spi })?;
+        let Some(child) = found else {
+            // It may be the one whose answer has not come yet: saying that it is not there would cost it.
+            let busy = Failure::Busy(Busy::ChildExchange);
+            return Err(if self.awaits_child() { busy } else { Failure::ChildSaNotFound { spi } });
+        };
         if child.deleting.is_some() {
             return Err(Failure::Busy(Busy::ChildSaClosing));
         }

@@ -562,3 +562,12 @@ pub fn hex(octets: &[u8]) -> String {
         text
     })
 }
+
+/// A run that fails shows what happened in it.
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(transcript) = self.transcript.as_deref().filter(|_| std::thread::panicking()) {
+            println!("{transcript}");
+        }
+    }
+}
