@@ -1,5 +1,7 @@
 //! The Internet checksum: computed (RFC 1071) and updated (RFC 1624).
 
+use core::net::IpAddr;
+
 /// A ones' complement sum under way, its carries not yet folded in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Sum(u64);
@@ -19,6 +21,14 @@ impl Sum {
             _ => sum,
         });
         Self(self.0 + sum + odd)
+    }
+
+    /// Adds an address, as pseudo headers have it.
+    pub(crate) fn address(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.octets(&address.octets()),
+            IpAddr::V6(address) => self.octets(&address.octets()),
+        }
     }
 
     /// The checksum: the complement of the folded sum.

@@ -3,6 +3,7 @@
 use crate::ecn::EcnEncapsulation;
 use crate::lifetime::Percent;
 use crate::outer::{DfPolicy, DscpPolicy};
+use crate::path_mtu::PathMtuConfig;
 use crate::replay::AntiReplay;
 use crate::resync::Resync;
 
@@ -69,6 +70,8 @@ pub struct OutboundConfig {
     pub hop_limit: u8,
     /// TFC padding.
     pub tfc: TfcPadding,
+    /// How large outer packets may be, and how far routers are believed about it.
+    pub path_mtu: PathMtuConfig,
     /// At which part of the sequence numbers, and of the cipher's limits for one key, the soft expiry comes;
     /// default three quarters.
     pub early: Percent,
@@ -83,6 +86,7 @@ impl Default for OutboundConfig {
             dont_fragment: DfPolicy::default(),
             hop_limit: 64,
             tfc: TfcPadding::default(),
+            path_mtu: PathMtuConfig::default(),
             early: Percent::default(),
         }
     }

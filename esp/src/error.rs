@@ -75,6 +75,11 @@ pub enum SealError {
     /// The outer packet would be longer than an IP length field can say.
     #[error("the outer packet would have {0} octets")]
     TooLarge(usize),
+    /// It must not be fragmented and is larger than fits into what the path takes (RFC 4301 §8.2):
+    /// [`crate::icmp::Answer::TooBig`] tells its source. Or it may be fragmented, but not behind the outer header:
+    /// then it must be before.
+    #[error("the path takes inner packets of {0} octets")]
+    TooBig(usize),
     /// The buffer has too little room around the packet.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
@@ -96,6 +101,7 @@ impl SealError {
             Self::Expired(_) => DropReason::OutboundExpired,
             Self::NumbersExhausted => DropReason::NumbersExhausted,
             Self::TooLarge(_) => DropReason::TooLarge,
+            Self::TooBig(_) => DropReason::TooBig,
             Self::NoRoom(_) => DropReason::NoRoom,
             Self::Cipher(_) => DropReason::OutboundCipher,
         }

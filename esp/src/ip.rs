@@ -18,7 +18,7 @@ pub(crate) const IPV4_HEADER: usize = 20;
 pub(crate) const IPV6_HEADER: usize = 40;
 
 pub(crate) const HOP_BY_HOP: u8 = 0;
-const ICMP: u8 = 1;
+pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const DCCP: u8 = 33;

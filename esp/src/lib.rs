@@ -149,8 +149,9 @@
 //!
 //! Tunnel mode, IPv4 and IPv6 in either; transport mode, with IPv4 options and IPv6 extension headers, and the
 //! checksum repair of RFC 3948 behind NATs; BEET mode as the Linux kernel does it (RFC 7402 Appendix B); 32-bit and
-//! 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC padding and dummy packets; ECN by RFC 6040. IP
-//! reassembly before ESP, fragmentation after it, path MTU and routing are the embedder's.
+//! 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC padding and dummy packets; ECN by RFC 6040; path
+//! MTU and the ICMP errors to send ([`icmp`]). IP reassembly before ESP, fragmentation and routing are the
+//! embedder's.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -169,6 +170,7 @@ pub mod engine;
 pub mod error;
 mod form;
 mod header;
+pub mod icmp;
 pub mod inbound;
 mod install;
 pub mod ip;
@@ -177,6 +179,7 @@ mod nat;
 pub mod outbound;
 pub mod outer;
 pub mod packet;
+mod path_mtu;
 pub mod replay;
 mod restore;
 pub mod resync;
@@ -194,6 +197,7 @@ pub use engine::{
 pub use error::{CommandError, InstallError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};
 pub use outbound::{OutboundSa, Sealed};
+pub use path_mtu::PathMtuConfig;
 pub use replay::{AntiReplay, WindowSize};
 pub use resync::Resync;
 pub use statistics::{DropReason, Statistics};

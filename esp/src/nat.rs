@@ -2,7 +2,6 @@
 
 use crate::checksum::Sum;
 use crate::ip::{DCCP, ICMPV6, IpHeader, IpVersion, TCP, UDP, UDP_LITE};
-use core::net::IpAddr;
 use ipsec_types::sa::OriginalAddresses;
 
 /// Mends the checksum in the next layer of a received packet whose header was parsed: takes out the addresses
@@ -26,16 +25,9 @@ pub(crate) fn repair_checksum(packet: &mut [u8], header: &IpHeader, original: &O
     if udp && checksum == 0 {
         return;
     }
-    let old = address_sum(address_sum(Sum::default(), original.remote), original.local).finish();
-    let new = !address_sum(address_sum(Sum::default(), header.source), header.destination).finish();
+    let old = Sum::default().address(original.remote).address(original.local).finish();
+    let new = !Sum::default().address(header.source).address(header.destination).finish();
     // `old` is complemented already: RFC 1624, equation 3.
     let mended = Sum::default().word(!checksum).word(old).word(new).finish();
     [*high, *low] = if udp && mended == 0 { [0xFF, 0xFF] } else { mended.to_be_bytes() };
-}
-
-fn address_sum(sum: Sum, address: IpAddr) -> Sum {
-    match address {
-        IpAddr::V4(address) => sum.octets(&address.octets()),
-        IpAddr::V6(address) => sum.octets(&address.octets()),
-    }
 }

@@ -7,13 +7,15 @@ use crate::buffer::PacketBuf;
 use crate::config::{Framing, OutboundConfig, TfcPadding};
 use crate::error::{InstallError, SealError};
 use crate::form::Form;
+use crate::icmp::{MIN_MTU_V4, MIN_MTU_V6, TooBigNotice};
 use crate::install;
-use crate::ip::IpHeader;
+use crate::ip::{IpHeader, IpVersion};
 use crate::lifetime::{Bounds, Expired, Lifetime, LifetimeEvent};
 use crate::outer::{
     OuterFields, OuterHeader, PROTOCOL_UDP, ip_header_len, max_outer_packet, outer_header_len,
 };
 use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, PROTOCOL_ESP, write_trailer};
+use crate::path_mtu::PathMtu;
 use crate::sequence::SequenceCounter;
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
@@ -45,6 +47,7 @@ pub struct OutboundSa {
     /// Where the whole outer packet is made.
     outer: Option<OuterHeader>,
     path: Path,
+    path_mtu: PathMtu,
     encapsulation: Encapsulation,
     /// In BEET mode: the addresses that are not sent.
     inner: Option<InnerPair>,
@@ -92,6 +95,7 @@ impl OutboundSa {
             tfc: if child.tfc_allowed { config.tfc } else { TfcPadding::Off },
             outer,
             path: child.path,
+            path_mtu: PathMtu::new(&config.path_mtu),
             encapsulation: child.encapsulation,
             inner,
             config,
@@ -158,8 +162,43 @@ impl OutboundSa {
             return Err(SealError::InnerLength { stated: header.length, got });
         }
         self.lifetime.check(now).map_err(ended)?;
-        let form = self.form(packet.as_slice(), header)?;
+        let mut form = self.form(packet.as_slice(), header)?;
+        let total = self.total(&form, got);
+        if self.path_mtu.may_be_less_than(total) {
+            self.fit(now, header, &mut form, total)?;
+        }
         self.protect(now, packet, &form)
+    }
+
+    /// Octets of the outer packet around a packet of `len` octets.
+    fn total(&self, form: &Form, len: usize) -> usize {
+        let payload = form.before() + len.saturating_sub(form.cut) + form.tfc;
+        form.outside + self.layout.packet_len(payload)
+    }
+
+    /// What is to be done with a packet that is larger than the path seems to take (RFC 4301 §8.2): fragmented
+    /// behind the outer header where both may be.
+    #[cold]
+    fn fit(
+        &mut self,
+        now: Instant,
+        header: &IpHeader,
+        form: &mut Form,
+        total: usize,
+    ) -> Result<(), SealError> {
+        let mtu = self.path_mtu.at(now, &self.config.path_mtu);
+        if total <= mtu {
+            return Ok(());
+        }
+        let inner = self.max_inner(mtu).unwrap_or(0);
+        // No IPv6 source may be told less than what every link takes (RFC 8200 §5), nor an IPv4 one (RFC 791).
+        let least = if header.version == IpVersion::V6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        if header.length <= least {
+            form.around.fields.dont_fragment = false;
+        } else if header.dont_fragment || form.around.fields.dont_fragment {
+            return Err(SealError::TooBig(inner.max(least)));
+        }
+        Ok(())
     }
 
     fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, SealError> {
@@ -183,7 +222,7 @@ impl OutboundSa {
     ) -> Result<Sealed, SealError> {
         let inside = packet.len().saturating_sub(form.cut);
         let payload = form.before() + inside + form.tfc;
-        let total = form.outside + self.layout.packet_len(payload);
+        let total = self.total(form, packet.len());
         if total > max_outer_packet(self.path.remote.is_ipv4()) {
             return Err(SealError::TooLarge(total));
         }
@@ -297,9 +336,25 @@ impl OutboundSa {
     /// [`InstallError::FamiliesMixed`], [`InstallError::UnspecifiedAddress`]; nothing has changed then.
     pub fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
         self.outer = outer_header(&self.config, &path, encapsulation)?;
+        self.path_mtu = PathMtu::new(&self.config.path_mtu);
         self.path = path;
         self.encapsulation = encapsulation;
         Ok(())
+    }
+
+    /// Octets of the largest outer packet that the path takes, as far as is known.
+    pub fn path_mtu(&mut self, now: Instant) -> Option<usize> {
+        Some(self.path_mtu.at(now, &self.config.path_mtu)).filter(|mtu| *mtu < usize::MAX)
+    }
+
+    /// Hears what a router says of the path. Gives the new path MTU; `None` where the notice is not believed (it
+    /// quotes no packet that was sent lately by this SA), or tells nothing new.
+    pub fn learn_path_mtu(&mut self, now: Instant, notice: &TooBigNotice) -> Option<usize> {
+        let ours = notice.destination == self.path.remote_ip() && notice.esp.spi == self.spi.get();
+        if !ours || self.encapsulation != Encapsulation::None {
+            return None;
+        }
+        self.path_mtu.learn(now, &self.config.path_mtu, notice, self.counter.last())
     }
 
     /// Leaps ahead in the sequence numbers, so that the next one is `last + 1`. `false`, and no change, where

@@ -44,6 +44,8 @@ drop_reasons! {
     NumbersExhausted, "numbers-exhausted";
     /// Outbound: longer than an IP packet can be.
     TooLarge, "too-large";
+    /// Outbound: longer than the path takes.
+    TooBig, "too-big";
     /// Outbound: too little room in the buffer.
     NoRoom, "no-room";
     /// Outbound: the cipher refused the packet.

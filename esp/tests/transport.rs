@@ -17,15 +17,10 @@ use ipsec_types::{Encapsulation, Instant, Mode, Path, SaCommand, TrafficSelector
 use std::net::IpAddr;
 
 const NOW: Instant = Instant::ZERO;
-const WHOLE: OutboundConfig = OutboundConfig {
-    framing: Framing::IpPacket,
-    dscp: ipsec_esp::outer::DscpPolicy::Copy,
-    ecn: ipsec_esp::ecn::EcnEncapsulation::Normal,
-    dont_fragment: ipsec_esp::outer::DfPolicy::Copy,
-    hop_limit: 64,
-    tfc: ipsec_esp::TfcPadding::Off,
-    early: ipsec_esp::lifetime::Percent::THREE_QUARTERS,
-};
+
+fn whole() -> OutboundConfig {
+    OutboundConfig { framing: Framing::IpPacket, ..OutboundConfig::default() }
+}
 
 fn transport(path: Path, encapsulation: Encapsulation) -> ChildSa {
     ChildSa { mode: Mode::Transport, path, encapsulation, ..child() }
@@ -45,7 +40,7 @@ fn open_whole(sa: &mut InboundSa, packet: &[u8]) -> Result<Vec<u8>, OpenError> {
 }
 
 fn sender(child: &ChildSa) -> OutboundSa {
-    sa_pair(child, WHOLE, InboundConfig::default()).0
+    sa_pair(child, whole(), InboundConfig::default()).0
 }
 
 fn refusal(child: &ChildSa, config: OutboundConfig, packet: &[u8]) -> SealError {
@@ -175,13 +170,13 @@ fn fragments_are_not_protected() {
         let mut packet = v4_between(&[], 17, &[0; 16]);
         packet[6..8].copy_from_slice(&field.to_be_bytes());
         fix_checksum(&mut packet);
-        let error = refusal(&transport(path_v4(), Encapsulation::None), WHOLE, &packet);
+        let error = refusal(&transport(path_v4(), Encapsulation::None), whole(), &packet);
         assert_eq!(error, SealError::NotCarried(NotCarried::Fragment));
         assert_eq!(error.reason(), DropReason::NotCarried);
     }
     for offset_and_more in [1u8, 8, 9] {
         let rest = [&[17, 0, 0, offset_and_more, 0, 0, 0, 9][..], &[0; 16]].concat();
-        let error = refusal(&transport(path_v6(), Encapsulation::None), WHOLE, &v6_between(44, &rest));
+        let error = refusal(&transport(path_v6(), Encapsulation::None), whole(), &v6_between(44, &rest));
         assert_eq!(error, SealError::NotCarried(NotCarried::Fragment));
     }
 }
@@ -196,10 +191,10 @@ fn packets_that_are_not_carried() {
         let mut elsewhere = good.clone();
         elsewhere[at] ^= 1;
         fix_checksum(&mut elsewhere);
-        assert_eq!(refusal(&child, WHOLE, &elsewhere), SealError::NotCarried(NotCarried::Addresses));
+        assert_eq!(refusal(&child, whole(), &elsewhere), SealError::NotCarried(NotCarried::Addresses));
     }
     let other_family = v6_between(17, &udp);
-    assert_eq!(refusal(&child, WHOLE, &other_family), SealError::NotCarried(NotCarried::Addresses));
+    assert_eq!(refusal(&child, whole(), &other_family), SealError::NotCarried(NotCarried::Addresses));
     // The operating system makes the header of what goes out by a socket: nobody could put options there.
     let with_options = v4_between(&[0x94, 4, 0, 0], 17, &udp);
     let esp_only = OutboundConfig::default();
@@ -207,11 +202,11 @@ fn packets_that_are_not_carried() {
     // 59 within ESP is the dummy packet.
     let nothing_next = v6_between(59, &[]);
     let child = transport(path_v6(), Encapsulation::None);
-    assert_eq!(refusal(&child, WHOLE, &nothing_next), SealError::NotCarried(NotCarried::NextHeader(59)));
+    assert_eq!(refusal(&child, whole(), &nothing_next), SealError::NotCarried(NotCarried::NextHeader(59)));
     let hidden = v6_between(43, &[17, 200, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(refusal(&child, WHOLE, &hidden), SealError::NotCarried(NotCarried::ExtensionHeaders));
+    assert_eq!(refusal(&child, whole(), &hidden), SealError::NotCarried(NotCarried::ExtensionHeaders));
     let endless = v6_between(60, &[60, 0, 1, 4, 0, 0, 0, 0].repeat(64));
-    assert_eq!(refusal(&child, WHOLE, &endless), SealError::NotCarried(NotCarried::ExtensionHeaders));
+    assert_eq!(refusal(&child, whole(), &endless), SealError::NotCarried(NotCarried::ExtensionHeaders));
     let hop = v6_between(0, &[&[17, 0, 1, 4, 0, 0, 0, 0][..], &udp].concat());
     assert_eq!(refusal(&child, esp_only, &hop), SealError::NotCarried(NotCarried::HeadersOutside));
 }
@@ -338,7 +333,7 @@ fn next_headers() {
 #[test]
 fn tfc_padding_in_transport_mode() {
     let child = transport(path_v4(), Encapsulation::None);
-    let tfc = OutboundConfig { tfc: ipsec_esp::TfcPadding::ToLength(1_000), ..WHOLE };
+    let tfc = OutboundConfig { tfc: ipsec_esp::TfcPadding::ToLength(1_000), ..whole() };
     let inner = v4_between(&[], 17, &[0, 7, 0, 7, 0, 8, 0, 0]);
     let sealed = seal(&mut sa_pair(&child, tfc, InboundConfig::default()).0, &inner);
     assert_eq!(sealed, seal(&mut sender(&child), &inner));
@@ -503,7 +498,7 @@ fn too_long_for_an_ip_packet() {
     let mut sa = receiver(&transport(path_v4(), Encapsulation::Udp));
     assert_eq!(sa.open(NOW, &mut buf, None), Err(OpenError::Inner(IpError::TooLong(65_540))));
     let most = v4_between(&[], 17, &vec![0; 65_535 - 20 - 36]);
-    let error = refusal(&transport(path_v4(), Encapsulation::None), WHOLE, &most);
+    let error = refusal(&transport(path_v4(), Encapsulation::None), whole(), &most);
     assert!(matches!(error, SealError::TooLarge(_)));
 }
 
@@ -535,7 +530,7 @@ fn max_inner_of_transport_mode() {
 #[test]
 fn two_engines() {
     let child = transport(path_v4(), Encapsulation::None);
-    let config = EngineConfig { outbound: WHOLE, ..EngineConfig::default() };
+    let config = EngineConfig { outbound: whole(), ..EngineConfig::default() };
     let mut a = Engine::new(&RUSTCRYPTO, config);
     a.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&child, 0x1001, 1)))).unwrap();
     let mut b = Engine::new(&RUSTCRYPTO, config);

@@ -15,12 +15,13 @@ pub use self::reports::ReportConfig;
 
 use self::flows::Route;
 use self::policy::{NoSa, Policy};
-use self::reports::Reports;
+use self::reports::{Limiter, Reports};
 use self::table::{Armed, SaMap, TimerKey, Timers};
 use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
 use crate::ecn::Ecn;
 use crate::error::{CommandError, OpenError, SealError};
+use crate::icmp::TooBigNotice;
 use crate::inbound::{Authentic, InboundSa, Opened, esp_in, unknown_spi};
 use crate::ip::IpHeader;
 use crate::lifetime::LifetimeEvent;
@@ -33,6 +34,7 @@ use crate::statistics::Statistics;
 use alloc::boxed::Box;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use ipsec_crypto::CryptoProvider;
 use ipsec_types::sa::{ChildSaId, Direction, SaInstall};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport, SecretBytes};
@@ -167,6 +169,10 @@ struct Outbound {
     armed: Armed,
 }
 
+/// How often, on average and at once, an ICMP error is held against all SAs.
+const ICMP_INTERVAL: Duration = Duration::from_millis(100);
+const ICMP_BURST: u32 = 10;
+
 /// All SAs of a host or gateway. See the crate's first page for the order of the calls.
 pub struct Engine {
     provider: CryptoProvider,
@@ -177,6 +183,8 @@ pub struct Engine {
     policy: Policy,
     timers: Timers,
     reports: Reports,
+    /// What is heard of routers, which anybody can pretend to be.
+    icmp: Limiter,
     /// For packets that are tried several times.
     scratch: SecretBytes,
     /// The latest time that any call told.
@@ -199,6 +207,7 @@ impl Engine {
             policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
             reports: Reports::new(config.reports),
+            icmp: Limiter::new(ICMP_BURST),
             scratch: SecretBytes::zeroed(config.resync_buffer),
             now: Instant::ZERO,
             clock_regressions: 0,
@@ -374,6 +383,18 @@ impl Engine {
             None => Arrival::raw(outer.destination, outer.source),
         };
         self.open_behind(now, arrival.with_ecn(outer.ecn), Some(&outer), packet)
+    }
+
+    /// Hears an ICMP error that a router sent about a packet of ours: a whole IP packet. Where it says that a packet
+    /// was too big, and quotes one that an SA sent lately, that SA's path MTU is less from now on: the pair, and the
+    /// MTU. `None` otherwise; at most ten in a second are looked at.
+    pub fn handle_icmp(&mut self, now: Instant, packet: &[u8]) -> Option<(ChildSaId, usize)> {
+        let now = self.clock(now);
+        let notice = TooBigNotice::parse(packet)?;
+        if !self.icmp.admits(now, ICMP_INTERVAL, ICMP_BURST) {
+            return None;
+        }
+        self.outbound.iter_mut().find_map(|(id, entry)| Some((*id, entry.sa.learn_path_mtu(now, &notice)?)))
     }
 
     /// Tells the time. To be called when [`Engine::poll_timeout`] says so.

@@ -64,7 +64,7 @@ impl Reports {
             queue: VecDeque::with_capacity(config.queue),
             ordinary: 0,
             lost: 0,
-            unknown_spi: Limiter { allowance: config.unknown_spi_burst, since: Instant::ZERO },
+            unknown_spi: Limiter::new(config.unknown_spi_burst),
             acquires: Acquires::new(config.acquires),
         }
     }
@@ -149,14 +149,18 @@ const fn is_expiry(report: &SaReport) -> bool {
 
 /// A token bucket.
 #[derive(Debug)]
-struct Limiter {
+pub(super) struct Limiter {
     allowance: u32,
     /// The time up to which the allowance is counted.
     since: Instant,
 }
 
 impl Limiter {
-    fn admits(&mut self, now: Instant, interval: Duration, burst: u32) -> bool {
+    pub(super) const fn new(burst: u32) -> Self {
+        Self { allowance: burst, since: Instant::ZERO }
+    }
+
+    pub(super) fn admits(&mut self, now: Instant, interval: Duration, burst: u32) -> bool {
         let passed = now.saturating_since(self.since).as_nanos();
         let earned = passed.checked_div(interval.as_nanos()).unwrap_or(u128::MAX);
         if earned >= u128::from(burst.saturating_sub(self.allowance)) {
@@ -179,7 +183,7 @@ mod tests {
     #[test]
     fn limiter_admits_a_burst_and_then_the_rate() {
         let interval = Duration::from_millis(100);
-        let mut limiter = Limiter { allowance: 3, since: Instant::ZERO };
+        let mut limiter = Limiter::new(3);
         let mut admitted =
             |at: u64| (0..10).filter(|_| limiter.admits(Instant::from_millis(at), interval, 3)).count();
         assert_eq!(admitted(0), 3);
