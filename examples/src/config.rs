@@ -27,6 +27,7 @@
 //! key = "a-key.pem"             # our private key: we sign. Of RSA, ECDSA or Ed25519; PKCS#8, PKCS#1 or SEC 1
 //! certificates = "a.pem"        # ours, the one of the key first; sent to the peer. Default: none
 //! sign_by = ["ed25519"]         # or ecdsa-sha256, rsa-pss-sha256, rsa-pkcs1-sha256 …; default: all the key can do
+//! sha1_signatures = false       # the default; true: RSA with SHA-1 with a peer that knows no RFC 7427 and signs so
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
@@ -238,6 +239,7 @@ impl ConnectionFile {
         connection.remote_port = self.remote_port;
         connection.remote_nat_t_port = self.remote_nat_t_port;
         connection.force_udp_encapsulation = self.force_encapsulation;
+        connection.sha1_signatures = self.sha1_signatures;
         if let Some(seconds) = self.liveness {
             connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
@@ -317,6 +319,8 @@ struct ConnectionFile {
     certificates: Option<PathBuf>,
     #[serde(default)]
     sign_by: List<Scheme>,
+    #[serde(default)]
+    sha1_signatures: bool,
     #[serde(default)]
     trusted: List<PathBuf>,
     #[serde(default)]

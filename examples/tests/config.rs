@@ -53,6 +53,7 @@ fn the_small_one_has_the_defaults() {
     assert_eq!((connection.remote_port, connection.remote_nat_t_port), (500, 4_500));
     assert_eq!(connection.liveness, Some(Duration::from_secs(30)));
     assert!(!connection.force_udp_encapsulation && !connection.ike_proposals.is_empty());
+    assert!(!connection.sha1_signatures);
     let child = &connection.children[0];
     assert_eq!(child.local[0].to_string(), "10.1.0.0/24");
     assert_eq!(child.lifetimes.seconds, Limit { soft: None, hard: None });
@@ -219,6 +220,8 @@ fn values_in_all_their_forms() {
     assert_eq!(secret(&hex), Some(SecretBytes::copy_from(&[0, 0xFF, 0xA0])));
     let any = with("\"b.example\"", "\"any\"");
     assert_eq!(any.endpoint.connections[0].remote_id, IdentityPattern::Any);
+    let old = with("psk", "sha1_signatures = true\npsk");
+    assert!(old.endpoint.connections[0].sha1_signatures);
     let quiet = with("psk", "liveness = 0\npsk");
     assert_eq!(quiet.endpoint.connections[0].liveness, None);
     for (cookies, policy) in [
