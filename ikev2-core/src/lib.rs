@@ -109,6 +109,7 @@ pub mod observe;
 mod rate;
 mod sa;
 pub mod stats;
+pub mod trace;
 
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};

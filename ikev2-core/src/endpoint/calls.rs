@@ -7,6 +7,7 @@ use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::sa::context::Context;
 use crate::sa::mode;
 use crate::sa::{IkeSa, Task};
+use crate::trace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ipsec_crypto::RandomError;
@@ -24,6 +25,7 @@ impl Endpoint {
     /// [`CallError::Limit`], and
     /// [`CallError::Failed`] where the connection cannot begin.
     pub fn connect(&mut self, now: Instant, connection: &str, path: Path) -> Result<IkeSaHandle, CallError> {
+        let _call = trace::call("connect");
         self.advance(now);
         let connection = self.connection(connection)?;
         if !path.is_consistent() {
@@ -91,6 +93,7 @@ impl Endpoint {
     /// [`CallError::NoSuchSa`], [`CallError::NoSuchChild`], [`CallError::NotEstablished`],
     /// [`CallError::Limit`]. What the peer answers is an event.
     pub fn create_child(&mut self, now: Instant, handle: IkeSaHandle, child: &str) -> Result<(), CallError> {
+        let _call = trace::call("create_child");
         self.with_live_sa(now, handle, |sa, context| {
             let found = sa.connection.children.iter().find(|c| c.name == child);
             let config = found.cloned().ok_or(CallError::NoSuchChild)?;
@@ -110,6 +113,7 @@ impl Endpoint {
         handle: IkeSaHandle,
         child: ChildSaId,
     ) -> Result<(), CallError> {
+        let _call = trace::call("rekey_child");
         self.with_live_sa(now, handle, |sa, context| rekey(sa, context, child))
     }
 
@@ -124,6 +128,7 @@ impl Endpoint {
         handle: IkeSaHandle,
         child: ChildSaId,
     ) -> Result<(), CallError> {
+        let _call = trace::call("delete_child");
         self.with_live_sa(now, handle, |sa, context| sa.delete_child(context, child, DownReason::Requested))
     }
 
@@ -133,6 +138,7 @@ impl Endpoint {
     /// # Errors
     /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`] where it is being closed already.
     pub fn delete_ike_sa(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
+        let _call = trace::call("delete_ike_sa");
         self.advance(now);
         self.with_sa(handle, IkeSa::delete).unwrap_or(Err(CallError::NoSuchSa))
     }
@@ -142,6 +148,7 @@ impl Endpoint {
     /// # Errors
     /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`], [`CallError::Limit`].
     pub fn check_liveness(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
+        let _call = trace::call("check_liveness");
         self.with_live_sa(now, handle, |sa, context| sa.request(context, Task::Liveness))
     }
 
@@ -151,6 +158,7 @@ impl Endpoint {
     /// [`CallError::NoSuchTicket`] where it was answered, came too late, or its IKE SA is gone;
     /// [`CallError::WrongAnswer`] where it waits for another kind of answer.
     pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Result<(), CallError> {
+        let _call = trace::call("answer");
         self.advance(now);
         self.with_sa(ticket.sa, |sa, context| sa.resume(context, ticket, answer))
             .unwrap_or(Err(CallError::NoSuchTicket))
@@ -162,6 +170,7 @@ impl Endpoint {
     /// [`CallError::NoSuchChild`] where the Child SA is gone, [`CallError::NoSuchPolicy`] where no established
     /// IKE SA serves the policy of an acquire, [`CallError::Limit`].
     pub fn handle_report(&mut self, now: Instant, report: &SaReport) -> Result<(), CallError> {
+        let _call = trace::call("handle_report");
         match *report {
             SaReport::SoftExpired { id, reason, .. } => self.with_child(now, id, |sa, context| {
                 context.out.event(Event::ChildSaExpiring { sa: sa.handle, id, reason });
@@ -211,6 +220,7 @@ impl Endpoint {
 
     /// Begins to delete every IKE SA, for an orderly end. Those that are not established end at once.
     pub fn shut_down(&mut self, now: Instant) {
+        let _call = trace::call("shut_down");
         let now = self.advance(now);
         let handles: Vec<_> = self.state.sas.iter().map(|(handle, _)| handle).collect();
         for handle in handles {

@@ -11,6 +11,7 @@ use crate::exchange::responses::RequestDigest;
 use crate::sa::IkeSa;
 use crate::sa::context::Context;
 use crate::stats::{Statistics, count};
+use crate::trace;
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Header, Message, NotifyPayload, Version};
@@ -30,6 +31,7 @@ impl Endpoint {
         path: Path,
         datagram: &[u8],
     ) -> Result<Handled, Rejection> {
+        let _call = trace::call("handle_datagram");
         self.advance(now);
         count(&mut self.statistics.datagrams_received);
         let handled = self.route(path, datagram);
@@ -57,6 +59,7 @@ impl Endpoint {
             return Err(Rejection::Limit(Bound::Events));
         }
         let header = Header::parse(octets)?;
+        let _exchange = trace::exchange(&header);
         if header.version.major != Version::V2.major {
             return Err(self.refuse_version(path, &header));
         }

@@ -17,6 +17,7 @@ use crate::sa::child::Child;
 use crate::sa::context::{ChildNames, Context, Outbox};
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
+use crate::trace;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -118,6 +119,7 @@ impl Endpoint {
 
     /// Time has passed. Afterwards [`Endpoint::poll_timeout`] gives a later moment than `now`, or none.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let _call = trace::call("handle_timeout");
         let now = self.advance(now);
         while let Some(handle) = self.state.sas.first_due(now) {
             self.with_sa(handle, |sa, context| sa.on_timeout(context));
@@ -187,6 +189,7 @@ impl Endpoint {
     ) -> Option<T> {
         let (mut context, kept) = self.lend();
         let sa = kept.sas.get_mut(handle)?;
+        let _sa = trace::ike_sa(sa);
         let (was_half_open, was_established) = (sa.init_digest(), sa.is_established());
         let result = act(sa, &mut context);
         if let Some(digest) = was_half_open {

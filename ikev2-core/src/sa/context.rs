@@ -16,6 +16,7 @@ use crate::observe::MessageDirection;
 use crate::rate::Bucket;
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
+use crate::trace;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -127,6 +128,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {
+        trace::sent(&path, datagram.message(), false);
         self.push_transmit(path, datagram.for_path(path.kind));
     }
 
@@ -152,7 +154,8 @@ impl Context<'_> {
     pub(crate) fn transmit_again(&mut self, path: Path, datagram: &Datagram) {
         count(&mut self.statistics.repeats_sent);
         self.observe(MessageDirection::Repeated, &path, datagram.message(), &"");
-        self.transmit(path, datagram);
+        trace::sent(&path, datagram.message(), true);
+        self.push_transmit(path, datagram.for_path(path.kind));
     }
 
     pub(crate) fn release_spi(&mut self, spi: EspSpi) {

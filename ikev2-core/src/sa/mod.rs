@@ -434,7 +434,7 @@ impl IkeSa {
     }
 
     /// The original initiator's SPI, and the original responder's if it is known.
-    fn spis(&self) -> (IkeSpi, Option<IkeSpi>) {
+    pub(crate) fn spis(&self) -> (IkeSpi, Option<IkeSpi>) {
         match (&self.current, &self.stage) {
             (Generation::Keyed(exchanges), _) => exchanges.ends().spis(),
             (_, Stage::HalfOpen(half_open, _)) => half_open.agreement().ends.spis(),
