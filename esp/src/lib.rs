@@ -10,7 +10,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`Engine`] | all SAs of a host: finds the SA of a packet, takes commands, gives reports, keeps timers |
-//! | [`OutboundSa`], [`InboundSa`] | one direction of one pair, for embedders with a table of their own |
+//! | [`OutboundSa`], [`InboundSa`] | one direction of one pair, for embedders with a table of their own; each can be shared by threads (feature `std`, module `shared`) |
 //!
 //! [`spd`] is the policy that an engine can be given: PROTECT, BYPASS and DISCARD entries in order. Without one the
 //! selectors of the SAs decide alone. Below them, usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and layout), [`ip`] and
@@ -176,6 +176,7 @@ mod install;
 pub mod ip;
 pub mod lifetime;
 mod nat;
+mod opener;
 pub mod outbound;
 pub mod outer;
 pub mod packet;
@@ -183,8 +184,12 @@ mod path_mtu;
 pub mod replay;
 mod restore;
 pub mod resync;
+mod sealer;
 pub mod selectors;
 mod sequence;
+#[cfg(feature = "std")]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+pub mod shared;
 pub mod spd;
 pub mod statistics;
 
@@ -200,6 +205,8 @@ pub use outbound::{OutboundSa, Sealed};
 pub use path_mtu::PathMtuConfig;
 pub use replay::{AntiReplay, WindowSize};
 pub use resync::Resync;
+#[cfg(feature = "std")]
+pub use shared::{SharedInboundSa, SharedOutboundSa};
 pub use statistics::{DropReason, Statistics};
 
 /// Octets of room that are enough in front of a packet for every SA: IPv6, UDP and ESP header, and an IV of 16

@@ -1,21 +1,18 @@
 //! Sending: the steps of RFC 4303 §3.3 over one SA.
 //!
-//! What the modes do to a packet's header is laid down in a [`Form`].
+//! What the modes do to a packet's header is laid down in a [`Form`], by which the [`Sealer`] makes the packet.
 
-use crate::beet::InnerPair;
 use crate::buffer::PacketBuf;
-use crate::config::{Framing, OutboundConfig, TfcPadding};
+use crate::config::OutboundConfig;
 use crate::error::{InstallError, SealError};
 use crate::form::Form;
 use crate::icmp::{MIN_MTU_V4, MIN_MTU_V6, TooBigNotice};
 use crate::install;
 use crate::ip::{IpHeader, IpVersion};
 use crate::lifetime::{Bounds, Expired, Lifetime, LifetimeEvent};
-use crate::outer::{
-    OuterFields, OuterHeader, PROTOCOL_UDP, ip_header_len, max_outer_packet, outer_header_len,
-};
-use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, PROTOCOL_ESP, write_trailer};
+use crate::outer::OuterFields;
 use crate::path_mtu::PathMtu;
+use crate::sealer::Sealer;
 use crate::sequence::SequenceCounter;
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
@@ -23,7 +20,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use ipsec_crypto::{CryptoProvider, PacketCipher, PacketNumber};
 use ipsec_types::sa::{ChildSa, Direction, ExpiryReason, SaInstall};
-use ipsec_types::{Encapsulation, EspSpi, Instant, Mode, Path, SequenceNumbers};
+use ipsec_types::{Encapsulation, EspSpi, Instant, Path, SequenceNumbers};
 
 /// A packet that was sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,26 +31,107 @@ pub struct Sealed {
     pub outer: OuterFields,
 }
 
-/// One direction of a Child SA: what we send by.
-///
-/// It can't be cloned: a sequence number, and with it a nonce, is used once.
-pub struct OutboundSa {
-    cipher: Box<dyn PacketCipher>,
-    layout: Layout,
-    spi: EspSpi,
+/// What changes from packet to packet of an outbound SA.
+pub(crate) struct SendTally {
     counter: SequenceCounter,
     lifetime: Lifetime,
-    tfc: TfcPadding,
-    /// Where the whole outer packet is made.
-    outer: Option<OuterHeader>,
-    path: Path,
     path_mtu: PathMtu,
-    encapsulation: Encapsulation,
-    /// In BEET mode: the addresses that are not sent.
-    inner: Option<InnerPair>,
-    config: OutboundConfig,
-    child: Arc<ChildSa>,
-    statistics: Statistics,
+    pub(crate) statistics: Statistics,
+}
+
+impl SendTally {
+    /// Whether the SA lives.
+    #[inline]
+    pub(crate) fn check(&mut self, now: Instant) -> Result<(), SealError> {
+        self.lifetime.check(now).map_err(ended)
+    }
+
+    /// Whether the path takes the packet in its form, which may change for it.
+    #[inline]
+    pub(crate) fn fit(
+        &mut self,
+        now: Instant,
+        sealer: &Sealer,
+        header: &IpHeader,
+        form: &mut Form,
+    ) -> Result<(), SealError> {
+        let total = sealer.total(form, header.length);
+        if self.path_mtu.may_be_less_than(total) {
+            return self.fit_in_path(now, sealer, header, form, total);
+        }
+        Ok(())
+    }
+
+    /// What is to be done with a packet that is larger than the path seems to take (RFC 4301 §8.2): fragmented
+    /// behind the outer header where both may be.
+    #[cold]
+    fn fit_in_path(
+        &mut self,
+        now: Instant,
+        sealer: &Sealer,
+        header: &IpHeader,
+        form: &mut Form,
+        total: usize,
+    ) -> Result<(), SealError> {
+        let mtu = self.path_mtu.at(now, &sealer.config.path_mtu);
+        if total <= mtu {
+            return Ok(());
+        }
+        let inner = sealer.max_inner(mtu).unwrap_or(0);
+        // No IPv6 source may be told less than what every link takes (RFC 8200 §5), nor an IPv4 one (RFC 791).
+        let least = if header.version == IpVersion::V6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
+        if header.length <= least {
+            form.around.fields.dont_fragment = false;
+        } else if header.dont_fragment || form.around.fields.dont_fragment {
+            return Err(SealError::TooBig(inner.max(least)));
+        }
+        Ok(())
+    }
+
+    /// Takes the number of a packet with so many octets of text.
+    #[inline]
+    pub(crate) fn take(&mut self, now: Instant, text_len: u64) -> Result<u64, SealError> {
+        self.lifetime.charge(now, text_len).map_err(ended)?;
+        let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
+        self.lifetime.note_number(number);
+        Ok(number)
+    }
+
+    /// Counts what became of a packet of `octets` octets.
+    #[inline]
+    pub(crate) fn count(&mut self, octets: usize, sealed: &Result<Sealed, SealError>) {
+        match sealed {
+            Ok(_) => self.statistics.count_packet(octets),
+            Err(error) => self.statistics.count_drop(error.reason()),
+        }
+    }
+
+    /// What the lifetimes have to say of themselves at this time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let _told_by_its_event = self.lifetime.check(now);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.lifetime.next_deadline()
+    }
+
+    #[inline]
+    pub(crate) fn poll_event(&mut self) -> Option<LifetimeEvent> {
+        self.lifetime.poll()
+    }
+
+    pub(crate) const fn last_number(&self) -> u64 {
+        self.counter.last()
+    }
+}
+
+/// One direction of a Child SA: what we send by.
+///
+/// It can't be cloned: a sequence number, and with it a nonce, is used once. With the feature `std` it can be shared
+/// by threads: `OutboundSa::into_shared`.
+pub struct OutboundSa {
+    sealer: Sealer,
+    tally: SendTally,
 }
 
 impl OutboundSa {
@@ -81,27 +159,29 @@ impl OutboundSa {
         config: OutboundConfig,
         now: Instant,
     ) -> Result<Self, InstallError> {
-        let inner = install::check(&install)?;
-        let SaInstall { child, spi, .. } = install;
-        let outer = outer_header(&config, &child.path, child.encapsulation)?;
-        let counter = SequenceCounter::new(child.sequence_numbers);
+        let sealer = Sealer::new(cipher, install, config)?;
+        let counter = SequenceCounter::new(sealer.child.sequence_numbers);
         let bounds = Bounds::Outbound { last_number: counter.limit() };
-        Ok(Self {
-            layout: Layout::of(&*cipher),
-            lifetime: Lifetime::new(&child.lifetimes, cipher.limits(), bounds, config.early, now),
-            cipher,
-            spi,
+        let limits = sealer.cipher.limits();
+        let tally = SendTally {
             counter,
-            tfc: if child.tfc_allowed { config.tfc } else { TfcPadding::Off },
-            outer,
-            path: child.path,
+            lifetime: Lifetime::new(&sealer.child.lifetimes, limits, bounds, config.early, now),
             path_mtu: PathMtu::new(&config.path_mtu),
-            encapsulation: child.encapsulation,
-            inner,
-            config,
-            child,
             statistics: Statistics::ZERO,
-        })
+        };
+        Ok(Self { sealer, tally })
+    }
+
+    /// The two halves, for sharing.
+    #[cfg(feature = "std")]
+    pub(crate) fn into_parts(self) -> (Sealer, SendTally) {
+        (self.sealer, self.tally)
+    }
+
+    /// The SA of two halves.
+    #[cfg(feature = "std")]
+    pub(crate) const fn from_parts(sealer: Sealer, tally: SendTally) -> Self {
+        Self { sealer, tally }
     }
 
     /// Protects the IP packet in `packet`, which becomes the ESP packet or the whole outer packet as
@@ -126,13 +206,9 @@ impl OutboundSa {
         packet: &mut PacketBuf<'_>,
         header: &IpHeader,
     ) -> Result<Sealed, SealError> {
-        match self.try_seal(now, packet, header) {
-            Ok(sealed) => {
-                self.statistics.count_packet(header.length);
-                Ok(sealed)
-            }
-            Err(error) => Err(self.count(error)),
-        }
+        let sealed = self.try_seal(now, packet, header);
+        self.tally.count(header.length, &sealed);
+        sealed
     }
 
     /// Makes a dummy packet (RFC 4303 §2.6), whose payload is whatever lies in `packet`; the receiver drops it
@@ -141,14 +217,16 @@ impl OutboundSa {
     /// # Errors
     /// As [`OutboundSa::seal`].
     pub fn seal_dummy(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        let form = Form::tunnel(NEXT_HEADER_DUMMY, 0, self.outer_fields(0, true), self.outer_len());
-        match self.lifetime.check(now).map_err(ended).and_then(|()| self.protect(now, packet, &form)) {
-            Ok(sealed) => {
-                self.statistics.dummies = self.statistics.dummies.saturating_add(1);
-                Ok(sealed)
-            }
-            Err(error) => Err(self.count(error)),
+        let Self { sealer, tally } = self;
+        let form = sealer.dummy_form();
+        let sealed = tally
+            .check(now)
+            .and_then(|()| sealer.protect(packet, &form, |text_len| tally.take(now, text_len)));
+        match &sealed {
+            Ok(_) => tally.statistics.dummies = tally.statistics.dummies.saturating_add(1),
+            Err(error) => tally.statistics.count_drop(error.reason()),
         }
+        sealed
     }
 
     fn try_seal(
@@ -157,177 +235,40 @@ impl OutboundSa {
         packet: &mut PacketBuf<'_>,
         header: &IpHeader,
     ) -> Result<Sealed, SealError> {
-        let got = packet.len();
-        if header.length != got {
-            return Err(SealError::InnerLength { stated: header.length, got });
-        }
-        self.lifetime.check(now).map_err(ended)?;
-        let mut form = self.form(packet.as_slice(), header)?;
-        let total = self.total(&form, got);
-        if self.path_mtu.may_be_less_than(total) {
-            self.fit(now, header, &mut form, total)?;
-        }
-        self.protect(now, packet, &form)
-    }
-
-    /// Octets of the outer packet around a packet of `len` octets.
-    fn total(&self, form: &Form, len: usize) -> usize {
-        let payload = form.before() + len.saturating_sub(form.cut) + form.tfc;
-        form.outside + self.layout.packet_len(payload)
-    }
-
-    /// What is to be done with a packet that is larger than the path seems to take (RFC 4301 §8.2): fragmented
-    /// behind the outer header where both may be.
-    #[cold]
-    fn fit(
-        &mut self,
-        now: Instant,
-        header: &IpHeader,
-        form: &mut Form,
-        total: usize,
-    ) -> Result<(), SealError> {
-        let mtu = self.path_mtu.at(now, &self.config.path_mtu);
-        if total <= mtu {
-            return Ok(());
-        }
-        let inner = self.max_inner(mtu).unwrap_or(0);
-        // No IPv6 source may be told less than what every link takes (RFC 8200 §5), nor an IPv4 one (RFC 791).
-        let least = if header.version == IpVersion::V6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
-        if header.length <= least {
-            form.around.fields.dont_fragment = false;
-        } else if header.dont_fragment || form.around.fields.dont_fragment {
-            return Err(SealError::TooBig(inner.max(least)));
-        }
-        Ok(())
-    }
-
-    fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, SealError> {
-        let outside = self.outer_len();
-        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
-        Ok(match (self.child.mode, &self.inner) {
-            (Mode::Transport, _) => {
-                let between = outside - ip_header_len(self.path.remote.is_ipv4());
-                Form::transport(packet, header, &self.path, between, self.outer.is_some())?
-            }
-            (Mode::Beet, Some(pair)) => Form::beet(packet, header, pair, fields, outside)?,
-            _ => Form::tunnel(header.version.next_header(), self.tfc.octets(header.length), fields, outside),
-        })
-    }
-
-    fn protect(
-        &mut self,
-        now: Instant,
-        packet: &mut PacketBuf<'_>,
-        form: &Form,
-    ) -> Result<Sealed, SealError> {
-        let inside = packet.len().saturating_sub(form.cut);
-        let payload = form.before() + inside + form.tfc;
-        let total = self.total(form, packet.len());
-        if total > max_outer_packet(self.path.remote.is_ipv4()) {
-            return Err(SealError::TooLarge(total));
-        }
-        let before = packet.range();
-        let written = if self.outer.is_some() { form.outside } else { 0 };
-        let front = written + self.layout.payload_offset() + form.before();
-        packet.reshape(form.cut, front, form.tfc + self.layout.behind(payload))?;
-        let sealed = self.fill(now, packet.as_mut_slice(), inside, written, form);
-        if sealed.is_err() {
-            packet.restore(before);
-        }
-        sealed
-    }
-
-    /// Writes the packet: `datagram` is `outside` octets of header and the ESP packet, in which `inside` octets are
-    /// there already.
-    fn fill(
-        &mut self,
-        now: Instant,
-        datagram: &mut [u8],
-        inside: usize,
-        outside: usize,
-        form: &Form,
-    ) -> Result<Sealed, SealError> {
-        let payload = form.before() + inside + form.tfc;
-        let padding = self.layout.padding(payload);
-        let icv_at = datagram.len() - self.cipher.icv_len();
-        let payload_at = outside + self.layout.payload_offset();
-        let inside_at = payload_at + form.before();
-        let text_len = self.layout.text_len(payload) as u64;
-        self.lifetime.charge(now, text_len).map_err(ended)?;
-        // From here on the number is used, whatever happens.
-        let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
-        self.lifetime.note_number(number);
-
-        if let Some(kept) = form.kept.filter(|_| outside > 0) {
-            // To the datagram's start, before ESP's header is written over its end.
-            datagram.copy_within(inside_at - kept.len..inside_at, 0);
-        }
-        if let Some(pseudo_header) = &form.pseudo_header {
-            pseudo_header.write(datagram.get_mut(payload_at..).unwrap_or_default());
-        }
-        if let Some(trailer) = datagram.get_mut(inside_at + inside..icv_at) {
-            write_trailer(trailer, padding as u8, form.next_header);
-        }
-        let header = EspHeader { spi: self.spi.get(), sequence_number: number as u32 };
-        if let Some(esp) = datagram.get_mut(outside..) {
-            if let Some(start) = esp.first_chunk_mut() {
-                *start = header.to_octets();
-            }
-            self.cipher.seal(packet_number(self.kind(), number), header.to_octets().len(), esp)?;
-        }
-        match (&self.outer, &form.kept) {
-            (Some(outer), Some(kept)) => {
-                let next = if outer.has_udp() { PROTOCOL_UDP } else { PROTOCOL_ESP };
-                kept.name_next(datagram, next);
-                outer.write_udp(datagram.get_mut(kept.len..).unwrap_or_default());
-            }
-            // The low half of the number tells fragments apart for 2^16 packets, as any counter would.
-            (Some(outer), None) => outer.write(datagram, &form.around, number as u16),
-            (None, _) => {}
-        }
-        Ok(Sealed { number, outer: form.around.fields })
+        let Self { sealer, tally } = self;
+        tally.check(now)?;
+        let mut form = sealer.form(packet.as_slice(), header)?;
+        tally.fit(now, sealer, header, &mut form)?;
+        sealer.protect(packet, &form, |text_len| tally.take(now, text_len))
     }
 
     /// Whether the SA's selectors admit the packet.
     #[must_use]
     pub fn admits(&self, packet: &IpHeader) -> bool {
-        crate::selectors::admits(&self.child, packet, Direction::Outbound)
+        crate::selectors::admits(&self.sealer.child, packet, Direction::Outbound)
     }
 
     /// Octets of room that are always enough in front of a packet.
     #[must_use]
     pub fn headroom(&self) -> usize {
-        self.outer.as_ref().map_or(0, OuterHeader::len) + self.layout.payload_offset()
+        self.sealer.headroom()
     }
 
     /// Octets of room that are always enough behind a packet.
     #[must_use]
     pub const fn tailroom(&self) -> usize {
-        self.layout.max_behind() + self.tfc.max_octets()
+        self.sealer.tailroom()
     }
 
     /// The largest inner packet whose outer packet, IP and UDP header included, has at most `outer_mtu` octets.
     /// `None` where nothing fits.
     ///
     /// It is exact for the cipher, the padding, TFC padding, the outer family and the encapsulation; in transport
-    /// and BEET mode for packets without options and extension headers. IPv6 needs an MTU of at least 1,280 inside; where
-    /// this says less, the outer packet must be fragmented (RFC 8200 §5).
+    /// and BEET mode for packets without options and extension headers. IPv6 needs an MTU of at least 1,280 inside;
+    /// where this says less, the outer packet must be fragmented (RFC 8200 §5).
     #[must_use]
     pub fn max_inner(&self, outer_mtu: usize) -> Option<usize> {
-        let outer_mtu = outer_mtu.min(max_outer_packet(self.path.remote.is_ipv4()));
-        let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len())?)?;
-        let kept_or_made = match (self.child.mode, &self.inner) {
-            (Mode::Transport, _) => Some(self.path.remote.is_ipv4()),
-            (_, inner) => inner.map(|pair| pair.local.is_ipv4()),
-        };
-        if let Some(is_ipv4) = kept_or_made {
-            return Some(ip_header_len(is_ipv4) + payload);
-        }
-        match self.tfc {
-            TfcPadding::Off | TfcPadding::ToMultiple(0 | 1) => Some(payload),
-            TfcPadding::ToLength(to) => (payload >= usize::from(to)).then_some(payload),
-            TfcPadding::ToMultiple(of) => Some(payload / usize::from(of) * usize::from(of)),
-        }
+        self.sealer.max_inner(outer_mtu)
     }
 
     /// Goes on under other outer addresses or another encapsulation; keys and sequence numbers stay.
@@ -335,114 +276,99 @@ impl OutboundSa {
     /// # Errors
     /// [`InstallError::FamiliesMixed`], [`InstallError::UnspecifiedAddress`]; nothing has changed then.
     pub fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
-        self.outer = outer_header(&self.config, &path, encapsulation)?;
-        self.path_mtu = PathMtu::new(&self.config.path_mtu);
-        self.path = path;
-        self.encapsulation = encapsulation;
+        self.sealer.relocate(path, encapsulation)?;
+        self.tally.path_mtu = PathMtu::new(&self.sealer.config.path_mtu);
         Ok(())
     }
 
     /// Octets of the largest outer packet that the path takes, as far as is known.
     pub fn path_mtu(&mut self, now: Instant) -> Option<usize> {
-        Some(self.path_mtu.at(now, &self.config.path_mtu)).filter(|mtu| *mtu < usize::MAX)
+        Some(self.tally.path_mtu.at(now, &self.sealer.config.path_mtu)).filter(|mtu| *mtu < usize::MAX)
     }
 
     /// Hears what a router says of the path. Gives the new path MTU; `None` where the notice is not believed (it
     /// quotes no packet that was sent lately by this SA), or tells nothing new.
     pub fn learn_path_mtu(&mut self, now: Instant, notice: &TooBigNotice) -> Option<usize> {
-        let ours = notice.destination == self.path.remote_ip() && notice.esp.spi == self.spi.get();
-        if !ours || self.encapsulation != Encapsulation::None {
+        let ours =
+            notice.destination == self.sealer.path.remote_ip() && notice.esp.spi == self.sealer.spi.get();
+        if !ours || self.sealer.encapsulation != Encapsulation::None {
             return None;
         }
-        self.path_mtu.learn(now, &self.config.path_mtu, notice, self.counter.last())
+        self.tally.path_mtu.learn(now, &self.sealer.config.path_mtu, notice, self.tally.counter.last())
     }
 
     /// Leaps ahead in the sequence numbers, so that the next one is `last + 1`. `false`, and no change, where
     /// that would be a step back or past the end.
     #[must_use]
     pub fn leap_to(&mut self, last: u64) -> bool {
-        let leapt = self.counter.leap_to(last);
+        let leapt = self.tally.counter.leap_to(last);
         if leapt {
-            self.lifetime.note_number(last);
+            self.tally.lifetime.note_number(last);
         }
         leapt
     }
 
     /// What the lifetimes have to say of themselves at this time: see [`OutboundSa::next_deadline`].
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _told_by_its_event = self.lifetime.check(now);
+        self.tally.handle_timeout(now);
     }
 
     /// When [`OutboundSa::handle_timeout`] is to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.lifetime.next_deadline()
+        self.tally.next_deadline()
     }
 
     /// The soft and the hard deadline, as far as they still stand before the SA.
     #[inline]
     pub(crate) fn deadlines(&self) -> [Option<Instant>; 2] {
-        self.lifetime.deadlines()
+        self.tally.lifetime.deadlines()
     }
 
     /// The next limit that was reached: one soft and one hard in the SA's life.
     #[inline]
     pub fn poll_event(&mut self) -> Option<LifetimeEvent> {
-        self.lifetime.poll()
+        self.tally.poll_event()
     }
 
     /// The SPI on the wire.
     #[must_use]
     pub const fn spi(&self) -> EspSpi {
-        self.spi
+        self.sealer.spi
     }
 
     /// The sequence number given last, 0 before the first packet.
     #[must_use]
     pub const fn last_number(&self) -> u64 {
-        self.counter.last()
+        self.tally.last_number()
     }
 
     /// The outer addresses.
     #[must_use]
     pub const fn path(&self) -> &Path {
-        &self.path
+        &self.sealer.path
     }
 
     /// Raw ESP or UDP.
     #[must_use]
     pub const fn encapsulation(&self) -> Encapsulation {
-        self.encapsulation
+        self.sealer.encapsulation
     }
 
     /// What both directions of the pair share, as it was installed.
     #[must_use]
     pub const fn child(&self) -> &Arc<ChildSa> {
-        &self.child
+        &self.sealer.child
     }
 
     /// What was sent and dropped.
     #[must_use]
     pub const fn statistics(&self) -> &Statistics {
-        &self.statistics
-    }
-
-    fn kind(&self) -> SequenceNumbers {
-        self.child.sequence_numbers
-    }
-
-    const fn outer_fields(&self, ds_field: u8, dont_fragment: bool) -> OuterFields {
-        let OutboundConfig { dscp, ecn, dont_fragment: df, .. } = self.config;
-        OuterFields::of(ds_field, dont_fragment, dscp, ecn, df)
-    }
-
-    /// Octets of the outer header, whoever makes it.
-    fn outer_len(&self) -> usize {
-        outer_header_len(self.path.remote.is_ipv4(), self.encapsulation == Encapsulation::Udp)
+        &self.tally.statistics
     }
 
     fn count(&mut self, error: SealError) -> SealError {
-        self.statistics.count_drop(error.reason());
+        self.tally.statistics.count_drop(error.reason());
         error
     }
 }
@@ -463,37 +389,14 @@ fn ended(expired: Expired) -> SealError {
     }
 }
 
-/// The outer header to write, where we write it.
-fn outer_header(
-    config: &OutboundConfig,
-    path: &Path,
-    encapsulation: Encapsulation,
-) -> Result<Option<OuterHeader>, InstallError> {
-    if config.framing == Framing::EspPacket {
-        return Ok(None);
-    }
-    let (source, destination) = (path.local_ip(), path.remote_ip());
-    if source.is_unspecified() || destination.is_unspecified() {
-        return Err(InstallError::UnspecifiedAddress);
-    }
-    let ports = (encapsulation == Encapsulation::Udp).then(|| (path.local.port(), path.remote.port()));
-    Ok(Some(OuterHeader::new(source, destination, ports, config.hop_limit)?))
-}
-
 impl fmt::Debug for OutboundSa {
     /// The whole state without keys and statistics: what compares equal is equal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutboundSa")
-            .field("spi", &self.spi)
-            .field("counter", &self.counter)
-            .field("lifetime", &self.lifetime)
-            .field("layout", &self.layout)
-            .field("tfc", &self.tfc)
-            .field("outer", &self.outer)
-            .field("path", &self.path)
-            .field("encapsulation", &self.encapsulation)
-            .field("config", &self.config)
-            .field("child", &self.child)
+            .field("sealer", &self.sealer)
+            .field("counter", &self.tally.counter)
+            .field("lifetime", &self.tally.lifetime)
+            .field("path_mtu", &self.tally.path_mtu)
             .finish_non_exhaustive()
     }
 }

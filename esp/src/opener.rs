@@ -1,0 +1,124 @@
+//! The part of an inbound SA that does not change from packet to packet: how packets are opened and judged.
+
+use crate::beet::InnerPair;
+use crate::buffer::PacketBuf;
+use crate::config::InboundConfig;
+use crate::ecn::{Ecn, EcnMark};
+use crate::error::{InstallError, OpenError};
+use crate::inbound::{Opened, unknown_spi};
+use crate::install;
+use crate::outbound::packet_number;
+use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
+use crate::restore::{self, Front};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+use ipsec_crypto::PacketCipher;
+use ipsec_types::sa::{ChildSa, Direction, SaInstall};
+use ipsec_types::{EspSpi, Mode};
+
+/// See the module. Beside it an SA has what it counts: [`crate::inbound::ReceiveTally`].
+pub(crate) struct Opener {
+    pub(crate) cipher: Box<dyn PacketCipher>,
+    layout: Layout,
+    pub(crate) spi: EspSpi,
+    /// In BEET mode: the addresses that are not sent.
+    inner: Option<InnerPair>,
+    pub(crate) config: InboundConfig,
+    pub(crate) child: Arc<ChildSa>,
+}
+
+/// An authentic packet whose inside is fit for delivery, and what is remarkable about it.
+pub(crate) struct Delivery {
+    pub(crate) opened: Opened,
+    pub(crate) misaligned: bool,
+    pub(crate) unusual_ecn: bool,
+}
+
+impl Opener {
+    pub(crate) fn new(
+        cipher: Box<dyn PacketCipher>,
+        install: SaInstall,
+        config: InboundConfig,
+    ) -> Result<Self, InstallError> {
+        let inner = install::check(&install)?;
+        let SaInstall { child, spi, .. } = install;
+        Ok(Self { layout: Layout::of(&*cipher), cipher, spi, inner, config, child })
+    }
+
+    /// What is known of the header of a packet that came without it.
+    pub(crate) fn front(&self, ecn: Option<Ecn>) -> Front {
+        let path = &self.child.path;
+        Front { source: path.remote_ip(), destination: path.local_ip(), ecn, in_place: None }
+    }
+
+    /// Step 3: the octets of text, and the number as far as it was sent.
+    #[inline]
+    pub(crate) fn examine(&self, packet: &PacketBuf<'_>) -> Result<(usize, u32), OpenError> {
+        let text_len = self.layout.text_of(packet.len())?;
+        let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
+        let header = EspHeader::parse(packet.as_slice()).ok_or(too_short)?;
+        if header.spi != self.spi.get() {
+            return Err(unknown_spi(header.spi));
+        }
+        Ok((text_len, header.sequence_number))
+    }
+
+    /// Step 6: whether the packet is authentic under this number. If so, it is decrypted.
+    #[inline]
+    pub(crate) fn decrypt(&self, number: u64, packet: &mut [u8]) -> bool {
+        let number = packet_number(self.child.sequence_numbers, number);
+        self.cipher.open(number, ESP_HEADER, packet).is_ok()
+    }
+
+    /// Where the decrypted text lies.
+    pub(crate) const fn text(&self, text_len: usize) -> Range<usize> {
+        let start = self.layout.payload_offset();
+        start..start + text_len
+    }
+
+    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery.
+    pub(crate) fn deliver(
+        &self,
+        packet: &mut PacketBuf<'_>,
+        text: Range<usize>,
+        front: &Front,
+    ) -> Result<Delivery, OpenError> {
+        let aligned = text.end.is_multiple_of(4);
+        if !aligned && self.config.strict_alignment {
+            return Err(OpenError::Alignment);
+        }
+        let start = text.start;
+        let text = packet.as_mut_slice().get_mut(text).unwrap_or_default();
+        let trailer = read_trailer(text, self.config.strict_padding)?;
+        if trailer.next_header == NEXT_HEADER_DUMMY {
+            return Ok(Delivery { opened: Opened::Dummy, misaligned: false, unusual_ecn: false });
+        }
+        let (header, mark) = match (self.child.mode, &self.inner) {
+            (Mode::Transport, _) => {
+                let original = self.child.original_addresses.as_ref();
+                (restore::transport(packet, start, trailer, front, original)?, EcnMark::Usual)
+            }
+            (Mode::Beet, Some(pair)) => (restore::beet(packet, start, trailer, front, pair)?, EcnMark::Usual),
+            _ => restore::tunnel(packet, start, trailer, front.ecn)?,
+        };
+        if !crate::selectors::admits(&self.child, &header, Direction::Inbound) {
+            return Err(OpenError::Selectors);
+        }
+        let unusual_ecn = mark != EcnMark::Usual;
+        Ok(Delivery { opened: Opened::Packet(header), misaligned: !aligned, unusual_ecn })
+    }
+}
+
+impl fmt::Debug for Opener {
+    /// Everything but the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener")
+            .field("spi", &self.spi)
+            .field("layout", &self.layout)
+            .field("config", &self.config)
+            .field("child", &self.child)
+            .finish_non_exhaustive()
+    }
+}
