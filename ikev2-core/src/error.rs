@@ -9,17 +9,19 @@
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
 mod auth;
+mod offer;
 
 pub use auth::{AnnouncedHashes, AuthFailure};
+pub use offer::Offer;
 
 use crate::exchange::exchanges::SealError;
-use crate::negotiation::{Mismatch, ResponseFault, TsMismatch};
+use crate::negotiation::{Mismatch, ResponseFault, SelectorLists, TsMismatch};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType, ProtocolId};
-use ikev2_wire::{EncodeError, ParseError};
+use ikev2_wire::{EncodeError, ParseError, Proposal};
 use ipsec_crypto::signature::{SignatureError, SignatureScheme};
 use ipsec_crypto::{KxError, RandomError};
 use ipsec_types::{EspSpi, IkeSpi, Mode};
@@ -240,6 +242,24 @@ impl Rejection {
     }
 }
 
+impl Rejection {
+    /// Who has to change something, if anybody: late and repeated datagrams are the network's.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoConnection | Self::NoProposalChosen(_) | Self::KeMethod { .. } => Fault::PeerIncompatible,
+            Self::UnknownSpi(_) | Self::OldMessageId(_) | Self::Unsolicited(_) | Self::CookieRequired => {
+                Fault::Environment
+            }
+            Self::KeyExchange(KxError::Random(_)) | Self::Random(_) => Fault::Environment,
+            Self::Algorithm(_) | Self::Encode(_) | Self::Refused(_) => Fault::Caller,
+            Self::Limit(_) => Fault::Limit,
+            Self::UselessAnswer(failure) => failure.fault(),
+            _ => Fault::PeerMisbehaved,
+        }
+    }
+}
+
 /// A bound of the configuration, by the name of its field.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
@@ -362,6 +382,14 @@ pub enum Failure {
     Refused {
         /// The notify.
         notify: NotifyType,
+    },
+    /// The peer takes nothing of what we offered. It does not say what it would take (§2.7, §2.9).
+    #[error("the peer answered {notify}{}\n  we offer:{offer}", hint(*.notify))]
+    OfferRefused {
+        /// NO_PROPOSAL_CHOSEN or TS_UNACCEPTABLE.
+        notify: NotifyType,
+        /// What we offered.
+        offer: Box<Offer>,
     },
     /// The connection has no child to begin with.
     #[error("the connection has no child")]
@@ -495,6 +523,17 @@ fn hint(notify: NotifyType) -> &'static str {
 }
 
 impl Failure {
+    /// The peer refused our request with this notify, where these were our proposals and selectors.
+    #[must_use]
+    pub fn refused(notify: NotifyType, proposals: &[Proposal], selectors: Option<&SelectorLists>) -> Self {
+        let offer = match (notify, selectors) {
+            (NotifyType::NO_PROPOSAL_CHOSEN, _) => Offer::Proposals(proposals.to_vec()),
+            (NotifyType::TS_UNACCEPTABLE, Some(selectors)) => Offer::Selectors(selectors.clone()),
+            _ => return Self::Refused { notify },
+        };
+        Self::OfferRefused { notify, offer: Box::new(offer) }
+    }
+
     /// Who has to change something.
     #[must_use]
     pub fn fault(&self) -> Fault {
@@ -502,6 +541,8 @@ impl Failure {
             Self::Authentication(
                 AuthFailure::NoSecret { .. } | AuthFailure::NotSigned | AuthFailure::NotAnswered,
             ) => Fault::Caller,
+            // RFC 7427 §4: only what was announced may be used.
+            Self::Authentication(AuthFailure::HashNotAnnounced { .. }) => Fault::PeerMisbehaved,
             Self::NoProposalChosen(_)
             | Self::TsUnacceptable(_)
             | Self::Mode { .. }
@@ -509,6 +550,7 @@ impl Failure {
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
             | Self::Refused { .. }
+            | Self::OfferRefused { .. }
             | Self::DeletedEarly
             | Self::Busy(_)
             | Self::BusyTooLong(_)

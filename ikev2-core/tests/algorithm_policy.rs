@@ -192,7 +192,7 @@ fn a_peer_with_weak_algorithms_alone_is_refused_with_both_lists() {
     world.run_for_secs(5);
     let failure = down(&world.take_events(A));
     assert!(
-        matches!(failure, Failure::Refused { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }),
+        matches!(failure, Failure::OfferRefused { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }),
         "{failure:?}"
     );
 }

@@ -350,7 +350,7 @@ fn no_proposal_chosen_shows_both_lists_and_what_failed_first() {
     let events = world.take_events(A);
     assert_eq!(kinds(&events), ["IKE down"]);
     let failure = down(&events);
-    assert_eq!(failure, Failure::Refused { notify: NotifyType::NO_PROPOSAL_CHOSEN });
+    assert!(matches!(failure, Failure::OfferRefused { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }));
     says(&failure, &["NO_PROPOSAL_CHOSEN", "none of our proposals is in its policy"]);
     world.run_for_secs(60);
     world.assert_empty(A);

@@ -152,7 +152,7 @@ fn judge(
             assert_eq!(child_failure(&at_responder), failure, "{policies:?}");
             let told = child_failure(&at_initiator);
             assert!(
-                matches!(told, Failure::Refused { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }),
+                matches!(told, Failure::OfferRefused { notify: NotifyType::NO_PROPOSAL_CHOSEN, .. }),
                 "{told:?}"
             );
         }

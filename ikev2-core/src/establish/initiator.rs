@@ -200,7 +200,7 @@ impl Initiator {
     /// What is due: the request once more, or the end of the attempt. Call it until it gives `None`.
     ///
     /// # Errors
-    /// [`Failure::Timeout`], [`Failure::Refused`]: nothing will come of it.
+    /// [`Failure::Timeout`], [`Failure::Refused`], [`Failure::OfferRefused`]: nothing will come of it.
     pub fn due(&mut self, now: Instant) -> Option<Result<Datagram, Failure>> {
         match self.window.due(now, &self.terms.retransmit) {
             Some(Due::Repeat(datagram)) => return Some(Ok(datagram)),
@@ -211,7 +211,7 @@ impl Initiator {
             None => {}
         }
         let (notify, _) = self.doubted.filter(|(_, at)| *at <= now && self.answerers.is_empty())?;
-        Some(Err(Failure::Refused { notify }))
+        Some(Err(Failure::refused(notify, &self.offered, None)))
     }
 
     /// Whoever answered with this SPI is not the peer; another one may be.

@@ -20,6 +20,14 @@ pub struct Mismatch {
     pub more: usize,
 }
 
+impl Mismatch {
+    /// What the first proposal of the peer failed on, if it offered any.
+    #[must_use]
+    pub fn first(&self) -> Option<&RefusalReason> {
+        self.offered.first().map(|refused| &refused.reason)
+    }
+}
+
 /// A proposal of the peer, and what it failed on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refused {

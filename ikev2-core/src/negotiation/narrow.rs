@@ -178,18 +178,18 @@ impl fmt::Display for TsMismatch {
         write!(
             f,
             "\n  ours:   {} === {}\n  peer's: {} === {}",
-            List(&self.our_local),
-            List(&self.our_remote),
-            List(&self.peer_local),
-            List(&self.peer_remote)
+            TsList(&self.our_local),
+            TsList(&self.our_remote),
+            TsList(&self.peer_local),
+            TsList(&self.peer_remote)
         )
     }
 }
 
 /// Prints a list as a person reads it, cut where it gets long.
-struct List<'a>(&'a [TrafficSelector]);
+pub(crate) struct TsList<'a>(pub &'a [TrafficSelector]);
 
-impl fmt::Display for List<'_> {
+impl fmt::Display for TsList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 16;
         if self.0.is_empty() {

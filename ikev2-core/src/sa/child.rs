@@ -512,7 +512,7 @@ impl IkeSa {
     ) -> Result<AgreedChild, Failure> {
         let Some(sa) = &contents.sa else {
             return Err(match contents.error() {
-                Some(error) => Failure::Refused { notify: error.ty },
+                Some(error) => Failure::refused(error.ty, &attempt.offered, Some(&attempt.selectors)),
                 None => Failure::NoAnswer,
             });
         };
