@@ -81,7 +81,9 @@
 //! | the endpoint: many IKE SAs, admission, timers | [`Endpoint`] |
 //!
 //! What two sides agree on is decided by pure functions in [`negotiation`]; why they cannot agree is told by
-//! [`error::Failure`], with both sides' lists.
+//! [`error::Failure`], with both sides' lists. What happens can be followed through [`trace`]'s named spans.
+//! [`negotiation::Profile`] has policies for the usual peers; weak algorithms are refused unless they are asked for as
+//! such.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
