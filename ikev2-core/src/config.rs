@@ -5,11 +5,12 @@ use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys};
 use crate::event::Hooks;
 use crate::exchange::retransmit::RetransmitPolicy;
 use crate::identity::{Identity, IdentityPattern};
+use crate::lifecycle::{ChildLifecycle, Lifecycle};
 use crate::negotiation::{EspProposal, IkeProposal};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 use ipsec_crypto::CryptoProvider;
 use ipsec_types::sa::{Lifetimes, PolicyId};
@@ -76,8 +77,8 @@ pub struct EndpointConfig {
     /// The largest message taken, in octets. Default: 65,535, the largest UDP payload. Never below 1,280 (§2).
     pub max_datagram: usize,
     /// Events that wait at most. Default: 4,096. While it is reached, datagrams and calls that could make more
-    /// are refused; peers repeat. What ends SAs is never held back, so that each SA can add one for itself
-    /// and two for each of its Child SAs.
+    /// are refused; peers repeat. What ends SAs is never held back, so that each SA can add two for itself
+    /// and three for each of its Child SAs.
     pub max_events: usize,
     /// Requests of one IKE SA that wait for the window at most, and as many in flight, whatever window the peer
     /// grants. Default: 64.
@@ -195,6 +196,8 @@ pub struct Connection {
     /// How often a NAT keepalive is sent while we are behind a NAT and send nothing else (RFC 3948 §4).
     /// Default: 20 s; never below 1 s.
     pub nat_keepalive: Duration,
+    /// When it begins by itself, and what follows its end.
+    pub lifecycle: Lifecycle,
     /// What a second IKE SA with the same peer means. Default: [`DuplicatePolicy::Allow`].
     pub duplicates: DuplicatePolicy,
     /// Pretend to be behind a NAT, so that ESP always goes in UDP. Default: off.
@@ -244,6 +247,7 @@ impl Connection {
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),
+            lifecycle: Lifecycle::default(),
             duplicates: DuplicatePolicy::Allow,
             force_udp_encapsulation: false,
         }
@@ -254,6 +258,17 @@ impl Connection {
     pub fn matches_path(&self, path: &Path) -> bool {
         let fits = |wanted: Option<IpAddr>, got: IpAddr| wanted.is_none_or(|w| w == got);
         fits(self.local_address, path.local_ip()) && fits(self.remote_address, path.remote_ip())
+    }
+
+    /// The path for the first message where the endpoint begins by itself: from the connection's local address, or
+    /// from the unspecified one, which leaves the choice to the embedder's socket.
+    #[must_use]
+    pub fn own_path(&self, config: &EndpointConfig) -> Option<Path> {
+        let unspecified = match self.remote_address? {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        self.initial_path(SocketAddr::new(self.local_address.unwrap_or(unspecified), 500), config)
     }
 
     /// The path for the first message from this local address: by the socket of port 500, or by the NAT-T
@@ -321,6 +336,8 @@ pub struct ChildConfig {
     /// Whether a soft limit leads to a rekey. Default: yes. If not, it is told by
     /// [`Event::ChildSaExpiring`](crate::Event::ChildSaExpiring) alone.
     pub rekey: bool,
+    /// When it begins by itself, and what follows its end.
+    pub lifecycle: ChildLifecycle,
 }
 
 impl ChildConfig {
@@ -342,6 +359,7 @@ impl ChildConfig {
             lifetimes: Lifetimes::default(),
             jitter_permille: 100,
             rekey: true,
+            lifecycle: ChildLifecycle::default(),
         }
     }
 

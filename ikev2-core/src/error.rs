@@ -643,6 +643,9 @@ pub enum CallError {
     /// No connection has a child of this policy.
     #[error("no connection serves this policy")]
     NoSuchPolicy,
+    /// The connection or the child of the policy is not begun by traffic.
+    #[error("no traffic begins what serves this policy")]
+    NotByTraffic,
     /// The IKE SA is not established, or is being closed.
     #[error("the IKE SA is not established")]
     NotEstablished,

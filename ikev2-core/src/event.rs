@@ -6,6 +6,7 @@ use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
+use crate::lifecycle::Next;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -296,6 +297,24 @@ pub enum Event {
         path: Path,
         /// The Child SAs that moved with it.
         children: Vec<ChildSaId>,
+    },
+    /// A connection has no IKE SA any more, and its [`Lifecycle`](crate::Lifecycle) says what follows; or what
+    /// was to follow does not.
+    ConnectionIdle {
+        /// The connection's name.
+        connection: String,
+        /// What follows.
+        next: Next,
+    },
+    /// A Child SA ended or came to nothing while its IKE SA lives, and its
+    /// [`ChildLifecycle`](crate::ChildLifecycle) says what follows.
+    ChildSaIdle {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The policy that it is for.
+        policy: PolicyId,
+        /// What follows.
+        next: Next,
     },
     /// The IKE SA is gone, or never came to be.
     IkeSaDown {

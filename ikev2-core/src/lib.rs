@@ -106,6 +106,7 @@ pub mod exchange;
 pub mod identity;
 pub mod keylog;
 pub mod keys;
+pub mod lifecycle;
 pub mod negotiation;
 pub mod observe;
 mod rate;
@@ -124,5 +125,6 @@ pub use event::{
 };
 pub use identity::{Identity, IdentityPattern};
 pub use keylog::KeyLog;
+pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};
 pub use observe::{MessageDirection, MessageObserver};
 pub use stats::Statistics;

@@ -337,11 +337,11 @@ fn an_acquire_makes_a_child_sa_for_its_policy() {
     assert_eq!(newest(&world, A).child.policy, PolicyId(5));
     let unknown = world.call(A, |e, now| e.handle_report(now, &acquire(6)));
     assert_eq!(unknown, Err(CallError::NoSuchPolicy));
-    // Without an established IKE SA nothing serves it.
+    // Without an established IKE SA nothing serves it, and the connection is begun by calls alone.
     let sa = world.handle(A);
     world.call(A, |e, now| e.delete_ike_sa(now, sa)).unwrap();
     let closing = world.call(A, |e, now| e.handle_report(now, &acquire(5)));
-    assert_eq!(closing, Err(CallError::NoSuchPolicy));
+    assert_eq!(closing, Err(CallError::NotByTraffic));
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn one_event_touches_one_ike_sa() {
         assert!(deleted.is_ok() && looked <= FEW, "{deleted:?} {looked}");
         let report = SaReport::Acquire { policy: PolicyId(number.into()), packet };
         let (handled, looked) = visits(&mut gateway, |gateway| gateway.endpoint.handle_report(at, &report));
-        assert_eq!((handled, looked), (Err(CallError::NoSuchPolicy), 0));
+        assert_eq!((handled, looked), (Err(CallError::NotByTraffic), 0));
         let (handled, looked) = visits(&mut gateway, |gateway| {
             gateway.run(&mut peer.endpoint, number);
             gateway.endpoint.connect(gateway.now, &format!("peer-{number}.clients.example"), path(number))

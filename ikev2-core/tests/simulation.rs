@@ -137,9 +137,11 @@ fn world(seed: u64) -> World {
 
 /// What may be wrong with a call that comes at any time.
 fn allowed(result: Result<(), CallError>) {
-    use CallError::{Limit, NoSuchChild, NoSuchPolicy, NoSuchSa, NotEstablished};
-    let fine =
-        matches!(result, Ok(()) | Err(Limit(_) | NoSuchChild | NoSuchPolicy | NoSuchSa | NotEstablished));
+    use CallError::{Limit, NoSuchChild, NoSuchPolicy, NoSuchSa, NotByTraffic, NotEstablished};
+    let fine = matches!(
+        result,
+        Ok(()) | Err(Limit(_) | NoSuchChild | NoSuchPolicy | NotByTraffic | NoSuchSa | NotEstablished)
+    );
     assert!(fine, "{result:?}");
 }
 

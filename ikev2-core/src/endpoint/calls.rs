@@ -4,10 +4,12 @@ use super::Endpoint;
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError};
 use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
+use crate::lifecycle::Start;
 use crate::sa::context::Context;
 use crate::sa::mode;
 use crate::sa::{IkeSa, Task};
 use crate::trace;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ipsec_crypto::RandomError;
@@ -28,16 +30,33 @@ impl Endpoint {
         let _call = trace::call("connect");
         self.advance(now);
         let connection = self.connection(connection)?;
+        let sa = self.begin(&connection, path, None)?;
+        self.note_begun(&connection, sa, Some(path));
+        Ok(sa)
+    }
+
+    /// Begins an IKE SA, with a Child SA that traffic asks for or with the connection's first.
+    pub(super) fn begin(
+        &mut self,
+        connection: &Arc<Connection>,
+        path: Path,
+        wanted: Option<(PolicyId, PacketSelectors)>,
+    ) -> Result<IkeSaHandle, CallError> {
         if !path.is_consistent() {
             return Err(CallError::BadPath);
         }
-        let first = connection.children.first().ok_or(CallError::NoSuchChild)?;
-        mode::propose(first, &path, None)?;
+        let asked = wanted.and_then(|(policy, packet)| {
+            let child = connection.children.iter().find(|child| child.policy == policy)?;
+            Some((Arc::clone(child), packet))
+        });
+        let first = asked.as_ref().map(|(child, _)| child).or(connection.children.first());
+        mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
         self.check_room()?;
         let spi = self.new_spi().map_err(|error| CallError::from(crate::error::Failure::from(error)))?;
         let (mut context, kept) = self.lend();
         let handle = kept.sas.next_handle();
-        let sa = IkeSa::initiate(&mut context, handle, connection, spi, path)?;
+        let mut sa = IkeSa::initiate(&mut context, handle, Arc::clone(connection), spi, path)?;
+        sa.opening = asked.map(Box::new);
         kept.sas.insert(spi, sa);
         self.with_sa(handle, |_, _| {});
         Ok(handle)
@@ -167,8 +186,8 @@ impl Endpoint {
     /// What the data path reports.
     ///
     /// # Errors
-    /// [`CallError::NoSuchChild`] where the Child SA is gone, [`CallError::NoSuchPolicy`] where no established
-    /// IKE SA serves the policy of an acquire, [`CallError::Limit`].
+    /// [`CallError::NoSuchChild`] where the Child SA is gone, [`CallError::NoSuchPolicy`] where no
+    /// connection serves the policy of an acquire, [`CallError::NotByTraffic`], [`CallError::Limit`].
     pub fn handle_report(&mut self, now: Instant, report: &SaReport) -> Result<(), CallError> {
         let _call = trace::call("handle_report");
         match *report {
@@ -208,20 +227,45 @@ impl Endpoint {
         self.with_live_sa(now, owner, act)
     }
 
-    /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection.
+    /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection, or the
+    /// connection is begun with it.
     fn acquire(&mut self, now: Instant, policy: PolicyId, packet: PacketSelectors) -> Result<(), CallError> {
-        let handle = self.state.policies.serving(policy).ok_or(CallError::NoSuchPolicy)?;
+        self.advance(now);
+        self.check_events()?;
+        match self.state.policies.serving(policy) {
+            Some(handle) => {
+                let by_call = |child: &Arc<ChildConfig>| child.lifecycle.start == Start::OnDemand;
+                let children = self.state.sas.get(handle).map_or(&[][..], |sa| &sa.connection.children);
+                if children.iter().any(|child| child.policy == policy && by_call(child)) {
+                    return Err(CallError::NotByTraffic);
+                }
+                self.create_for(handle, policy, Some(packet))
+            }
+            None => self.acquire_connection(policy, packet),
+        }
+    }
+
+    /// Asks for the Child SA of a policy, unless it is asked for already.
+    pub(super) fn create_for(
+        &mut self,
+        handle: IkeSaHandle,
+        policy: PolicyId,
+        packet: Option<PacketSelectors>,
+    ) -> Result<(), CallError> {
+        let now = self.state.now;
         self.with_live_sa(now, handle, |sa, context| {
             let found = sa.connection.children.iter().find(|config| config.policy == policy);
             let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
-            if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, Some(packet)) }
+            if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, packet) }
         })
     }
 
-    /// Begins to delete every IKE SA, for an orderly end. Those that are not established end at once.
+    /// Begins to delete every IKE SA, for an orderly end. Those that are not established end at once, and nothing
+    /// begins by itself any more before [`Endpoint::start`].
     pub fn shut_down(&mut self, now: Instant) {
         let _call = trace::call("shut_down");
         let now = self.advance(now);
+        self.end_lives();
         let handles: Vec<_> = self.state.sas.iter().map(|(handle, _)| handle).collect();
         for handle in handles {
             // What is closing already needs nothing.

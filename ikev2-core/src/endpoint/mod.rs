@@ -4,6 +4,7 @@ mod admission;
 mod calls;
 mod half_open;
 mod incoming;
+mod lifecycle;
 mod policies;
 mod table;
 
@@ -25,6 +26,7 @@ use core::fmt;
 use half_open::HalfOpen;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::Instant;
+use lifecycle::{Lives, Note};
 use policies::Policies;
 use table::Table;
 
@@ -53,6 +55,7 @@ struct State {
     /// IKE SAs that must give way to one that was just established.
     give_way: Vec<IkeSaHandle>,
     out: Outbox,
+    lives: Lives,
     errors: Bucket,
     operations: Bucket,
 }
@@ -89,6 +92,7 @@ impl Endpoint {
             peers: Peers::default(),
             give_way: Vec::new(),
             out: Outbox::default(),
+            lives: Lives::default(),
             errors: Bucket::default(),
             operations: Bucket::default(),
         };
@@ -114,7 +118,7 @@ impl Endpoint {
     /// may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.state.sas.next_deadline()
+        [self.state.sas.next_deadline(), self.state.lives.next_deadline()].into_iter().flatten().min()
     }
 
     /// Time has passed. Afterwards [`Endpoint::poll_timeout`] gives a later moment than `now`, or none.
@@ -124,6 +128,7 @@ impl Endpoint {
         while let Some(handle) = self.state.sas.first_due(now) {
             self.with_sa(handle, |sa, context| sa.on_timeout(context));
         }
+        self.run_lives();
     }
 
     /// The statistics so far.
@@ -159,11 +164,13 @@ impl Endpoint {
     }
 
     /// Takes another configuration. IKE SAs that live keep the connection that they were made for; bounds and
-    /// everything else hold from now on.
+    /// everything else hold from now on. After [`Endpoint::start`], new connections that begin at once do so with the
+    /// next call of [`Endpoint::handle_timeout`], which is due then.
     pub fn set_config(&mut self, config: Arc<EndpointConfig>) {
         self.state.cookies.set_lifetime(config.cookie_lifetime);
         self.connections = ConnectionIndex::new(&config.connections);
         self.config = config;
+        self.follow_config();
     }
 
     /// How many IKE SAs wait for IKE_AUTH.
@@ -190,6 +197,7 @@ impl Endpoint {
         let (mut context, kept) = self.lend();
         let sa = kept.sas.get_mut(handle)?;
         let _sa = trace::ike_sa(sa);
+        let told = context.out.events.len();
         let (was_half_open, was_established) = (sa.init_digest(), sa.is_established());
         let result = act(sa, &mut context);
         if let Some(digest) = was_half_open {
@@ -207,6 +215,10 @@ impl Endpoint {
             kept.sas.remove(handle, spi);
         } else {
             kept.sas.set_deadline(handle, deadline);
+        }
+        let notes: Vec<_> = self.state.out.events.range(told..).filter_map(Note::of).collect();
+        for note in notes {
+            self.note(note);
         }
         while let Some(other) = self.state.give_way.pop() {
             self.with_sa(other, IkeSa::give_way);

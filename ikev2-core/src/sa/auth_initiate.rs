@@ -102,8 +102,12 @@ impl IkeSa {
             attempt.answerers.push(answerer);
             return Ok(());
         }
-        let config = self.connection.children.first().ok_or(Failure::NoChild)?;
-        let child = ChildAttempt::in_auth(context, config, &self.path)?;
+        let (config, packet) = match self.opening.as_deref() {
+            Some((config, packet)) => (config, Some(packet)),
+            None => (self.connection.children.first().ok_or(Failure::NoChild)?, None),
+        };
+        let child = ChildAttempt::in_auth(context, config, &self.path, packet)?;
+        self.opening = None;
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(initiator) = core::mem::replace(&mut self.stage, placeholder) {
             let answerers = Vec::from([answerer]);

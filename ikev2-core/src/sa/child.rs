@@ -125,13 +125,15 @@ pub(crate) struct ChildAttempt {
 }
 
 impl ChildAttempt {
-    /// For the IKE_AUTH request: no key exchange and no nonce of its own.
+    /// For the IKE_AUTH request: no key exchange and no nonce of its own; with the packet that asked for it first,
+    /// if one did.
     pub(crate) fn in_auth(
         context: &mut Context<'_>,
         config: &Arc<ChildConfig>,
         path: &Path,
+        packet: Option<&PacketSelectors>,
     ) -> Result<Self, Failure> {
-        let proposed = mode::propose(config, path, None)?;
+        let proposed = mode::propose(config, path, packet)?;
         Self::new(context, config, proposed, ChildExchange::IkeAuth)
     }
 

@@ -160,6 +160,8 @@ impl Task {
 pub(crate) struct IkeSa {
     pub handle: IkeSaHandle,
     pub connection: Arc<Connection>,
+    /// The Child SA that IKE_AUTH asks for, with the packet that asked for it; the connection's first otherwise.
+    pub opening: Option<Box<(Arc<ChildConfig>, PacketSelectors)>>,
     /// What the last rekey made anew.
     pub current: Generation,
     pub path: Path,
@@ -205,6 +207,7 @@ impl IkeSa {
         Self {
             handle,
             connection,
+            opening: None,
             current: Generation::Unkeyed { role, local_spi },
             path,
             nat: NatStatus::default(),
