@@ -5,22 +5,25 @@
 //! IKE says or must hear is one of two values, [`SaCommand`](ipsec_types::SaCommand) and
 //! [`SaReport`](ipsec_types::SaReport).
 //!
-//! # Two levels
+//! # Levels
 //!
 //! | type | what it is |
 //! |---|---|
 //! | [`Engine`] | all SAs of a host: finds the SA of a packet, takes commands, gives reports, keeps timers |
-//! | [`OutboundSa`], [`InboundSa`] | one direction of one pair, for embedders with a table of their own; each can be shared by threads (feature `std`, module `shared`) |
+//! | [`OutboundSa`], [`InboundSa`] | one direction of one pair, for embedders with a table of their own |
+//! | `SharedOutboundSa`, `SharedInboundSa` | the same for several threads at once (feature `std`) |
 //!
 //! [`spd`] is the policy that an engine can be given: PROTECT, BYPASS and DISCARD entries in order. Without one the
-//! selectors of the SAs decide alone. Below them, usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and layout), [`ip`] and
-//! [`outer`] (headers), [`ecn`] (the tables of RFC 6040), [`selectors`].
+//! selectors of the SAs decide alone. Usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and
+//! layout), [`ip`] and [`outer`] (headers), [`ecn`] (the tables of RFC 6040), [`selectors`], [`icmp`] (errors to send
+//! and to hear).
 //!
 //! # The order of the calls
 //!
 //! 1. [`Engine::apply`] with each command of IKE, in order.
-//! 2. A packet to send: [`Engine::seal`] on a [`PacketBuf`] with [`MAX_HEADROOM`] octets of room in front of it
-//!    and [`MAX_TAILROOM`] behind it; then send it as [`Outgoing`] says.
+//! 2. A packet to send: [`Engine::seal`], or [`Engine::send`] where policy may let packets pass unprotected, on a
+//!    [`PacketBuf`] with [`MAX_HEADROOM`] octets of room in front of it and [`MAX_TAILROOM`] behind it; then send
+//!    it as [`Outgoing`] says.
 //! 3. A packet received: [`Engine::open`], or [`Engine::open_ip`] where it still has its outer header; then
 //!    deliver the inner packet.
 //! 4. After any call: [`Engine::poll_report`] until `None`, each report to IKE; [`Engine::poll_timeout`], and

@@ -218,8 +218,8 @@ impl OuterHeader {
         self.udp
     }
 
-    /// Writes the UDP header alone, where there is one, at the start of `udp_and_esp`. The checksum is 0 over IPv4 (RFC 3948 §2.1) and computed over IPv6, where 0 is not allowed
-    /// (RFC 8200 §8.1).
+    /// Writes the UDP header alone, where there is one, at the start of `udp_and_esp`. The checksum is 0 over IPv4
+    /// (RFC 3948 §2.1) and computed over IPv6, where 0 is not allowed (RFC 8200 §8.1).
     pub(crate) fn write_udp(&self, udp_and_esp: &mut [u8]) {
         if !self.udp {
             return;

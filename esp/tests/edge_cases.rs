@@ -4,16 +4,18 @@
 mod common;
 
 use common::*;
+use ipsec_crypto::PacketNumber;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::ecn::Ecn;
 use ipsec_esp::outer::{DfPolicy, DscpPolicy, OuterError};
 use ipsec_esp::packet::LayoutError;
+use ipsec_esp::spd::Spd;
 use ipsec_esp::{
-    DropReason, Engine, EngineConfig, Framing, InboundConfig, OpenError, Opened, OutboundConfig, PacketBuf,
-    SealError,
+    Arrival, DropReason, Engine, EngineConfig, Framing, InboundConfig, OPEN_HEADROOM, OpenError, Opened,
+    OutboundConfig, PacketBuf, SealError,
 };
 use ipsec_types::sa::ChildSa;
-use ipsec_types::{Encapsulation, Instant, SaCommand};
+use ipsec_types::{Encapsulation, Instant, Mode, SaCommand};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -232,4 +234,42 @@ fn congestion_is_carried_inside() {
             assert_eq!(inside[12..], inner[12..]);
         }
     }
+}
+
+/// Case 5, in each mode: next header 41 with an IPv4 packet, and 4 with an IPv6 one. In tunnel mode both are dropped; in
+/// transport mode what follows is the payload's own affair.
+#[test]
+fn next_header_and_version_that_differ() {
+    for (inner, next) in [(v4(60), 41u8), (v6(60), 4)] {
+        let text = with_trailer(GCM_128, &inner, next);
+        let packet = packet_around(GCM_128, 0x1001, PacketNumber::explicit(1), &text);
+        let mut tunnel = default_pair(&child()).1;
+        assert!(matches!(open(&mut tunnel, &packet), Err(OpenError::VersionMismatch { .. })));
+        let mut transport = default_pair(&ChildSa { mode: Mode::Transport, ..child() }).1;
+        let mut storage = [vec![0; OPEN_HEADROOM], packet].concat();
+        let end = storage.len();
+        let mut buf = PacketBuf::new(&mut storage, OPEN_HEADROOM..end).unwrap();
+        let opened = transport.open(NOW, &mut buf, None).unwrap();
+        assert!(matches!(opened, Opened::Packet(header) if header.protocol == Some(next)));
+        assert_eq!(buf.as_slice()[20..], inner);
+    }
+}
+
+/// Case 17: the policy changes while packets are under way: what was sealed before stays sealed, what comes after is
+/// decided anew, and packets of an SA that policy no longer leads to are still opened by it.
+#[test]
+fn policy_changed_while_packets_are_under_way() {
+    let mut sender = Engine::new(&RUSTCRYPTO, EngineConfig::default());
+    let mut receiver = Engine::new(&RUSTCRYPTO, EngineConfig::default());
+    sender.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&child(), 0x1001, 1)))).unwrap();
+    let inbound = install(&mirrored(&child()), 0x1001, 1);
+    receiver.apply(NOW, SaCommand::InstallInbound(Box::new(inbound))).unwrap();
+    let (mut storage, at) = roomy(&v4(60));
+    let mut buf = PacketBuf::new(&mut storage, at).unwrap();
+    sender.seal(NOW, &mut buf).unwrap();
+    sender.set_policy(Some(Spd::default()));
+    receiver.set_policy(Some(Spd::default()));
+    assert!(receiver.open(NOW, Arrival::udp(mirrored(&child()).path), &mut buf).is_ok());
+    assert_eq!(buf.as_slice(), v4(60));
+    assert_eq!(sender.seal(NOW, &mut buf), Err(SealError::Discarded));
 }

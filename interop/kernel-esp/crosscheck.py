@@ -299,6 +299,7 @@ def cases():
             for inner in (4, 6):
                 for esn in (False, True):
                     yield case(suite, "beet", esn, udp=False, outer=outer, inner=inner)
+        yield case(suite, "beet", esn=True, start=(1 << 32) - 5)
         yield case(suite, "beet", udp=True)
         yield case(suite, "beet", udp=True, outer=6, inner=6)
     for outer in (4, 6):

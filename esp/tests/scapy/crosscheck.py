@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """crosscheck.py [SAS [SEED]]: our ESP against Scapy's, both ways, over random SAs (default 1000): every cipher that both have, all key lengths;
-tunnel mode with IPv4 and IPv6 inside of either, and transport mode with IPv4 options and IPv6 extension headers; 32-bit and 64-bit sequence
+tunnel mode with IPv4 and IPv6 inside of either, transport mode with IPv4 options and IPv6 extension headers, and BEET mode, which Scapy does as
+transport mode with other addresses; 32-bit and 64-bit sequence
 numbers, also around 2^32; raw and in UDP. What we seal Scapy opens to the same octets, and the other way round; a packet with one octet changed
 opens on neither side.
 Needs: cargo build -p ipsec-esp --examples; pip install scapy cryptography. Time: 60 s.
@@ -63,7 +64,7 @@ def some_sa(rng, number):
     local, remote = ("2001:db8::1", "2001:db8:0:1::2") if outer_v6 else ("192.0.2.1", "198.51.100.2")
     # Scapy 2.8 puts UDP around ESP in IPv4 only
     udp = not outer_v6 and rng.random() < 0.5
-    return dict(some_suite(rng), name=f"sa{number}", mode=rng.choice(["tunnel", "transport"]), spi=rng.randrange(256, 1 << 32), esn=esn, udp=udp,
+    return dict(some_suite(rng), name=f"sa{number}", mode=rng.choice(["tunnel", "transport", "beet"]), spi=rng.randrange(256, 1 << 32), esn=esn, udp=udp,
                 local=local, remote=remote, start=rng.choice(starts))
 
 
@@ -92,23 +93,41 @@ def headers_v6(rng):
     return chosen
 
 
-def some_packet(rng, sa):
+INNER_V4, INNER_V6 = ("10.1.0.1", "10.2.0.1"), ("fd00:1::1", "fd00:2::1")
+
+
+def beet_pair(sa):
+    """The addresses inside in BEET mode: of the outer ones' family, for Scapy's sake."""
+    return INNER_V6 if ":" in sa["local"] else INNER_V4
+
+
+def some_packet(rng, sa, back=False):
+    """A packet from our side to the other, or back."""
     payload = Raw(rng.randbytes(rng.choice([0, 1, 2, 3, rng.randrange(64), rng.randrange(1400)])))
-    transport = sa["mode"] == "transport"
-    if (":" not in sa["local"]) if transport else rng.random() < 0.5:
-        source, destination = (sa["local"], sa["remote"]) if transport else ("10.1.0.1", "10.2.0.1")
+    beet, pair = sa["mode"] == "beet", {"transport": (sa["local"], sa["remote"]), "beet": beet_pair(sa)}.get(sa["mode"])
+    if (":" not in sa["local"]) if pair else rng.random() < 0.5:
+        source, destination = (pair or INNER_V4)[::-1 if back else 1]
         above = rng.choice([UDP(sport=5000, dport=5001), TCP(sport=1024, dport=443), ICMP(type=8)])
         return raw(IP(src=source, dst=destination, tos=rng.randrange(256), id=rng.randrange(65536), ttl=rng.randrange(1, 256),
-                      flags=rng.choice([0, "DF"]), options=options_v4(rng)) / above / payload)
-    source, destination = (sa["local"], sa["remote"]) if transport else ("fd00:1::1", "fd00:2::1")
+                      flags=rng.choice([0, "DF"]), options=[] if beet else options_v4(rng)) / above / payload)
+    source, destination = (pair or INNER_V6)[::-1 if back else 1]
     packet = IPv6(src=source, dst=destination, tc=rng.randrange(256), fl=rng.randrange(1 << 20), hlim=rng.randrange(1, 256))
-    for header in headers_v6(rng):
+    for header in [] if beet else headers_v6(rng):
         packet = packet / header
     return raw(packet / rng.choice([UDP(sport=5000, dport=5001), TCP(sport=1024, dport=443), ICMPv6EchoRequest()]) / payload)
 
 
 def parse(octets):
     return (IP if octets[0] >> 4 == 4 else IPv6)(octets)
+
+
+def between(sa, packet, addresses):
+    """In BEET mode: the same packet between other addresses."""
+    if sa["mode"] == "beet":
+        packet.src, packet.dst = addresses
+        if isinstance(packet, IP):
+            del packet.chksum
+    return packet
 
 
 def esn_of(sa, number):
@@ -126,24 +145,27 @@ def changed(rng, octets, sa):
 def check(ours, rng, sa):
     fields = dict(suite=sa["suite"], mode=sa["mode"], spi="%08x" % sa["spi"], encr=sa["encr"].hex(), integ=sa["integ"].hex(), esn=int(sa["esn"]), udp=int(sa["udp"]),
                   local=sa["local"], remote=sa["remote"], start=sa["start"])
+    if sa["mode"] == "beet":
+        fields["inner-local"], fields["inner-remote"] = beet_pair(sa)
     ours.sure("sa", sa["name"], *(f"{key}={value}" for key, value in fields.items()))
     theirs_in = scapy_sa(sa, sa["local"], sa["remote"])
     theirs_out = scapy_sa(sa, sa["remote"], sa["local"])
     for number in range(sa["start"] + 1, sa["start"] + 9):
         inner = some_packet(rng, sa)
         sealed = bytes.fromhex(ours.sure("seal", sa["name"], inner.hex()))
-        opened = raw(theirs_in.decrypt(parse(sealed), **esn_of(sa, number)))
+        opened = raw(theirs_in.decrypt(between(sa, parse(sealed), beet_pair(sa)), **esn_of(sa, number)))
         assert opened == inner, f"Scapy opens ours to {opened.hex()}"
         try:
-            theirs_in.decrypt(parse(changed(rng, sealed, sa)), **esn_of(sa, number))
+            theirs_in.decrypt(between(sa, parse(changed(rng, sealed, sa)), beet_pair(sa)), **esn_of(sa, number))
             raise SystemExit("Scapy opens a changed packet")
         except Exception as error:
             assert type(error).__name__ in ("IPSecIntegrityError", "InvalidTag"), repr(error)
 
         if number & 0xFFFFFFFF == 0:
             continue  # Scapy takes 0 for "no number given"
-        inner = some_packet(rng, sa)
-        sealed = raw(theirs_out.encrypt(parse(inner), seq_num=number & 0xFFFFFFFF, **esn_of(sa, number)))
+        inner = some_packet(rng, sa, back=True)
+        sealed = theirs_out.encrypt(parse(inner), seq_num=number & 0xFFFFFFFF, **esn_of(sa, number))
+        sealed = raw(between(sa, sealed, (sa["remote"], sa["local"])))
         good, reason = ours.ask("open", sa["name"], changed(rng, sealed, sa).hex())
         assert not good and "integrity" in reason, f"a changed packet: {reason}"
         opened = bytes.fromhex(ours.sure("open", sa["name"], sealed.hex()))
