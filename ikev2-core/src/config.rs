@@ -185,6 +185,9 @@ pub struct Connection {
     /// How long an unprotected error in answer to IKE_SA_INIT is doubted before it is believed (§2.21.1).
     /// Default: 3 s.
     pub init_error_patience: Duration,
+    /// How long a refusal in IKE_AUTH is doubted, while others may answer IKE_SA_INIT: who refuses has proved
+    /// nothing (§2.4). Default: 3 s.
+    pub refusal_patience: Duration,
     /// How long the embedder has for a signature or a verification that it was asked for. Default: 20 s.
     pub answer_timeout: Duration,
     /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
@@ -244,6 +247,7 @@ impl Connection {
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
             init_error_patience: Duration::from_secs(3),
+            refusal_patience: Duration::from_secs(3),
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),

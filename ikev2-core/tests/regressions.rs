@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::forge::{Forger, Raw, head_of, payloads_of, plain};
 use support::mirror::assert_crosswise;
+use support::peer::Peer;
 use support::setup::*;
+use support::told::down;
 use support::world::*;
 
 #[test]
@@ -332,6 +334,84 @@ fn a_forged_ike_sa_init_answer_does_not_shut_out_the_genuine_one() {
     assert_eq!(world.node(B).mirror.sas.len(), 1);
     assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
     assert_eq!(world.node(A).mirror.sas.len(), 1);
+}
+
+/// A stranger answers IKE_SA_INIT before the peer does, and refuses us in a message that only it could make.
+#[test]
+fn a_refusal_by_who_answered_first_does_not_shut_out_the_peer() {
+    for peer_answers in [true, false] {
+        let (mut a, b) = two();
+        a.connection.refusal_patience = Duration::from_secs(3);
+        let mut c = Setup::new("b.example", "a.example");
+        c.set_secret(b"a guess");
+        let mut world = World::new(vec![a, b, c], 1);
+        world.connect(A, B);
+        let (to_b, to_c) = (world.path(A, B).remote, world.path(A, 2).remote);
+        // Both requests of A's reach C alone, whose answers seem to come from B.
+        for _ in 0..2 {
+            let mut request = world.take();
+            request.to.set_ip(to_c.ip());
+            world.deliver(&request).unwrap().unwrap();
+            let mut answer = world.take();
+            answer.from.set_ip(to_b.ip());
+            world.deliver(&answer).unwrap().unwrap();
+        }
+        let refused = down(&world.take_events(2));
+        assert!(matches!(refused, Failure::Authentication(_)), "{refused:?}");
+        assert_eq!(world.take_events(A), []);
+        let repeated = world.peek();
+        assert_eq!(repeated.header().exchange, ExchangeType::IKE_SA_INIT);
+        if peer_answers {
+            world.run();
+            assert_eq!((world.node(A).mirror.sas.len(), world.node(B).mirror.sas.len()), (1, 1));
+            assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+            world.run_for_secs(10);
+            assert_eq!(world.node(A).mirror.sas.len(), 1);
+        } else {
+            world.take();
+            world.link.loss = 1_000;
+            world.run_for(Duration::from_millis(2_999));
+            assert_eq!(world.take_events(A), []);
+            world.run_for_secs(1);
+            let told = down(&world.take_events(A));
+            assert_eq!(told, Failure::Refused { notify: NotifyType::AUTHENTICATION_FAILED });
+            world.run_for_secs(30);
+            world.assert_empty(A);
+        }
+    }
+}
+
+/// However many strangers answer and refuse, few are followed, and no longer than one.
+#[test]
+fn strangers_that_refuse_one_after_the_other_are_not_followed_for_ever() {
+    let (mut a, b) = two();
+    a.connection.refusal_patience = Duration::from_secs(3);
+    let mut world = World::pair(a.ike(&["aes256gcm16-prfsha256-x25519"]), b);
+    world.connect(A, B);
+    let request = world.take();
+    let path = world.path(A, B);
+    let began = world.now;
+    let mut followed = 0;
+    for number in 0..40 {
+        let mut stranger = Peer::responder();
+        stranger.spi = ikev2_wire::IkeSpi::new(0x7000 + number).unwrap();
+        let answer = stranger.init_answer(request.message(), |_| {});
+        if world.receive(A, path, &answer).is_err() {
+            continue;
+        }
+        followed += 1;
+        world.take_all();
+        let refusal = Raw::notify(NotifyType::AUTHENTICATION_FAILED, &[]);
+        let refused = stranger.answer(ExchangeType::IKE_AUTH, 1, &[refusal]);
+        world.receive(A, path, &refused).unwrap();
+        world.take_all();
+        // Its answer once more is nothing new.
+        assert!(world.receive(A, path, &answer).is_err());
+    }
+    assert_eq!(followed, 16);
+    world.run_for_secs(3);
+    assert_eq!(down(&world.take_events(A)), Failure::Refused { notify: NotifyType::AUTHENTICATION_FAILED });
+    assert!(world.now.saturating_since(began) <= Duration::from_secs(3));
 }
 
 #[test]

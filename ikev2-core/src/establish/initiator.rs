@@ -33,6 +33,9 @@ use ipsec_types::{IkeSpi, Instant, Path, PathKind};
 /// How many answers are followed at once. Each costs a key exchange and one more request.
 pub const MAX_ANSWERERS: usize = 4;
 
+/// How many are followed in all, those included that turned out not to be the peer.
+pub const MAX_FOLLOWED: usize = 16;
+
 /// What an initiator goes by.
 #[derive(Clone, Copy, Debug)]
 pub struct InitiatorTerms {
@@ -92,6 +95,8 @@ pub struct Initiator {
     doubted: Option<(NotifyType, Instant)>,
     /// Who answered and may still be the peer.
     answerers: Vec<IkeSpi>,
+    /// Who answered and is not the peer.
+    dismissed: Vec<IkeSpi>,
 }
 
 impl fmt::Debug for Initiator {
@@ -105,6 +110,7 @@ impl fmt::Debug for Initiator {
             .field("window", &self.window)
             .field("doubted", &self.doubted)
             .field("answerers", &self.answerers)
+            .field("dismissed", &self.dismissed)
             .finish_non_exhaustive()
     }
 }
@@ -152,6 +158,7 @@ impl Initiator {
             window: RequestWindow::default(),
             doubted: None,
             answerers: Vec::new(),
+            dismissed: Vec::new(),
         };
         initiator.request = initiator.build(None, &initiator.half)?;
         initiator.window.sent(now, initiator.request.clone(), (), &terms.retransmit);
@@ -216,7 +223,11 @@ impl Initiator {
 
     /// Whoever answered with this SPI is not the peer; another one may be.
     pub fn dismiss(&mut self, answerer: IkeSpi) {
+        let before = self.answerers.len();
         self.answerers.retain(|spi| *spi != answerer);
+        if self.answerers.len() < before {
+            self.dismissed.push(answerer);
+        }
     }
 
     /// A message that names our SPI came before there was an IKE SA.
@@ -319,7 +330,9 @@ impl Initiator {
         contents: &Contents<'_>,
     ) -> Result<InitAnswer<P>, Rejection> {
         let spi = message.header().responder_spi.ok_or(Rejection::Contradictory)?;
-        if self.answerers.contains(&spi) || self.answerers.len() >= MAX_ANSWERERS {
+        let known = self.answerers.contains(&spi) || self.dismissed.contains(&spi);
+        let followed = self.answerers.len().saturating_add(self.dismissed.len());
+        if known || self.answerers.len() >= MAX_ANSWERERS || followed >= MAX_FOLLOWED {
             return Err(Rejection::Unsolicited(0));
         }
         let agreement = self.agreement(spi, message, contents)?;

@@ -41,6 +41,16 @@ pub(crate) struct AuthAttempt {
     pub initiator: Box<Initiator>,
     pub child: ChildAttempt,
     answerers: Vec<Answerer>,
+    /// The last one that refused us, while another answer may come.
+    refused: Option<Box<Refusing>>,
+}
+
+/// Whoever refused us without having proved to be the peer.
+#[derive(Debug)]
+struct Refusing {
+    failure: Failure,
+    /// When it is believed.
+    until: Instant,
 }
 
 /// What is left of it when the IKE SA is with one of them.
@@ -51,8 +61,11 @@ struct Adopted {
 }
 
 impl AuthAttempt {
-    /// When an IKE_AUTH request is to be repeated.
+    /// When an IKE_AUTH request is to be repeated, or a refusal is believed.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        if self.answerers.is_empty() {
+            return self.refused.as_ref().map(|refused| refused.until);
+        }
         self.answerers.iter().filter_map(|answerer| answerer.exchanges.requests().deadline()).min()
     }
 
@@ -111,7 +124,8 @@ impl IkeSa {
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(initiator) = core::mem::replace(&mut self.stage, placeholder) {
             let answerers = Vec::from([answerer]);
-            self.stage = Stage::Authenticating(Box::new(AuthAttempt { initiator, child, answerers }));
+            self.stage =
+                Stage::Authenticating(Box::new(AuthAttempt { initiator, child, answerers, refused: None }));
         }
         Ok(())
     }
@@ -199,7 +213,7 @@ impl IkeSa {
     pub(super) fn repeat_auth(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
         let policy = self.connection.retransmit;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Ok(()) };
-        let AuthAttempt { initiator, answerers, .. } = &mut **attempt;
+        let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
         let sent_at = &mut self.sent_at;
         answerers.retain_mut(|answerer| {
             while let Some(due) = answerer.exchanges.due(context.now, &policy) {
@@ -212,8 +226,12 @@ impl IkeSa {
             }
             true
         });
-        if answerers.is_empty() {
-            return Err(Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None });
+        match refused.take_if(|refused| answerers.is_empty() && refused.until <= context.now) {
+            Some(refused) => return Err(refused.failure),
+            None if answerers.is_empty() && refused.is_none() => {
+                return Err(Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None });
+            }
+            None => {}
         }
         Ok(())
     }
@@ -278,9 +296,11 @@ impl IkeSa {
         Ok(Handled::Processed)
     }
 
-    /// One that answered is not the peer. Where another one may be, the attempt goes on.
+    /// One that answered is not the peer, or refuses us. Where another one may be, the attempt goes on.
     pub(crate) fn refuse_answerer(&mut self, context: &mut Context<'_>, spi: IkeSpi, failure: Failure) {
-        if self.has_other_answerers() {
+        if matches!(failure, Failure::Refused { .. }) {
+            self.doubt_refusal(context, spi, failure);
+        } else if self.has_other_answerers() {
             tracing::debug!(%failure, %spi, "an answerer was not the peer");
             self.drop_answerer(spi);
             self.prove_to_next(context);
@@ -292,8 +312,36 @@ impl IkeSa {
         }
     }
 
+    /// Whoever answers first can refuse us, and has proved nothing: other answers are waited for, and the
+    /// IKE_SA_INIT request is sent once more (§2.4).
+    fn doubt_refusal(&mut self, context: &mut Context<'_>, spi: IkeSpi, failure: Failure) {
+        let patience = self.connection.refusal_patience;
+        let Stage::Authenticating(attempt) = &mut self.stage else { return };
+        let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
+        let Some(at) = answerers.iter().position(|answerer| answerer.spi() == spi) else { return };
+        answerers.remove(at);
+        initiator.dismiss(spi);
+        // Strangers one after the other are doubted no longer than one.
+        let until = refused.as_ref().map_or(context.now + patience, |refused| refused.until);
+        if !answerers.is_empty() {
+            *refused = Some(Box::new(Refusing { failure, until }));
+            self.prove_to_next(context);
+        } else if until > context.now {
+            tracing::debug!(%failure, %spi, "refused by an answerer; others are waited for");
+            *refused = Some(Box::new(Refusing { failure, until }));
+            context.transmit_again(self.path, initiator.request());
+            self.sent_at = context.now;
+        } else {
+            self.close(context, DownReason::Failed(Box::new(failure)));
+        }
+    }
+
+    /// Whether anyone else may be the peer: one that was asked, or one that may answer while a refusal is doubted.
     fn has_other_answerers(&self) -> bool {
-        matches!(&self.stage, Stage::Authenticating(attempt) if attempt.answerers.len() > 1)
+        match &self.stage {
+            Stage::Authenticating(attempt) => attempt.answerers.len() > 1 || attempt.refused.is_some(),
+            _ => false,
+        }
     }
 
     fn drop_answerer(&mut self, spi: IkeSpi) {

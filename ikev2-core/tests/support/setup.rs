@@ -14,6 +14,7 @@ use rand_chacha::rand_core::SeedableRng;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub const SECRET: &[u8] = b"a long and random secret";
 
@@ -35,6 +36,8 @@ impl Setup {
         config.hooks.key_log = Some(keys.clone());
         let peer = IdentityPattern::Exactly(id(peer));
         let mut connection = Connection::with_shared_key("tunnel", id(us), peer, secret(SECRET));
+        // What the tests of refusals set otherwise; the rest need not wait for the end.
+        connection.refusal_patience = Duration::ZERO;
         connection.children = vec![child(1, "first", &["0.0.0.0/0"], &["0.0.0.0/0"])];
         Self { config, connection, others: Vec::new(), keys }
     }
