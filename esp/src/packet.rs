@@ -19,7 +19,7 @@ pub(crate) const TRAILER: usize = 2;
 
 /// What all padding looks like: 1, 2, 3, … (RFC 4303 §2.4).
 #[allow(clippy::indexing_slicing, reason = "the compiler checks it where it makes the constant")]
-const PADDING: [u8; 255] = {
+static PADDING: [u8; 255] = {
     let mut octets = [0; 255];
     let mut i = 0;
     while i < octets.len() {
@@ -181,8 +181,8 @@ pub(crate) fn write_trailer(room: &mut [u8], padding: u8, next_header: u8) {
     let tfc = front.len().saturating_sub(usize::from(padding));
     let (tfc, pad) = front.split_at_mut(tfc);
     tfc.fill(0);
-    for (octet, value) in pad.iter_mut().zip(PADDING) {
-        *octet = value;
+    for (octet, value) in pad.iter_mut().zip(&PADDING) {
+        *octet = *value;
     }
 }
 
