@@ -217,6 +217,30 @@ fn both_ends_agree_whatever_nat_is_between_and_whoever_begins() {
     }
 }
 
+/// A rekey by either side keeps mode, selectors and original addresses (§2.8).
+#[test]
+fn a_rekey_keeps_mode_and_selectors_whatever_nat_is_between() {
+    for (a_behind, b_behind) in [(false, false), (true, false), (false, true), (true, true)] {
+        for node in [A, B] {
+            let mut world = world(modes(PreferTransport, PreferTransport), a_behind, b_behind);
+            world.run();
+            let before = [A, B].map(|side| newest(&world, side));
+            let sa = world.handle(node);
+            let old = before[node].id;
+            world.call(node, |e, now| e.rekey_child(now, sa, old)).unwrap();
+            world.run();
+            for (side, before) in [A, B].into_iter().zip(&before) {
+                let after = newest(&world, side);
+                assert_ne!(after.id, before.id);
+                assert_eq!(after.mode, Mode::Transport);
+                assert_eq!((&after.local, &after.remote), (&before.local, &before.remote));
+                assert_eq!(after.original_addresses, before.original_addresses);
+            }
+            assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+        }
+    }
+}
+
 /// Protocols and ports are narrowed as ever, on what was substituted.
 #[test]
 fn ports_are_narrowed_through_nats() {
