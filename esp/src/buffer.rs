@@ -115,6 +115,7 @@ impl<'a> PacketBuf<'a> {
     }
 
     /// Cuts `cut` octets off the packet's start, and lets what is left grow as [`PacketBuf::grow`] does.
+    #[inline]
     pub(crate) fn reshape(&mut self, cut: usize, front: usize, back: usize) -> Result<(), NoRoom> {
         let cut = cut.min(self.len());
         self.grow(front.saturating_sub(cut), back)?;

@@ -30,6 +30,7 @@ pub(crate) struct Form {
 
 impl Form {
     /// The whole packet goes inside, behind a new header of `outside` octets.
+    #[inline(always)]
     pub(crate) const fn tunnel(next_header: u8, tfc: usize, fields: OuterFields, outside: usize) -> Self {
         let around = Around::new(fields);
         Self { next_header, tfc, around, outside, cut: 0, kept: None, pseudo_header: None }
@@ -37,6 +38,7 @@ impl Form {
 
     /// The packet's own header stays outside (RFC 4303 §3.1.1), with `between` octets from it to ESP; `made` says
     /// whether we write that part. There is no TFC padding: what goes inside does not tell its own length.
+    #[inline(never)]
     pub(crate) fn transport(
         packet: &[u8],
         header: &IpHeader,
@@ -74,6 +76,7 @@ impl Form {
     ///
     /// IPv4 options go into the pseudo header, IPv6 extension headers inside as they are. An IPv4 fragment can't
     /// be carried: its fields would be the outer packet's.
+    #[inline(never)]
     pub(crate) fn beet(
         packet: &[u8],
         header: &IpHeader,
@@ -107,6 +110,7 @@ impl Form {
     }
 
     /// Octets that go inside before the rest of the packet.
+    #[inline]
     pub(crate) fn before(&self) -> usize {
         self.pseudo_header.map_or(0, |pseudo_header| pseudo_header.len())
     }

@@ -102,6 +102,7 @@ pub(crate) struct Around {
 }
 
 impl Around {
+    #[inline]
     pub(crate) const fn new(fields: OuterFields) -> Self {
         Self { fields, hop_limit: None, identification: None, flow_label: 0 }
     }

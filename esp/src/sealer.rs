@@ -58,6 +58,7 @@ impl Sealer {
     }
 
     /// What becomes of the packet.
+    #[inline(always)]
     pub(crate) fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, SealError> {
         let got = packet.len();
         if header.length != got {
@@ -76,6 +77,7 @@ impl Sealer {
     }
 
     /// Octets of the outer packet around a packet of `len` octets.
+    #[inline]
     pub(crate) fn total(&self, form: &Form, len: usize) -> usize {
         let payload = form.before() + len.saturating_sub(form.cut) + form.tfc;
         form.outside + self.layout.packet_len(payload)
@@ -88,7 +90,7 @@ impl Sealer {
 
     /// Makes room around the packet, takes a number (`take` is told the octets that the cipher will process), and
     /// writes the outer packet. On an error the packet is where it was.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn protect(
         &self,
         packet: &mut PacketBuf<'_>,
@@ -116,6 +118,7 @@ impl Sealer {
 
     /// Writes the packet: `datagram` is `outside` octets of header and the ESP packet, in which `inside` octets are
     /// there already.
+    #[inline]
     fn fill(
         &self,
         datagram: &mut [u8],
@@ -208,6 +211,7 @@ impl Sealer {
         Ok(())
     }
 
+    #[inline]
     pub(crate) const fn outer_fields(&self, ds_field: u8, dont_fragment: bool) -> OuterFields {
         let OutboundConfig { dscp, ecn, dont_fragment: df, .. } = self.config;
         OuterFields::of(ds_field, dont_fragment, dscp, ecn, df)
