@@ -9,7 +9,7 @@ use ikev2_wire::{
     AuthPayload, CertPayload, CertReqPayload, CpPayload, DeletePayload, EapPayload, IdPayload, KePayload,
     NoncePayload, NotifyPayload, SaPayload, TsPayload, VendorIdPayload,
 };
-use ikev2_wire::{ParseError, Payload, Payloads};
+use ikev2_wire::{ParseError, Payload, Payloads, UnknownPayload};
 use thiserror::Error;
 
 /// Why a message cannot be read.
@@ -65,6 +65,8 @@ pub struct Contents<'a> {
     pub certs: Vec<CertPayload<'a>>,
     pub cert_reqs: Vec<CertReqPayload<'a>>,
     pub vendor_ids: Vec<VendorIdPayload<'a>>,
+    /// Those of other types that the reader asked for.
+    pub others: Vec<UnknownPayload<'a>>,
 }
 
 fn once<T>(slot: &mut Option<T>, payload: T, ty: PayloadType) -> Result<(), ContentsError> {
@@ -83,11 +85,24 @@ impl<'a> Contents<'a> {
         Self::read(plaintext.payloads()?)
     }
 
+    /// The same for a protocol that has payloads of these types beside: they are kept in [`Contents::others`], and
+    /// may be critical.
+    ///
+    /// # Errors
+    /// [`ContentsError`].
+    pub fn with_others(plaintext: &'a Plaintext<'_>, known: &[PayloadType]) -> Result<Self, ContentsError> {
+        Self::sort(plaintext.payloads()?, known)
+    }
+
     /// Decodes and sorts the payloads.
     ///
     /// # Errors
     /// [`ContentsError`].
     pub fn read(payloads: Payloads<'a>) -> Result<Self, ContentsError> {
+        Self::sort(payloads, &[])
+    }
+
+    fn sort(payloads: Payloads<'a>, known: &[PayloadType]) -> Result<Self, ContentsError> {
         let mut contents = Self::default();
         for raw in payloads {
             let ty = raw.ty;
@@ -107,11 +122,18 @@ impl<'a> Contents<'a> {
                 Payload::Cert(cert) => contents.certs.push(cert),
                 Payload::CertReq(request) => contents.cert_reqs.push(request),
                 Payload::VendorId(vendor) => contents.vendor_ids.push(vendor),
+                Payload::Unknown(unknown) if known.contains(&ty) => contents.others.push(unknown),
                 _ if raw.critical => return Err(ContentsError::Critical(ty)),
                 _ => {}
             }
         }
         Ok(contents)
+    }
+
+    /// The body of the first payload of one of those types.
+    #[must_use]
+    pub fn other(&self, ty: PayloadType) -> Option<&'a [u8]> {
+        self.others.iter().find(|payload| payload.ty == ty).map(|payload| payload.body)
     }
 
     /// The first notify of this type.

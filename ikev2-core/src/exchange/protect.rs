@@ -93,8 +93,8 @@ pub type Opened<'s> = Result<Result<Plaintext<'s>, Failure>, Rejection>;
 /// What was in an SK payload: authentic, and not looked into yet.
 #[derive(Clone, Debug)]
 pub struct Plaintext<'s> {
-    first: PayloadType,
-    octets: Cow<'s, [u8]>,
+    pub(super) first: PayloadType,
+    pub(super) octets: Cow<'s, [u8]>,
     /// Where it began in the message, for errors.
     offset: usize,
     /// How many payloads it may hold.
