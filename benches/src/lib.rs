@@ -3,8 +3,14 @@
 //!
 //! | program | what it measures | beside what |
 //! |---|---|---|
+//! | `handshake` | IKE_SA_INIT and IKE_AUTH of two endpoints, by a shared key and by Ed25519 | all calls of primitives that it makes, made again |
 //! | `esp` | sealing and opening ESP packets | `aes-gcm` in place over the same octets |
-//! | `handshake` | IKE_SA_INIT and IKE_AUTH of two endpoints, shared key and X25519 | its four X25519 operations |
+//! | `wire` | parsing and encoding each message of IKE | nothing: nanoseconds and rates, by criterion |
 //!
-//! `cargo bench -p ipsec-benches` runs them all.
+//! `cargo bench -p ipsec-benches` runs them all. What they share is here.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod median;
+pub mod pair;
+pub mod record;
