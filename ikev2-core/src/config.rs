@@ -190,6 +190,11 @@ pub struct Connection {
     pub refusal_patience: Duration,
     /// How long the embedder has for a signature or a verification that it was asked for. Default: 20 s.
     pub answer_timeout: Duration,
+    /// After how long the IKE SA is rekeyed, up to a tenth earlier at random (§2.8); `None` for never.
+    /// Default: 4 h; never below 1 s.
+    pub ike_rekey_after: Option<Duration>,
+    /// After how long an IKE SA ends that nothing has rekeyed; `None` for never. Default: 5 h; never below 1 s.
+    pub ike_expires_after: Option<Duration>,
     /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
     /// Default: 30 s; never below 1 s.
     pub liveness: Option<Duration>,
@@ -248,6 +253,8 @@ impl Connection {
             busy_retry: RetransmitPolicy::when_busy(),
             init_error_patience: Duration::from_secs(3),
             refusal_patience: Duration::from_secs(3),
+            ike_rekey_after: Some(Duration::from_secs(4 * 3_600)),
+            ike_expires_after: Some(Duration::from_secs(5 * 3_600)),
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),

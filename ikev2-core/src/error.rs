@@ -435,6 +435,9 @@ pub enum Failure {
         /// Octets of its SPI.
         spi_len: usize,
     },
+    /// A proposal to rekey the IKE SA has no SPI of eight octets, or zero (§3.3.1).
+    #[error("a proposal for an IKE SA without its SPI")]
+    IkeSpi,
     /// The peer answered TEMPORARY_FAILURE as often as we ask (§2.25).
     #[error("the peer was busy {0} times in a row")]
     BusyTooLong(u32),
@@ -464,9 +467,6 @@ pub enum Failure {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// CREATE_CHILD_SA that rekeys the IKE SA.
-    #[error("rekeying of the IKE SA")]
-    IkeRekey,
     /// EAP: an IKE_AUTH request without AUTH.
     #[error("EAP authentication")]
     Eap,
@@ -565,6 +565,7 @@ impl Failure {
             | Self::CriticalPayload(_)
             | Self::NoAnswer
             | Self::RekeySaForm { .. }
+            | Self::IkeSpi
             | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
             Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
@@ -599,7 +600,7 @@ impl Failure {
             | Self::Random(_)
             | Self::KeyExchange { error: KxError::Random(_), .. }
             | Self::Encode(_) => NotifyType::TEMPORARY_FAILURE,
-            Self::Limit(_) | Self::Unsupported(Unsupported::IkeRekey) => NotifyType::NO_ADDITIONAL_SAS,
+            Self::Limit(_) => NotifyType::NO_ADDITIONAL_SAS,
             // Of the rest only a malformed request is ever answered; the others are answers themselves.
             _ => NotifyType::INVALID_SYNTAX,
         }

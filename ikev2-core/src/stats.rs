@@ -38,6 +38,8 @@ pub struct Statistics {
     pub half_open_expired: u64,
     /// IKE SAs that were established.
     pub ike_sas_established: u64,
+    /// Rekeys of IKE SAs, whoever began them.
+    pub ike_sas_rekeyed: u64,
     /// Child SAs that were installed.
     pub child_sas_installed: u64,
     rejected: [u64; RejectionKind::ALL.len()],

@@ -483,6 +483,37 @@ fn the_same_child_sa_rekeyed_twice() {
     assert_eq!(told, [(old, DownReason::Rekeyed), (made[0], DownReason::Redundant)]);
 }
 
+/// What is not in use yet can be rekeyed too: the newest takes over when the old one goes.
+#[test]
+fn a_child_sa_that_is_not_in_use_yet_is_rekeyed() {
+    for used in [false, true] {
+        let mut world = established();
+        let sa = world.handle(B);
+        let old = rekey(&mut world, A);
+        world.deliver_next();
+        let answer = world.take();
+        let waiting = *world.node(B).mirror.children.keys().max().unwrap();
+        // A makes the first replacement its own; its Delete of the old one is on its way, and slow.
+        world.deliver(&answer).unwrap().unwrap();
+        let delete = world.take();
+        world.call(B, |e, now| e.rekey_child(now, sa, waiting)).unwrap();
+        world.deliver_next();
+        world.deliver_next();
+        let newest = *world.node(B).mirror.children.keys().max().unwrap();
+        assert_eq!(in_use(&world, B), old);
+        if used {
+            let now = world.now;
+            let report = SaReport::LastInbound { id: newest, at: now };
+            world.call(B, |e, _| e.handle_report(now, &report)).unwrap();
+            assert_eq!(in_use(&world, B), newest);
+        }
+        world.put(delete);
+        world.run_for_secs(60);
+        assert_eq!(in_use(&world, B), newest);
+        assert_one(&world);
+    }
+}
+
 #[test]
 fn replacements_of_one_child_sa_are_bounded() {
     let mut world = established();

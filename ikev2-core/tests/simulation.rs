@@ -158,7 +158,7 @@ fn act(world: &mut World) {
     let report = |world: &mut World, report: SaReport| {
         allowed(world.call(node, |e, now| e.handle_report(now, &report)));
     };
-    match (world.dice.below(16), sa, id) {
+    match (world.dice.below(22), sa, id) {
         (0..=2, ..) if handles.len() < 4 => {
             world.connect(node, 1 - node);
         }
@@ -191,6 +191,33 @@ fn act(world: &mut World) {
             let other = world.endpoint(1 - node).ike_sas().next().map(|(handle, _)| handle);
             if let Some(other) = other {
                 allowed(world.call(1 - node, |e, now| e.delete_ike_sa(now, other)));
+            }
+        }
+        (16 | 17, Some(sa), Some(id)) => allowed(world.call(node, |e, now| e.rekey_child(now, sa, id))),
+        (18, Some(sa), _) => allowed(world.call(node, |e, now| e.rekey_ike_sa(now, sa))),
+        (19, Some(sa), Some(id)) => {
+            // Both ends, the same pair, at the same instant.
+            let spi = world.node(node).mirror.children[&id].inbound.as_ref().map(|half| half.spi);
+            let there = |e: &ikev2_core::Endpoint| {
+                let sas: Vec<_> = e.ike_sas().map(|(handle, _)| handle).collect();
+                let of = |sa: &IkeSaHandle| {
+                    e.child_sas(*sa).find(|c| Some(c.outbound) == spi).map(|c| (*sa, c.child.id))
+                };
+                sas.iter().find_map(of)
+            };
+            let other = there(world.endpoint(1 - node));
+            allowed(world.call(node, |e, now| e.rekey_child(now, sa, id)));
+            if let Some((sa, id)) = other {
+                allowed(world.call(1 - node, |e, now| e.rekey_child(now, sa, id)));
+            }
+        }
+        (20 | 21, Some(sa), _) => {
+            let spi = world.endpoint(node).ike_sa(sa).map(|info| info.initiator_spi);
+            let same = |(_, info): &(IkeSaHandle, IkeSaInfo)| Some(info.initiator_spi) == spi;
+            let other = world.endpoint(1 - node).ike_sas().find(same).map(|(handle, _)| handle);
+            allowed(world.call(node, |e, now| e.rekey_ike_sa(now, sa)));
+            if let Some(other) = other {
+                allowed(world.call(1 - node, |e, now| e.rekey_ike_sa(now, other)));
             }
         }
         (15, ..) if world.dice.per_mille(200) => {
@@ -237,11 +264,16 @@ fn count(world: &mut World, reached: &mut Reached) {
                 Event::PeerAlive { .. } => add("peer alive", 1),
                 Event::ChildSaFailed { .. } => add("Child SA failed", 1),
                 Event::ChildSaExpiring { .. } => add("Child SA expiring", 1),
+                Event::ChildSaReplaced { .. } => add("Child SA replaced", 1),
+                Event::IkeSaRekeyed { .. } => add("IKE SA rekeyed", 1),
+                Event::IkeRekeyFailed { .. } => add("IKE rekey failed", 1),
                 Event::ChildSaDown { reason, .. } | Event::IkeSaDown { reason, .. } => match reason {
                     DownReason::Requested => add("down: requested", 1),
                     DownReason::DeletedByPeer => add("down: by peer", 1),
                     DownReason::Expired(_) => add("down: expired", 1),
                     DownReason::Failed(_) => add("down: failed", 1),
+                    DownReason::Rekeyed => add("down: rekeyed", 1),
+                    DownReason::Redundant => add("down: left over", 1),
                     _ => add("down: other", 1),
                 },
                 _ => {}
@@ -281,9 +313,13 @@ fn simulate(seed: u64, keep_transcript: bool, reached: &mut Reached) -> String {
 
     // The network heals, and what is out of step is found out: 40 s of silence, then 195 s of repeats.
     world.link = Link { latency: (1, 20), ..Link::default() };
-    world.run_for_secs(600);
+    world.run_for_secs(900);
     assert_eq!(ike_spis(&world, A), ike_spis(&world, B), "the two sides have other IKE SAs");
     assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+    for node in [A, B] {
+        let idle: Vec<_> = world.node(node).mirror.children.iter().filter(|(_, c)| !c.in_use).collect();
+        assert!(idle.is_empty(), "left over from a rekey: {idle:?}");
+    }
 
     for node in [A, B] {
         world.call(node, |endpoint, now| endpoint.shut_down(now));
@@ -347,6 +383,11 @@ fn seeds_converge_and_leave_nothing() {
         "down: by peer",
         "down: expired",
         "down: failed",
+        "down: rekeyed",
+        "down: left over",
+        "Child SA replaced",
+        "IKE SA rekeyed",
+        "IKE rekey failed",
         "rejected: integrity",
         "rejected: unsolicited",
         "rejected: old",

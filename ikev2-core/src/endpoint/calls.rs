@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::config::{ChildConfig, Connection};
-use crate::error::{Bound, CallError};
+use crate::error::{Bound, CallError, Failure};
 use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::lifecycle::Start;
 use crate::sa::context::Context;
@@ -12,9 +12,8 @@ use crate::trace;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ipsec_crypto::RandomError;
 use ipsec_types::sa::{ChildSaId, PacketSelectors, PolicyId};
-use ipsec_types::{IkeSpi, Instant, Path, SaReport};
+use ipsec_types::{Instant, Path, SaReport};
 
 impl Endpoint {
     /// Begins an IKE SA with the peer of a connection, and with it the connection's first Child SA.
@@ -52,12 +51,13 @@ impl Endpoint {
         let first = asked.as_ref().map(|(child, _)| child).or(connection.children.first());
         mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
         self.check_room()?;
-        let spi = self.new_spi().map_err(|error| CallError::from(crate::error::Failure::from(error)))?;
         let (mut context, kept) = self.lend();
         let handle = kept.sas.next_handle();
-        let mut sa = IkeSa::initiate(&mut context, handle, Arc::clone(connection), spi, path)?;
+        let spi = context.ike_spis.allocate(context.random, handle).map_err(Failure::from)?;
+        let sa = IkeSa::initiate(&mut context, handle, Arc::clone(connection), spi, path);
+        let mut sa = sa.inspect_err(|_| context.ike_spis.release(spi))?;
         sa.opening = asked.map(Box::new);
-        kept.sas.insert(spi, sa);
+        kept.sas.insert(sa);
         self.with_sa(handle, |_, _| {});
         Ok(handle)
     }
@@ -78,21 +78,6 @@ impl Endpoint {
             return Err(CallError::Limit(Bound::Events));
         }
         Ok(())
-    }
-
-    /// An SPI that none of our IKE SAs has.
-    pub(super) fn new_spi(&mut self) -> Result<IkeSpi, RandomError> {
-        // 64 random bits meet by accident once in ages; a generator that repeats itself has failed.
-        const TRIES: usize = 8;
-        for _ in 0..TRIES {
-            let mut octets = [0; 8];
-            self.random.fill(&mut octets)?;
-            if let Some(spi) = IkeSpi::new(u64::from_be_bytes(octets)).filter(|s| !self.state.sas.has_spi(*s))
-            {
-                return Ok(spi);
-            }
-        }
-        Err(RandomError)
     }
 
     fn with_live_sa<T>(
@@ -134,6 +119,17 @@ impl Endpoint {
     ) -> Result<(), CallError> {
         let _call = trace::call("rekey_child");
         self.with_live_sa(now, handle, |sa, context| rekey(sa, context, child))
+    }
+
+    /// Rekeys the IKE SA (RFC 7296 §1.3.2): [`Event::IkeSaRekeyed`] or [`Event::IkeRekeyFailed`] tells. One that
+    /// is being rekeyed needs nothing more.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`], [`CallError::Limit`].
+    pub fn rekey_ike_sa(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
+        self.with_live_sa(now, handle, |sa, context| {
+            if sa.is_rekeying_ike() { Ok(()) } else { sa.request(context, Task::RekeyIke { tries: 0 }) }
+        })
     }
 
     /// Deletes a Child SA; [`Event::ChildSaDown`] tells when the peer has answered.

@@ -68,7 +68,7 @@ impl Endpoint {
         let local = if from_initiator { header.responder_spi } else { Some(header.initiator_spi) };
         match local {
             Some(spi) => {
-                let handle = self.state.sas.find(spi).ok_or(Rejection::UnknownSpi(spi))?;
+                let handle = self.state.ike_spis.owner(spi).ok_or(Rejection::UnknownSpi(spi))?;
                 let mut scratch = mem::take(&mut self.scratch);
                 let result =
                     self.with_sa(handle, |sa, context| sa.receive(context, path, &message, &mut scratch));
@@ -86,7 +86,7 @@ impl Endpoint {
             return Err(Rejection::UnexpectedExchange(header.exchange));
         }
         // Our own message, reflected, has an SPI of ours in the initiator's place.
-        let reflected = self.state.sas.has_spi(header.initiator_spi);
+        let reflected = self.state.ike_spis.owner(header.initiator_spi).is_some();
         if header.flags.is_response() || header.message_id != 0 || reflected {
             return Err(Rejection::Contradictory);
         }
@@ -139,12 +139,15 @@ impl Endpoint {
         }
         let displaced = room(&context, &kept, &facts, source);
         let displaced = displaced.map_err(|bound| ignore(context.statistics, bound))?;
-        let spi = self.new_spi().map_err(|error| Refusal::silent(error.into()))?;
         let (mut context, kept) = self.lend();
-        let sa = IkeSa::respond(&mut context, &request, kept.sas.next_handle(), spi)?;
+        let handle = kept.sas.next_handle();
+        let spi = context.ike_spis.allocate(context.random, handle);
+        let spi = spi.map_err(|error| Refusal::silent(error.into()))?;
+        let sa = IkeSa::respond(&mut context, &request, handle, spi);
+        let sa = sa.inspect_err(|_| context.ike_spis.release(spi))?;
         count(&mut context.statistics.admitted);
         let now = context.now;
-        let handle = kept.sas.insert(spi, sa);
+        let handle = kept.sas.insert(sa);
         kept.half_open.insert(digest, handle, source, now);
         self.with_sa(handle, |_, _| {});
         if let Some(displaced) = displaced {

@@ -15,7 +15,7 @@ use crate::event::{ChildSaInfo, Event, IkeSaHandle, IkeSaInfo, Transmit};
 use crate::rate::Bucket;
 use crate::sa::IkeSa;
 use crate::sa::child::Child;
-use crate::sa::context::{ChildNames, Context, Outbox};
+use crate::sa::context::{ChildNames, Context, IkeSpis, Outbox};
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
 use crate::trace;
@@ -51,6 +51,7 @@ struct State {
     policies: Policies,
     cookies: CookieJar,
     names: ChildNames,
+    ike_spis: IkeSpis,
     peers: Peers,
     /// IKE SAs that must give way to one that was just established.
     give_way: Vec<IkeSaHandle>,
@@ -89,6 +90,7 @@ impl Endpoint {
             policies: Policies::default(),
             cookies: CookieJar::new(config.cookie_lifetime),
             names: ChildNames::default(),
+            ike_spis: IkeSpis::default(),
             peers: Peers::default(),
             give_way: Vec::new(),
             out: Outbox::default(),
@@ -210,9 +212,10 @@ impl Endpoint {
         if sa.is_established() != was_established {
             kept.policies.set(handle, &sa.connection.children, !was_established);
         }
-        let (spi, over, deadline) = (sa.current.local_spi(), sa.is_over(context.now), sa.deadline());
+        let (over, deadline) = (sa.is_over(context.now), sa.deadline());
         if over {
-            kept.sas.remove(handle, spi);
+            sa.release_spis(&mut context);
+            kept.sas.remove(handle);
         } else {
             kept.sas.set_deadline(handle, deadline);
         }
@@ -228,8 +231,20 @@ impl Endpoint {
 
     /// What an IKE SA may touch, and the rest of the state beside it.
     fn lend(&mut self) -> (Context<'_>, Kept<'_>) {
-        let State { now, sas, half_open, policies, cookies, names, peers, give_way, out, operations, .. } =
-            &mut self.state;
+        let State {
+            now,
+            sas,
+            half_open,
+            policies,
+            cookies,
+            names,
+            ike_spis,
+            peers,
+            give_way,
+            out,
+            operations,
+            ..
+        } = &mut self.state;
         let context = Context {
             now: *now,
             config: &self.config,
@@ -238,6 +253,7 @@ impl Endpoint {
             out,
             statistics: &mut self.statistics,
             names,
+            ike_spis,
             peers,
             give_way,
             operations,

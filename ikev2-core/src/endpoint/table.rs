@@ -1,13 +1,12 @@
-//! Where the IKE SAs are kept: generational slots, found by handle or by the SPI that we chose, with one timer
-//! each. Nothing here looks at an SA that is not due.
+//! Where the IKE SAs are kept: generational slots, found by handle, with one timer each. Nothing here looks at an SA that is not due.
 
 use crate::event::IkeSaHandle;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
-use ipsec_types::{IkeSpi, Instant};
+use ipsec_types::Instant;
 
 #[derive(Debug)]
 struct Slot<S> {
@@ -21,7 +20,6 @@ struct Slot<S> {
 pub(crate) struct Table<S> {
     slots: Vec<Slot<S>>,
     free: Vec<u32>,
-    by_spi: BTreeMap<IkeSpi, u32>,
     timers: BTreeSet<(Instant, u32)>,
     /// How often anyone got at an entry.
     visits: Cell<u64>,
@@ -33,7 +31,6 @@ impl<S: fmt::Debug> fmt::Debug for Table<S> {
         f.debug_struct("Table")
             .field("slots", &self.slots)
             .field("free", &self.free)
-            .field("by_spi", &self.by_spi)
             .field("timers", &self.timers)
             .finish_non_exhaustive()
     }
@@ -41,13 +38,7 @@ impl<S: fmt::Debug> fmt::Debug for Table<S> {
 
 impl<S> Default for Table<S> {
     fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_spi: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            visits: Cell::new(0),
-        }
+        Self { slots: Vec::new(), free: Vec::new(), timers: BTreeSet::new(), visits: Cell::new(0) }
     }
 }
 
@@ -64,13 +55,8 @@ impl<S> Table<S> {
         IkeSaHandle { slot, generation }
     }
 
-    /// Whether an SPI is in use.
-    pub(crate) fn has_spi(&self, spi: IkeSpi) -> bool {
-        self.by_spi.contains_key(&spi)
-    }
-
-    /// Puts one under [`Table::next_handle`] and its SPI.
-    pub(crate) fn insert(&mut self, spi: IkeSpi, content: S) -> IkeSaHandle {
+    /// Puts one under [`Table::next_handle`].
+    pub(crate) fn insert(&mut self, content: S) -> IkeSaHandle {
         let handle = self.next_handle();
         let content = Some(Box::new(content));
         if self.free.pop().is_some() {
@@ -80,16 +66,14 @@ impl<S> Table<S> {
         } else {
             self.slots.push(Slot { generation: handle.generation, content, deadline: None });
         }
-        self.by_spi.insert(spi, handle.slot);
         handle
     }
 
     /// Removes one; its handle is never given out again.
-    pub(crate) fn remove(&mut self, handle: IkeSaHandle, spi: IkeSpi) {
+    pub(crate) fn remove(&mut self, handle: IkeSaHandle) {
         self.set_deadline(handle, None);
         let Some(slot) = self.slots.get_mut(handle.slot as usize) else { return };
         if slot.generation == handle.generation && slot.content.take().is_some() {
-            self.by_spi.remove(&spi);
             // A slot whose generations are used up is left empty for good.
             if let Some(next) = slot.generation.checked_add(1) {
                 slot.generation = next;
@@ -124,12 +108,6 @@ impl<S> Table<S> {
         self.count_visit();
         let slot = self.slots.get_mut(handle.slot as usize)?;
         if slot.generation == handle.generation { slot.content.as_deref_mut() } else { None }
-    }
-
-    /// The handle behind one of our SPIs.
-    pub(crate) fn find(&self, spi: IkeSpi) -> Option<IkeSaHandle> {
-        let slot = *self.by_spi.get(&spi)?;
-        Some(IkeSaHandle { slot, generation: self.slot(slot)?.generation })
     }
 
     /// All of them, in the order of their slots.
@@ -172,29 +150,24 @@ impl<S> Table<S> {
 mod tests {
     use super::*;
 
-    fn spi(value: u64) -> IkeSpi {
-        IkeSpi::new(value).unwrap()
-    }
-
     #[test]
     fn a_handle_never_names_another_one() {
         let mut table = Table::default();
-        let first = table.insert(spi(1), "first");
+        let first = table.insert("first");
         assert_eq!(table.get(first), Some(&"first"));
-        table.remove(first, spi(1));
-        let second = table.insert(spi(2), "second");
+        table.remove(first);
+        let second = table.insert("second");
         assert_eq!(second.slot, first.slot);
         assert_eq!(table.get(first), None);
-        assert_eq!(table.find(spi(1)), None);
-        assert_eq!(table.find(spi(2)), Some(second));
-        table.remove(first, spi(1));
+        assert_eq!(table.get(second), Some(&"second"));
+        table.remove(first);
         assert_eq!(table.len(), 1);
     }
 
     #[test]
     fn only_what_is_due_is_found_and_in_order() {
         let mut table = Table::default();
-        let handles: Vec<_> = (1..=3).map(|n| table.insert(spi(n), n)).collect();
+        let handles: Vec<_> = (1..=3).map(|n| table.insert(n)).collect();
         let at = Instant::from_millis;
         table.set_deadline(handles[0], Some(at(30)));
         table.set_deadline(handles[1], Some(at(10)));
@@ -205,7 +178,7 @@ mod tests {
         assert_eq!(table.first_due(at(35)), Some(handles[1]));
         table.set_deadline(handles[1], None);
         assert_eq!(table.first_due(at(35)), Some(handles[0]));
-        table.remove(handles[0], spi(1));
+        table.remove(handles[0]);
         assert_eq!(table.first_due(at(35)), None);
         assert_eq!(table.next_deadline(), Some(at(40)));
     }

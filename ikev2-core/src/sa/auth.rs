@@ -70,6 +70,7 @@ impl IkeSa {
     /// The peer is authenticated: tell, and let older IKE SAs with it give way where it must be so.
     pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
         self.established_at = Some(context.now);
+        self.set_rekey_time(context);
         if let Some(peer) = self.peer_id.clone() {
             let pair = Arc::new((self.connection.local_id.clone(), peer));
             let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();

@@ -27,8 +27,9 @@ use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
 use ikev2_wire::{Header, Message, NotifyPayload, Payload, Payloads};
 use ipsec_crypto::{KeyExchangeMethod, RandomError, SecureRandom};
+use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, Lifetimes, Limit, SaKeys};
-use ipsec_types::{EspSpi, Instant, Path};
+use ipsec_types::{EspSpi, IkeSpi, Instant, Path};
 
 /// What waits to be polled.
 #[derive(Debug, Default)]
@@ -45,6 +46,41 @@ impl Outbox {
     /// Whether as much waits as the configuration allows.
     pub(crate) fn is_full(&self, config: &EndpointConfig) -> bool {
         self.events.len() >= config.max_events || self.transmits.len() >= config.max_events
+    }
+}
+
+/// The IKE SPIs that we receive by, those of generations to come and gone included.
+#[derive(Debug, Default)]
+pub(crate) struct IkeSpis(BTreeMap<IkeSpi, IkeSaHandle>);
+
+impl IkeSpis {
+    /// Whose it is.
+    pub(crate) fn owner(&self, spi: IkeSpi) -> Option<IkeSaHandle> {
+        self.0.get(&spi).copied()
+    }
+
+    /// One that is not in use, drawn at random.
+    pub(crate) fn allocate(
+        &mut self,
+        random: &mut dyn SecureRandom,
+        owner: IkeSaHandle,
+    ) -> Result<IkeSpi, RandomError> {
+        // 64 random bits meet by accident once in ages; a generator that repeats itself has failed.
+        const TRIES: usize = 8;
+        for _ in 0..TRIES {
+            let mut octets = [0; 8];
+            random.fill(&mut octets)?;
+            let spi = IkeSpi::new(u64::from_be_bytes(octets)).filter(|spi| !self.0.contains_key(spi));
+            if let Some(spi) = spi {
+                self.0.insert(spi, owner);
+                return Ok(spi);
+            }
+        }
+        Err(RandomError)
+    }
+
+    pub(crate) fn release(&mut self, spi: IkeSpi) {
+        self.0.remove(&spi);
     }
 }
 
@@ -103,6 +139,7 @@ pub(crate) struct Context<'a> {
     pub out: &'a mut Outbox,
     pub statistics: &'a mut Statistics,
     pub names: &'a mut ChildNames,
+    pub ike_spis: &'a mut IkeSpis,
     pub peers: &'a mut Peers,
     /// IKE SAs that must give way to one that was just established.
     pub give_way: &'a mut Vec<IkeSaHandle>,
@@ -223,6 +260,12 @@ impl Context<'_> {
         Duration::from_nanos(nanos.saturating_add(self.below(most.saturating_add(1))))
     }
 
+    /// A time, made shorter at random by up to a tenth.
+    pub(crate) fn shortened(&mut self, time: Duration) -> Duration {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(nanos.saturating_sub(self.below((nanos / 10).saturating_add(1))))
+    }
+
     /// Lifetimes whose soft limits come earlier at random by up to so many thousandths (§2.8).
     pub(crate) fn jittered(&mut self, lifetimes: Lifetimes, permille: u16) -> Lifetimes {
         let mut earlier = |limit: Limit| Limit {
@@ -254,9 +297,13 @@ impl Context<'_> {
 
     /// Shows the keys of an IKE SA to the key log, if there is one.
     pub(crate) fn log_ike_keys(&self, agreement: &Agreement, keys: &IkeKeys) {
+        self.log_keys_of(agreement.ends, agreement.algorithms.cipher.suite(), keys);
+    }
+
+    /// The same of the IKE SA with these ends.
+    pub(crate) fn log_keys_of(&self, ends: Ends, suite: CipherSuite, keys: &IkeKeys) {
         if let Some(log) = &self.config.hooks.key_log {
-            let suite = agreement.algorithms.cipher.suite();
-            let Ends { initiator_spi, responder_spi, .. } = agreement.ends;
+            let Ends { initiator_spi, responder_spi, .. } = ends;
             log.ike(&keylog::ike_line(initiator_spi, responder_spi, suite, keys));
         }
     }

@@ -3,10 +3,11 @@
 
 use super::child::{AttemptFate, ChildAttempt, ExchangeHalf, is_fatal};
 use super::context::Context;
+use super::rekey_ike::is_about_ike;
 use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
-use crate::error::{Busy, Failure, Unsupported};
+use crate::error::{Busy, Failure};
 use crate::exchange::exchanges::Request;
 use crate::keys::Nonces;
 use crate::negotiation::ChildExchange;
@@ -133,8 +134,11 @@ impl IkeSa {
         if !self.is_established() {
             return Err(Failure::Busy(Busy::IkeSaClosing));
         }
-        if contents.ts_i.is_none() && contents.ts_r.is_none() {
-            return Err(Failure::Unsupported(Unsupported::IkeRekey));
+        if is_about_ike(contents) {
+            return self.answer_rekey_ike(context, request, contents);
+        }
+        if self.awaits_rekey() {
+            return Err(Failure::Busy(Busy::IkeSaRekeying));
         }
         let replaces = self.child_to_rekey(contents)?;
         let peer_nonce =

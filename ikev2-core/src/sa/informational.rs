@@ -101,7 +101,7 @@ impl IkeSa {
         request: &Request,
         contents: &Contents<'_>,
     ) {
-        let first = request.message_id() == self.first_after_auth();
+        let first = self.generation == 0 && request.message_id() == self.first_after_auth();
         let fatal = contents.notifies.iter().map(|notify| notify.ty).find(|ty| is_fatal(*ty, first));
         let deletes_ike = contents.deletes.iter().any(|d| d.protocol() == ProtocolId::IKE);
         let spis = if deletes_ike || fatal.is_some() {
@@ -121,7 +121,7 @@ impl IkeSa {
         }
         if let Some(notify) = fatal {
             self.close(context, DownReason::Failed(Box::new(Failure::Refused { notify })));
-        } else if deletes_ike {
+        } else if deletes_ike && !self.fall_back(context) {
             self.close(context, DownReason::DeletedByPeer);
         }
     }
@@ -130,7 +130,11 @@ impl IkeSa {
     ///
     /// Where our own Delete of the same pair is on its way, only the outbound half goes now, and nothing is
     /// named in return: the answer to ours takes the rest (§1.4.1).
-    fn delete_at_peers_wish(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) -> Vec<EspSpi> {
+    pub(super) fn delete_at_peers_wish(
+        &mut self,
+        context: &mut Context<'_>,
+        contents: &Contents<'_>,
+    ) -> Vec<EspSpi> {
         let mut answer = Vec::new();
         let deletes = contents.deletes.iter().filter(|d| d.protocol() == ProtocolId::ESP);
         for spi in deletes.flat_map(|delete| delete.esp_spis()) {

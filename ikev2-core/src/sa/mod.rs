@@ -11,6 +11,8 @@
 //! | [`mode`] | its mode | §1.3.1, §2.23.1 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
 //! | [`rekey_child`] | rekeys of Child SAs | §1.3.3, §2.8 |
+//! | [`rekey_ike`] | rekeys of the IKE SA | §1.3.2, §2.18 |
+//! | [`former`] | what they replaced | §2.8 |
 //! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
@@ -23,6 +25,7 @@ pub(crate) mod auth_respond;
 pub(crate) mod child;
 pub(crate) mod context;
 pub(crate) mod create_child;
+pub(crate) mod former;
 pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
@@ -31,6 +34,7 @@ pub(crate) mod mode;
 pub(crate) mod peers;
 pub(crate) mod receive;
 pub(crate) mod rekey_child;
+pub(crate) mod rekey_ike;
 pub(crate) mod respond;
 pub(crate) mod suspend;
 pub(crate) mod timers;
@@ -51,6 +55,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use child::{Child, ChildAttempt};
 use context::Context;
+use former::Former;
 use generation::Generation;
 use ikev2_wire::Payload;
 use ikev2_wire::codes::ExchangeType;
@@ -58,6 +63,7 @@ use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 use later::Later;
 use peers::IdentityPair;
+use rekey_ike::IkeRekey;
 use suspend::Suspended;
 
 /// Where an IKE SA stands.
@@ -107,17 +113,22 @@ pub(crate) struct Closing {
 pub(crate) enum Purpose {
     Auth,
     CreateChild(Box<ChildAttempt>),
+    RekeyIke(Box<IkeRekey>),
     DeleteChildren(Vec<ChildSaId>),
     DeleteIke,
     Liveness,
 }
 
 impl Purpose {
+    pub(crate) fn is_ike_rekey(&self) -> bool {
+        matches!(self, Self::RekeyIke(_))
+    }
+
     /// The exchange that it is a request of.
     pub(crate) fn exchange(&self) -> ExchangeType {
         match self {
             Self::Auth => ExchangeType::IKE_AUTH,
-            Self::CreateChild(_) => ExchangeType::CREATE_CHILD_SA,
+            Self::CreateChild(_) | Self::RekeyIke(_) => ExchangeType::CREATE_CHILD_SA,
             Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness => ExchangeType::INFORMATIONAL,
         }
     }
@@ -136,6 +147,9 @@ pub(crate) enum Task {
         id: ChildSaId,
         tries: u32,
     },
+    RekeyIke {
+        tries: u32,
+    },
     DeleteChildren(Vec<ChildSaId>),
     /// A Child SA that the peer set up and we did not, by the SPI that we offered.
     DeleteUnused(EspSpi),
@@ -149,7 +163,9 @@ impl Task {
     /// How often it was tried before, for what may be tried again.
     fn tries_mut(&mut self) -> Option<&mut u32> {
         match self {
-            Self::CreateChild { tries, .. } | Self::RekeyChild { tries, .. } => Some(tries),
+            Self::CreateChild { tries, .. } | Self::RekeyChild { tries, .. } | Self::RekeyIke { tries } => {
+                Some(tries)
+            }
             _ => None,
         }
     }
@@ -164,6 +180,14 @@ pub(crate) struct IkeSa {
     pub opening: Option<Box<(Arc<ChildConfig>, PacketSelectors)>>,
     /// What the last rekey made anew.
     pub current: Generation,
+    /// What it replaced, until that is deleted.
+    pub former: Vec<Former>,
+    /// How often it was rekeyed.
+    pub generation: u32,
+    /// When we rekey it next.
+    pub rekey_at: Option<Instant>,
+    /// When it ends if it was not rekeyed.
+    pub expires_at: Option<Instant>,
     pub path: Path,
     pub nat: NatStatus,
     pub peer_id: Option<Identity>,
@@ -209,6 +233,10 @@ impl IkeSa {
             connection,
             opening: None,
             current: Generation::Unkeyed { role, local_spi },
+            former: Vec::new(),
+            generation: 0,
+            rekey_at: None,
+            expires_at: None,
             path,
             nat: NatStatus::default(),
             peer_id: None,
@@ -250,6 +278,14 @@ impl IkeSa {
     /// Whether nothing is left to do for it, now or later.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         matches!(self.stage, Stage::Lingering(until) if until <= now)
+    }
+
+    /// Gives its SPIs back: it is over.
+    pub(crate) fn release_spis(&self, context: &mut Context<'_>) {
+        context.ike_spis.release(self.current.local_spi());
+        for former in &self.former {
+            context.ike_spis.release(former.exchanges.ends().local_spi());
+        }
     }
 
     /// Makes the next protected request. It does not count before [`IkeSa::send_request`].
@@ -299,9 +335,13 @@ impl IkeSa {
             })
         };
         while let Some((true, _)) = window(self) {
+            if self.queue.front().is_some_and(|task| !self.may_begin(task)) {
+                break;
+            }
             let Some(task) = self.queue.pop_front() else { break };
             self.begin(context, task);
         }
+        self.pump_former(context);
         if self.queue.is_empty() {
             // Most of the time nothing waits, and thousands of SAs are kept.
             self.queue = VecDeque::new();
@@ -311,8 +351,20 @@ impl IkeSa {
         }
     }
 
+    /// A rekey of the IKE SA goes alone, and while it is out nothing begins that it would take along half done
+    /// (§2.25.2).
+    fn may_begin(&self, task: &Task) -> bool {
+        match task {
+            Task::RekeyIke { .. } => self.current.exchanges().is_some_and(|e| e.requests().is_idle()),
+            Task::CreateChild { .. } | Task::RekeyChild { .. } => !self.awaits_rekey(),
+            Task::DeleteChildren(_) | Task::DeleteUnused(_) => !self.former.iter().any(Former::awaits_rekey),
+            Task::DeleteIke | Task::RefuseAuthentication | Task::Liveness => true,
+        }
+    }
+
     fn begin(&mut self, context: &mut Context<'_>, task: Task) {
         match task {
+            Task::RekeyIke { tries } => self.begin_rekey_ike(context, tries),
             Task::CreateChild { config, packet, tries } => {
                 self.begin_create_child(context, &config, packet.as_ref(), tries);
             }
@@ -380,11 +432,9 @@ impl IkeSa {
             _ => Some(reason),
         };
         self.tell_down(context, reason);
-        for purpose in self.current.keyed().into_iter().flat_map(Exchanges::clear) {
-            if let Purpose::CreateChild(attempt) = purpose {
-                context.release_spi(attempt.inbound);
-            }
-        }
+        let former = self.former.iter_mut().map(|former| &mut former.exchanges);
+        let all = self.current.keyed().into_iter().chain(former);
+        former::forget(context, all.flat_map(Exchanges::clear));
         if let Stage::Authenticating(attempt) = &self.stage {
             context.release_spi(attempt.child.inbound);
         }

@@ -2,6 +2,7 @@
 //! decrypted; only what is authentic changes anything.
 
 use super::context::Context;
+use super::former;
 use super::generation::Generation;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
@@ -25,6 +26,12 @@ impl IkeSa {
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
+        let header = message.header();
+        let ours =
+            if header.flags.is_initiator() { header.responder_spi } else { Some(header.initiator_spi) };
+        if let Some(at) = ours.and_then(|spi| self.former_at(spi)) {
+            return self.receive_former(context, at, path, message, scratch);
+        }
         match (&mut self.current, &self.stage) {
             (Generation::Keyed(exchanges), _) => match exchanges.judge(path, message)? {
                 Received::Answer(id) => self.on_answer(context, path, message, scratch, id),
@@ -90,9 +97,7 @@ impl IkeSa {
         let contents = match contents_of(&plaintext).and_then(without_fatal) {
             Ok(contents) => contents,
             Err(failure) => {
-                if let Purpose::CreateChild(attempt) = &purpose {
-                    context.release_spi(attempt.inbound);
-                }
+                former::forget(context, core::iter::once(purpose));
                 return self.end_after_answer(context, failure);
             }
         };
@@ -103,6 +108,7 @@ impl IkeSa {
                     self.deleted_early.clear();
                 }
             }
+            Purpose::RekeyIke(attempt) => self.on_rekey_ike_answer(context, *attempt, &contents),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::DeleteIke => self.on_ike_deleted(context),
             Purpose::Liveness => self.on_alive(context, sent),
@@ -156,7 +162,7 @@ impl IkeSa {
     /// A peer behind a NAT may turn up at another address or port: the IKE SA and its Child SAs move in one
     /// step. A host behind a NAT itself does not follow, and a message on the other of the two sockets is
     /// answered there and moves nothing.
-    fn heard(&mut self, context: &mut Context<'_>, path: Path) {
+    pub(super) fn heard(&mut self, context: &mut Context<'_>, path: Path) {
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
         self.follow(context, path);

@@ -148,25 +148,37 @@ impl IkeSa {
         }
     }
 
-    /// Traffic goes by `new` from now on.
+    /// `new` has the place of `old`: traffic goes by it from now on, or once what `old` itself awaits is gone.
     pub(crate) fn take_over(&mut self, context: &mut Context<'_>, old: ChildSaId, new: ChildSaId) {
+        let awaited = self.child(old).and_then(|child| child.awaits);
+        let heir = awaited.unwrap_or(new);
         for child in self.children.iter_mut().filter(|child| child.awaits == Some(old)) {
-            child.awaits = (child.sa.id != new).then_some(new);
+            child.awaits = Some(heir);
+        }
+        if let Some(child) = self.child_mut(new) {
+            child.awaits = awaited;
         }
         if let Some(child) = self.child_mut(old) {
             child.replaced = true;
         }
-        let switch = SaCommand::SwitchOutbound { from: old, to: new };
-        context.out.event(Event::DataPath(switch));
-        context.out.event(Event::ChildSaReplaced { sa: self.handle, old, new });
+        if awaited.is_none() {
+            let switch = SaCommand::SwitchOutbound { from: old, to: new };
+            context.out.event(Event::DataPath(switch));
+            context.out.event(Event::ChildSaReplaced { sa: self.handle, old, new });
+        }
     }
 
-    /// A packet came in by this one: the peer uses it, and so may we (§2.8).
+    /// A packet came in by this one: the peer uses it, and so may we (§2.8). While our own rekey of the same one is
+    /// out, it may be the one that is left over, and the old one serves.
     pub(crate) fn on_child_used(&mut self, context: &mut Context<'_>, id: ChildSaId) {
-        let awaits = self.child(id).filter(|child| child.deleting.is_none()).and_then(|child| child.awaits);
-        if let Some(old) = awaits {
-            self.take_over(context, old, id);
+        let awaited = |id| self.child(id).filter(|child| child.deleting.is_none()).and_then(|c| c.awaits);
+        let Some(first) = awaited(id) else { return };
+        if self.child(id).is_some_and(|child| child.rival_nonce.is_some()) {
+            return;
         }
+        // What it awaits may itself await another one, which carries the traffic.
+        let carrier = core::iter::successors(Some(first), |id| self.child(*id)?.awaits).last();
+        self.take_over(context, carrier.unwrap_or(first), id);
     }
 
     /// The outbound half of this one is about to go: the newest that awaits it takes over, if there is one.

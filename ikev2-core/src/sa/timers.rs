@@ -2,7 +2,7 @@
 //! §4).
 
 use super::context::Context;
-use super::{IkeSa, Purpose, Stage, Task};
+use super::{IkeSa, Stage, Task, former};
 use crate::error::Failure;
 use crate::event::DownReason;
 use crate::exchange::requests::Due;
@@ -10,6 +10,7 @@ use crate::stats::count;
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::time::Duration;
+use ipsec_types::sa::ExpiryReason;
 use ipsec_types::udp::NAT_KEEPALIVE;
 use ipsec_types::{Instant, PathKind};
 
@@ -30,7 +31,12 @@ impl IkeSa {
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
         let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
-        [stage, answer, requests, self.keepalive_at(), self.later_at()].into_iter().flatten().min()
+        let lifetime = [self.rekey_at, self.expires_at].into_iter().flatten().min();
+        let lifetime = lifetime.filter(|_| self.is_established());
+        [stage, answer, requests, self.keepalive_at(), self.later_at(), self.former_at_time(), lifetime]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
@@ -61,6 +67,10 @@ impl IkeSa {
         if let Err(failure) = self.repeat_requests(context) {
             return self.close(context, DownReason::Failed(Box::new(failure)));
         }
+        self.on_former_timeout(context);
+        if self.is_established() {
+            self.on_lifetime(context);
+        }
         match &self.stage {
             Stage::HalfOpen(_, expires) if *expires <= context.now => return self.expire(context),
             Stage::Established(_) if self.later_at().is_some_and(|at| at <= context.now) => {
@@ -76,6 +86,29 @@ impl IkeSa {
         if self.keepalive_at().is_some_and(|at| at <= context.now) {
             context.push_transmit(self.path, Bytes::from_static(&NAT_KEEPALIVE));
             self.sent_at = context.now;
+        }
+    }
+
+    /// From now on: when the IKE SA is rekeyed, a little earlier each time (§2.8), and when it ends without.
+    pub(crate) fn set_rekey_time(&mut self, context: &mut Context<'_>) {
+        let (after, end) = (self.connection.ike_rekey_after, self.connection.ike_expires_after);
+        let after = after.map(|after| context.shortened(after.max(SHORTEST_INTERVAL)));
+        self.rekey_at = after.map(|after| context.now + after);
+        self.expires_at = end.map(|end| context.now + end.max(SHORTEST_INTERVAL));
+    }
+
+    fn on_lifetime(&mut self, context: &mut Context<'_>) {
+        if self.expires_at.is_some_and(|at| at <= context.now) {
+            self.expires_at = None;
+            let reason = DownReason::Expired(ExpiryReason::Time);
+            return self.start_closing(context, Some(reason), Task::DeleteIke);
+        }
+        if self.rekey_at.is_some_and(|at| at <= context.now) {
+            self.rekey_at = None;
+            if !self.is_rekeying_ike() {
+                self.queue.push_back(Task::RekeyIke { tries: 0 });
+                self.pump(context);
+            }
         }
     }
 
@@ -109,9 +142,7 @@ impl IkeSa {
                 }
                 Due::Exhausted(purpose) => {
                     let exchange = purpose.exchange();
-                    if let Purpose::CreateChild(attempt) = purpose {
-                        context.release_spi(attempt.inbound);
-                    }
+                    former::forget(context, core::iter::once(purpose));
                     return Err(Failure::Timeout { exchange, hint: None });
                 }
             }

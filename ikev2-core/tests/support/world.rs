@@ -550,7 +550,7 @@ impl World {
         assert_eq!(endpoint.poll_timeout(), None);
         assert!(self.nodes[node].mirror.sas.is_empty() && self.nodes[node].mirror.children.is_empty());
         let dump = dump(endpoint);
-        for empty in ["by_spi: {}", "timers: {}", "half_open: {}", "inbound: {}", "owners: {}"] {
+        for empty in ["ike_spis: IkeSpis({})", "timers: {}", "half_open: {}", "inbound: {}", "owners: {}"] {
             assert!(dump.contains(empty), "{empty} is not in {dump}");
         }
     }

@@ -1,0 +1,350 @@
+//! Rekeying the IKE SA (RFC 7296 §1.3.2, §2.8, §2.18), either way round and by both ends at once (§2.8.1, §2.25.2).
+//!
+//! A rekey makes a new [generation](super::generation); everything else lives on, Child SAs first of all. The one
+//! before is kept as a [former](super::former) one until it is deleted: by whoever began the rekey (§2.8).
+//!
+//! | we began | the peer began |
+//! |---|---|
+//! | [`IkeSa::begin_rekey_ike`], then [`IkeSa::on_rekey_ike_answer`] | [`IkeSa::answer_rekey_ike`] |
+//!
+//! Where both do, the peer's is served at once, and ours decides when its answer comes: the exchange with the lowest
+//! of the four nonces made the one that is left over.
+
+use super::child::ExchangeHalf;
+use super::context::Context;
+use super::former::{Fate, Former};
+use super::generation::Generation;
+use super::rekey_child::lower_nonce;
+use super::{Established, IkeSa, Purpose, Stage, Task};
+use crate::contents::Contents;
+use crate::error::{Busy, Failure};
+use crate::establish::secrets::{self, IkeAlgorithms};
+use crate::event::{Event, Role};
+use crate::exchange::exchanges::{Ends, Exchanges, Request};
+use crate::exchange::requests::RequestWindow;
+use crate::exchange::responses::ResponseWindow;
+use crate::keys::{self, IkeKeys, Nonces};
+use crate::negotiation::{self, IkeChoice, IkeExchange, Selection};
+use crate::stats::count;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType, ProtocolId};
+use ikev2_wire::{KePayload, NoncePayload, Payload, Proposal, SaPayload};
+use ipsec_types::{IkeSpi, SecretBytes};
+
+/// How long a peer has to delete what it replaced; then we do.
+const PEERS_TURN: Duration = Duration::from_secs(180);
+
+/// A rekey that we asked for.
+#[derive(Debug)]
+pub(crate) struct IkeRekey {
+    pub local_spi: IkeSpi,
+    pub tries: u32,
+    retries: u32,
+    offered: Vec<Proposal>,
+    half: ExchangeHalf,
+    nonce: Vec<u8>,
+}
+
+impl IkeRekey {
+    /// Ni.
+    pub(crate) fn nonce(&self) -> &[u8] {
+        &self.nonce
+    }
+}
+
+/// What a rekey made.
+pub(crate) struct Next {
+    exchanges: Exchanges<Purpose>,
+    established: Established,
+}
+
+/// Whether a request is about an IKE SA and not about a Child SA: its proposals say so (§3.3.1).
+pub(crate) fn is_about_ike(contents: &Contents<'_>) -> bool {
+    let first = contents.sa.as_ref().and_then(|sa| sa.proposals().next().map(|p| p.protocol()));
+    first == Some(ProtocolId::IKE)
+}
+
+impl IkeSa {
+    /// Whether our request to rekey it is out, or waits.
+    pub(crate) fn is_rekeying_ike(&self) -> bool {
+        let is_rekey = |task: &Task| matches!(task, Task::RekeyIke { .. });
+        self.awaits_rekey() || self.waiting_tasks().any(is_rekey)
+    }
+
+    /// Whether our request to rekey it is out, under this generation or a former one.
+    pub(crate) fn awaits_rekey(&self) -> bool {
+        self.current.purposes().any(Purpose::is_ike_rekey) || self.former.iter().any(Former::awaits_rekey)
+    }
+
+    /// Sends a request that rekeys the IKE SA; no other request is out.
+    pub(crate) fn begin_rekey_ike(&mut self, context: &mut Context<'_>, tries: u32) {
+        if !self.is_established() || self.awaits_rekey() {
+            return;
+        }
+        let spi = context.ike_spis.allocate(context.random, self.handle).map_err(Failure::from);
+        let begun = spi.and_then(|local_spi| {
+            let begun = self.prepare_rekey_ike(context, local_spi, tries);
+            let sent = begun.and_then(|attempt| self.send_rekey_ike(context, attempt));
+            sent.inspect_err(|_| context.ike_spis.release(local_spi))
+        });
+        if let Err(failure) = begun {
+            self.on_rekey_ike_failed(context, tries, failure);
+        }
+    }
+
+    fn prepare_rekey_ike(
+        &self,
+        context: &mut Context<'_>,
+        local_spi: IkeSpi,
+        tries: u32,
+    ) -> Result<IkeRekey, Failure> {
+        let offered = negotiation::offer_ike(&self.connection.ike_proposals, Some(local_spi));
+        let known = |method: &KeMethod| context.key_exchange(*method).is_ok();
+        let method = negotiation::offered_ke(&offered).into_iter().find(known);
+        let method = method.ok_or_else(|| Failure::Algorithm("any of the key exchange methods".into()))?;
+        let half = ExchangeHalf::start(context, method)?;
+        Ok(IkeRekey { local_spi, tries, retries: 0, offered, half, nonce: context.nonce()? })
+    }
+
+    /// SA, Ni, KEi (§1.3.2).
+    fn send_rekey_ike(&mut self, context: &mut Context<'_>, attempt: IkeRekey) -> Result<(), Failure> {
+        let ke = KePayload { method: attempt.half.method, data: attempt.half.pending.public() };
+        let payloads = [
+            Payload::Sa(SaPayload::build(&attempt.offered)?),
+            Payload::Nonce(NoncePayload::new(&attempt.nonce)?),
+            Payload::Ke(ke),
+        ];
+        let request = self.seal_request(context, ExchangeType::CREATE_CHILD_SA, &payloads)?;
+        drop(payloads);
+        self.send_request(context, request, Purpose::RekeyIke(Box::new(attempt)));
+        Ok(())
+    }
+
+    /// The answer to our rekey, under the generation that it is to replace.
+    pub(crate) fn on_rekey_ike_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        attempt: IkeRekey,
+        contents: &Contents<'_>,
+    ) {
+        if !self.is_established() {
+            // The Delete of the IKE SA, which comes next, takes what the peer set up with it (§2.25.2).
+            return context.ike_spis.release(attempt.local_spi);
+        }
+        if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
+            let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
+            return self.retry_rekey_ike(context, attempt, wanted);
+        }
+        let (spi, tries) = (attempt.local_spi, attempt.tries);
+        let made = match &self.stage {
+            Stage::Established(old) => self.check_rekey_ike(context, attempt, contents, old),
+            _ => Err(Failure::NoKeys),
+        };
+        match made {
+            Ok((next, _)) => self.promote(context, next, Fate::ToDelete, None),
+            Err(failure) => {
+                context.ike_spis.release(spi);
+                self.on_rekey_ike_failed(context, tries, failure);
+            }
+        }
+    }
+
+    /// The same, where the peer's rekey of that generation was served meanwhile: the nonces decide which of the two
+    /// new ones is left over, and whoever began its exchange deletes it (§2.8.1).
+    pub(crate) fn on_crossed_rekey_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        former: &mut Former,
+        attempt: IkeRekey,
+        contents: &Contents<'_>,
+    ) {
+        let spi = attempt.local_spi;
+        let rival = former.crossed.take();
+        let made = match (&former.established, self.is_established()) {
+            (Some(old), true) => self.check_rekey_ike(context, attempt, contents, old),
+            _ => Err(Failure::NoKeys),
+        };
+        match (made, rival) {
+            (Ok((next, lower)), Some(rival)) if lower < rival => {
+                // Ours is left over: it is deleted as soon as it is made.
+                self.former.push(Former::new(next.exchanges, None, Fate::ToDelete));
+            }
+            (Ok((next, _)), _) => {
+                former.fate = Fate::ToDelete;
+                self.promote(context, next, Fate::PeerDeletes(context.now + PEERS_TURN), None);
+            }
+            // What the peer made stays.
+            (Err(failure), _) => {
+                tracing::debug!(%failure, "a rekey of the IKE SA that crossed the peer's came to nothing");
+                context.ike_spis.release(spi);
+            }
+        }
+    }
+
+    fn check_rekey_ike(
+        &self,
+        context: &mut Context<'_>,
+        attempt: IkeRekey,
+        contents: &Contents<'_>,
+        old: &Established,
+    ) -> Result<(Next, Vec<u8>), Failure> {
+        let Some(sa) = &contents.sa else {
+            return Err(match contents.error() {
+                Some(error) => Failure::Refused { notify: error.ty },
+                None => Failure::NoAnswer,
+            });
+        };
+        let missing = |ty| Failure::MissingPayload(ty);
+        let nonce = contents.nonce.as_ref().ok_or(missing(PayloadType::NONCE))?.as_bytes();
+        let ke = contents.ke.as_ref().ok_or(missing(PayloadType::KE))?;
+        let wanted = attempt.half.method;
+        let choice = negotiation::accept_ike(&attempt.offered, sa, IkeExchange::Rekey, wanted)
+            .map_err(Failure::ProposalAnswer)?;
+        if ke.method != wanted {
+            return Err(Failure::KeMethod { got: ke.method, wanted });
+        }
+        count(&mut context.statistics.key_exchanges);
+        let shared = attempt.half.pending.finish(ke.data);
+        let shared = shared.map_err(|error| Failure::KeyExchange { method: wanted, error })?;
+        let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
+        let ends = Ends { role: Role::Initiator, initiator_spi: attempt.local_spi, responder_spi: peer_spi };
+        let nonces = Nonces { initiator: &attempt.nonce, responder: nonce };
+        let next = self.next(context, old, ends, &choice, nonces, &shared)?;
+        Ok((next, lower_nonce(&attempt.nonce, nonce)))
+    }
+
+    /// SKEYSEED by the old PRF, the keys by the new one; all Message IDs at 0 (§2.18).
+    fn next(
+        &self,
+        context: &Context<'_>,
+        old: &Established,
+        ends: Ends,
+        choice: &IkeChoice,
+        nonces: Nonces<'_>,
+        shared: &SecretBytes,
+    ) -> Result<Next, Failure> {
+        let algorithms = IkeAlgorithms::find(context.config.crypto, choice.cipher, choice.prf, choice.ke)
+            .map_err(Failure::Algorithm)?;
+        let IkeAlgorithms { cipher, prf, .. } = algorithms;
+        let seed = keys::rekey_skeyseed(old.algorithms.prf, &old.sk_d, shared, nonces);
+        let Ends { role, initiator_spi, responder_spi } = ends;
+        let made = IkeKeys::derive(prf, cipher, &seed, nonces, initiator_spi, responder_spi)
+            .and_then(|keys| Some((secrets::protection(cipher, &keys, role)?, keys)));
+        let (protection, keys) = made.ok_or_else(|| Failure::Algorithm(choice.cipher.to_string()))?;
+        context.log_keys_of(ends, choice.cipher, &keys);
+        let window = ResponseWindow::new(context.config.window);
+        let exchanges = Exchanges::new(ends, protection, RequestWindow::default(), window);
+        Ok(Next { exchanges, established: Established { algorithms, sk_d: keys.d } })
+    }
+
+    /// Everything goes on by the new generation.
+    fn promote(&mut self, context: &mut Context<'_>, next: Next, fate: Fate, crossed: Option<Vec<u8>>) {
+        let Next { exchanges, established } = next;
+        self.algorithms = Some(established.algorithms);
+        let old = mem::replace(&mut self.current, Generation::Keyed(exchanges));
+        let old_stage = mem::replace(&mut self.stage, Stage::Established(established));
+        if let (Generation::Keyed(exchanges), Stage::Established(established)) = (old, old_stage) {
+            let kept = crossed.is_some().then_some(established);
+            self.former.push(Former { crossed, ..Former::new(exchanges, kept, fate) });
+        }
+        self.generation = self.generation.saturating_add(1);
+        self.set_rekey_time(context);
+        count(&mut context.statistics.ike_sas_rekeyed);
+        context.out.event(Event::IkeSaRekeyed { sa: self.handle, info: Box::new(self.info()) });
+    }
+
+    /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
+    fn retry_rekey_ike(&mut self, context: &mut Context<'_>, mut attempt: IkeRekey, wanted: KeMethod) {
+        let (spi, tries) = (attempt.local_spi, attempt.tries);
+        let offered = negotiation::offered_ke(&attempt.offered);
+        let half = if attempt.retries >= context.config.max_init_retries {
+            Err(Failure::TooManyRetries(attempt.retries))
+        } else if attempt.half.method == wanted || !offered.contains(&wanted) {
+            Err(Failure::KeMethodWanted { wanted, offered })
+        } else {
+            ExchangeHalf::start(context, wanted)
+        };
+        let again = half.and_then(|half| {
+            attempt.half = half;
+            attempt.retries = attempt.retries.saturating_add(1);
+            self.send_rekey_ike(context, attempt)
+        });
+        if let Err(failure) = again {
+            context.ike_spis.release(spi);
+            self.on_rekey_ike_failed(context, tries, failure);
+        }
+    }
+
+    fn on_rekey_ike_failed(&mut self, context: &mut Context<'_>, tries: u32, failure: Failure) {
+        self.try_again_later(context, Task::RekeyIke { tries }, &failure);
+        if self.is_established() {
+            let (sa, failure) = (self.handle, Box::new(failure));
+            context.out.event(Event::IkeRekeyFailed { sa, failure });
+        }
+    }
+
+    /// The peer asks for a rekey of the IKE SA.
+    pub(crate) fn answer_rekey_ike(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        contents: &Contents<'_>,
+    ) -> Result<(), Failure> {
+        self.check_room_for_rekey()?;
+        let Stage::Established(old) = &self.stage else { return Err(Failure::Busy(Busy::IkeSaClosing)) };
+        let missing = |ty| Failure::MissingPayload(ty);
+        let sa = contents.sa.as_ref().ok_or(missing(PayloadType::SA))?;
+        let ke = contents.ke.as_ref().ok_or(missing(PayloadType::KE))?;
+        let peer_nonce = contents.nonce.as_ref().ok_or(missing(PayloadType::NONCE))?.as_bytes();
+        let policy = &self.connection.ike_proposals;
+        let choice = match negotiation::choose_ike(policy, sa, IkeExchange::Rekey, ke.method) {
+            Ok(Selection::Chosen(choice)) => choice,
+            Ok(Selection::InvalidKe(wanted)) => return Err(Failure::KeMethod { got: ke.method, wanted }),
+            Err(mismatch) => return Err(Failure::NoProposalChosen(mismatch)),
+        };
+        let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
+        let algorithm = context.key_exchange(choice.ke)?;
+        count(&mut context.statistics.key_exchanges);
+        let response = algorithm.respond(context.random, ke.data);
+        let response = response.map_err(|error| Failure::KeyExchange { method: choice.ke, error })?;
+        let nonce = context.nonce()?;
+        let nonces = Nonces { initiator: peer_nonce, responder: &nonce };
+        let spi = context.ike_spis.allocate(context.random, self.handle)?;
+        let ends = Ends { role: Role::Responder, initiator_spi: peer_spi, responder_spi: spi };
+        let next = self.next(context, old, ends, &choice, nonces, &response.secret);
+        let crossed = self.awaits_rekey().then(|| lower_nonce(peer_nonce, &nonce));
+        let answered = next.and_then(|next| {
+            let payloads = [
+                Payload::Sa(SaPayload::build(&[choice.reply(Some(spi))])?),
+                Payload::Nonce(NoncePayload::new(&nonce)?),
+                Payload::Ke(KePayload { method: choice.ke, data: &response.public }),
+            ];
+            self.send_answer(context, request, &payloads)?;
+            Ok(next)
+        });
+        let next = answered.inspect_err(|_| context.ike_spis.release(spi))?;
+        self.promote(context, next, Fate::PeerDeletes(context.now + PEERS_TURN), crossed);
+        Ok(())
+    }
+
+    /// What a rekey of the peer's has to wait for (§2.25.2).
+    fn check_room_for_rekey(&self) -> Result<(), Failure> {
+        const MOST: usize = 3;
+        let is_of_child =
+            |purpose: &Purpose| matches!(purpose, Purpose::CreateChild(_) | Purpose::DeleteChildren(_));
+        if self.current.purposes().any(is_of_child) {
+            return Err(Failure::Busy(Busy::ChildExchange));
+        }
+        if self.former.iter().any(Former::awaits_rekey) {
+            return Err(Failure::Busy(Busy::IkeSaRekeying));
+        }
+        if self.former.iter().filter(|former| former.lives()).count() >= MOST {
+            return Err(Failure::Busy(Busy::Replacements));
+        }
+        Ok(())
+    }
+}
