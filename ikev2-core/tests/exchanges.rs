@@ -507,6 +507,8 @@ fn without_liveness_checks_silence_means_nothing() {
     let (mut a, mut b) = two();
     for setup in [&mut a, &mut b] {
         setup.connection.liveness = None;
+        setup.connection.ike_rekey_after = None;
+        setup.connection.ike_expires_after = None;
         setup.connection.ike_keepalive = None;
     }
     let mut world = World::established(a, b);

@@ -135,6 +135,8 @@ fn keepalives_come_from_behind_the_nat_alone() {
         let (mut a, mut b) = two();
         for setup in [&mut a, &mut b] {
             setup.connection.liveness = None;
+            setup.connection.ike_rekey_after = None;
+            setup.connection.ike_expires_after = None;
             setup.connection.ike_keepalive = None;
         }
         let mut world = World::pair(a, b);

