@@ -92,7 +92,7 @@ replaced() { # a Child SA at its end gives way to a new one, and no packet is lo
   while ((SECONDS < end)); do five a 10.1.0.1 10.2.0.1 56; pings=$((pings + 5)); sleep 0.02; done
   n=$(grep -c 'Child SA up: net' "$lab/a.log")
   ((n >= 3)) || die "$n Child SAs in 8 seconds"
-  logged a 'Child SA expiring: net: Time' && logged a 'Child SA down: net: deleted by us' || die 'no Child SA gave way'
+  logged a 'Child SA expiring: net: Time' && logged a 'Child SA down: net: replaced by a rekey' || die 'no Child SA gave way'
   echo "  $pings pings over $n Child SAs, none lost"
   finish
 }

@@ -1,6 +1,6 @@
 //! Sending: the steps of RFC 4303 §3.3 over one SA.
 //!
-//! What the modes do to a packet's header is laid down in a [`Form`], by which the [`Sealer`] makes the packet.
+//! What the modes do to a packet's header is laid down in a `Form`, by which the `Sealer` makes the packet.
 
 use crate::buffer::PacketBuf;
 use crate::config::OutboundConfig;

@@ -186,7 +186,8 @@ pub struct Connection {
     /// Default: 3 s.
     pub init_error_patience: Duration,
     /// How long a refusal in IKE_AUTH is doubted, while others may answer IKE_SA_INIT: who refuses has proved
-    /// nothing (§2.4). Default: 3 s.
+    /// nothing (§2.4). Default: zero, since IKE_SA_INIT is repeated meanwhile, which leaves a half-open IKE SA with
+    /// a peer that does refuse. A network where others answer first wants seconds.
     pub refusal_patience: Duration,
     /// How long the embedder has for a signature or a verification that it was asked for. Default: 20 s.
     pub answer_timeout: Duration,
@@ -252,7 +253,7 @@ impl Connection {
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
             init_error_patience: Duration::from_secs(3),
-            refusal_patience: Duration::from_secs(3),
+            refusal_patience: Duration::ZERO,
             ike_rekey_after: Some(Duration::from_secs(4 * 3_600)),
             ike_expires_after: Some(Duration::from_secs(5 * 3_600)),
             liveness: Some(Duration::from_secs(30)),
