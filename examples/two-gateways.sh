@@ -1,7 +1,7 @@
 #!/bin/bash
 # two-gateways.sh: two of our gateways, each in a network namespace of its own, and pings through the tunnel between them.
 # Proves: both sides come up, pings of mixed sizes pass both ways and none is lost, what is on the wire is ESP alone, Ctrl-C on one side deletes
-# the SAs on both, and then no ping passes: as raw ESP and in UDP, over IPv4 and IPv6. A Child SA near its end is replaced without loss;
+# the SAs on both, and then no ping passes: as raw ESP and in UDP, over IPv4 and IPv6. A Child SA near its end is replaced;
 # what failed is tried again.
 # Needs: root, iproute2, ping (or a Debian folder in $PEERS, as interop/setup makes it, that has one). $GATEWAY names the program (default: target/release/gateway, built if missing).
 set -uo pipefail
