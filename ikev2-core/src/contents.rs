@@ -142,6 +142,15 @@ impl<'a> Contents<'a> {
         self.notifies.iter().find(|n| n.ty == ty)
     }
 
+    /// Why an answer has no SA payload.
+    #[must_use]
+    pub(crate) fn refusal(&self) -> Failure {
+        match self.error() {
+            Some(error) => Failure::Refused { notify: error.ty },
+            None => Failure::NoAnswer,
+        }
+    }
+
     /// The first notify that reports an error.
     #[must_use]
     pub fn error(&self) -> Option<&NotifyPayload<'a>> {

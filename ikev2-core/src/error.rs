@@ -482,9 +482,6 @@ pub enum Busy {
     /// We are rekeying the IKE SA.
     #[error("the IKE SA is being rekeyed")]
     IkeSaRekeying,
-    /// We are making another IKE SA in place of this one.
-    #[error("the IKE SA is being reauthenticated")]
-    Reauthenticating,
     /// We are deleting the Child SA.
     #[error("the Child SA is being deleted")]
     ChildSaClosing,

@@ -2,18 +2,15 @@
 
 use super::nat::{self, Claim};
 use crate::contents::Contents;
-use crate::error::Failure;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::protect::MessageHead;
-use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{HashAlgorithm, KeMethod, NotifyType};
 use ikev2_wire::{EncodeError, Payload};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload};
-use ipsec_crypto::{CryptoProvider, PendingKeyExchange, RandomError, SecureRandom};
+use ipsec_crypto::{CryptoProvider, RandomError, SecureRandom};
 use ipsec_types::{IkeSpi, Path};
 
 /// Octets of our nonces: at least half the key of any PRF that we know, at least 16 (§2.10).
@@ -78,16 +75,6 @@ pub fn plain(head: &MessageHead, payloads: &[Payload<'_>]) -> Result<Datagram, E
     let mut buffer = Datagram::buffer(512);
     ikev2_wire::encode_message(&head.header(), payloads, &mut buffer)?;
     Ok(Datagram::finish(buffer))
-}
-
-/// Starts our half of a key exchange.
-pub(crate) fn start_exchange(
-    crypto: &CryptoProvider,
-    random: &mut dyn SecureRandom,
-    method: KeMethod,
-) -> Result<Box<dyn PendingKeyExchange>, Failure> {
-    let algorithm = crypto.key_exchange(method).ok_or_else(|| Failure::Algorithm(method.to_string()))?;
-    algorithm.start(random).map_err(|error| Failure::KeyExchange { method, error })
 }
 
 /// A nonce of ours.

@@ -7,6 +7,7 @@
 //! does not shut out the genuine one (§2.4).
 
 use super::auth::announced_hashes;
+use super::half::Half;
 use super::init::{self, InitMessage};
 use super::nat::{Claim, NatHash};
 use super::secrets::{Agreement, IkeAlgorithms, Secured};
@@ -27,7 +28,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{Flags, Message, Proposal, SaPayload};
-use ipsec_crypto::{CryptoProvider, PendingKeyExchange, SecureRandom};
+use ipsec_crypto::{CryptoProvider, SecureRandom};
 use ipsec_types::{IkeSpi, Instant, Path, PathKind};
 
 /// How many answers are followed at once. Each costs a key exchange and one more request.
@@ -67,12 +68,6 @@ pub enum InitAnswer<P> {
     FurtherError,
     /// Somebody answered, and there are keys with them: go on to authenticate.
     Secured(Box<Secured<P>>),
-}
-
-/// Our half of a key exchange.
-struct Half {
-    method: KeMethod,
-    exchange: Box<dyn PendingKeyExchange>,
 }
 
 /// An IKE_SA_INIT request and who answers it, until an IKE SA comes of it.
@@ -135,11 +130,7 @@ impl Initiator {
         path: Path,
     ) -> Result<Self, Failure> {
         let offered = negotiation::offer_ike(proposals, None);
-        let method = negotiation::offered_ke(&offered)
-            .into_iter()
-            .find(|method| terms.crypto.key_exchange(*method).is_some())
-            .ok_or_else(|| Failure::Algorithm("any key exchange method of the proposals".to_string()))?;
-        let half = Half { method, exchange: init::start_exchange(terms.crypto, random, method)? };
+        let half = Half::required(terms.crypto, random, &offered)?;
         let nonce = init::nonce(random)?;
         let mut forced: Option<NatHash> = None;
         let claim = Claim::new(spi, None, &path, terms.force_udp_encapsulation, &mut forced, random)?;
@@ -177,7 +168,7 @@ impl Initiator {
             cookie,
             sa: SaPayload::build(&self.offered)?,
             method: half.method,
-            public: half.exchange.public(),
+            public: half.pending.public(),
             nonce: &self.nonce,
             nat: Some(self.claim),
             hashes: &init::hash_list(&announced_hashes(self.terms.crypto)),
@@ -286,13 +277,7 @@ impl Initiator {
     /// INVALID_KE_PAYLOAD (§1.2): the same proposals with the method that the peer names, if we offered it.
     fn other_half(&self, random: &mut dyn SecureRandom, wanted: KeMethod) -> Result<Half, Rejection> {
         self.check_restarts()?;
-        let offered = negotiation::offered_ke(&self.offered);
-        // Not offered, or just sent: of no use, and perhaps not from the peer at all.
-        if wanted == self.half.method || !offered.contains(&wanted) {
-            return Err(useless(Failure::KeMethodWanted { wanted, offered }));
-        }
-        let exchange = init::start_exchange(self.terms.crypto, random, wanted).map_err(useless)?;
-        Ok(Half { method: wanted, exchange })
+        Half::other(self.terms.crypto, random, &self.offered, Some(self.half.method), wanted).map_err(useless)
     }
 
     fn check_restarts(&self) -> Result<(), Rejection> {
@@ -337,7 +322,7 @@ impl Initiator {
         }
         let agreement = self.agreement(spi, message, contents)?;
         let peer = contents.ke.as_ref().map_or(&[][..], |ke| ke.data);
-        let shared = self.half.exchange.finish(peer)?;
+        let shared = self.half.pending.finish(peer)?;
         let (keys, protection) = agreement
             .keys(&shared)
             .ok_or_else(|| useless(Failure::Algorithm(agreement.algorithms.cipher.suite().to_string())))?;

@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod cookie;
+pub(crate) mod half;
 pub mod init;
 pub mod initiator;
 pub mod nat;

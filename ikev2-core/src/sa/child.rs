@@ -6,13 +6,13 @@
 //! | [`IkeSa::finish_child`]: check the answer, install | [`IkeSa::agree_child`], then [`IkeSa::install`] |
 
 use super::context::Context;
-use super::initiate::start_exchange;
 use super::mode::{self, Asked, Fit};
 use super::rekey_child::lower_nonce;
 use super::{IkeSa, Stage, Task};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Bound, Failure};
+use crate::establish::half::Half;
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
 use crate::negotiation::{self, ChildExchange, EspChoice, SelectorLists, SelectorPair};
@@ -21,11 +21,10 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType, ProtocolId};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
-use ipsec_crypto::{CipherAlgorithm, PendingKeyExchange};
+use ipsec_crypto::CipherAlgorithm;
 use ipsec_types::sa::{ChildSa, ChildSaId, OriginalAddresses, PacketSelectors, PolicyId, SaInstall, SaKeys};
 use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
 
@@ -90,18 +89,6 @@ impl Child {
     }
 }
 
-/// Our half of a key exchange in CREATE_CHILD_SA.
-pub(crate) struct ExchangeHalf {
-    pub method: KeMethod,
-    pub pending: Box<dyn PendingKeyExchange>,
-}
-
-impl fmt::Debug for ExchangeHalf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.method)
-    }
-}
-
 /// A Child SA that we asked for.
 #[derive(Debug)]
 pub(crate) struct ChildAttempt {
@@ -109,7 +96,7 @@ pub(crate) struct ChildAttempt {
     pub id: ChildSaId,
     pub inbound: EspSpi,
     pub exchange: ChildExchange,
-    pub ke: Option<ExchangeHalf>,
+    pub ke: Option<Half>,
     /// Ni of CREATE_CHILD_SA; in IKE_AUTH that of IKE_SA_INIT serves.
     pub nonce: Vec<u8>,
     /// How often the peer let us start over with another method.
@@ -168,10 +155,7 @@ impl ChildAttempt {
     /// With a nonce, and the half of a key exchange.
     fn prepared(mut self, context: &mut Context<'_>) -> Result<Self, Failure> {
         let nonce = context.nonce().map_err(Failure::from).and_then(|nonce| {
-            let method = negotiation::offered_ke(&self.offered)
-                .into_iter()
-                .find(|method| context.key_exchange(*method).is_ok());
-            let ke = method.map(|method| ExchangeHalf::start(context, method)).transpose()?;
+            let ke = context.half(&self.offered)?;
             Ok((nonce, ke))
         });
         match nonce {
@@ -211,13 +195,16 @@ impl ChildAttempt {
         })
     }
 
-    /// The methods that were offered.
-    pub(crate) fn methods(&self) -> Vec<KeMethod> {
-        negotiation::offered_ke(&self.offered)
+    /// By the method that the peer names, if we offered it and may start over once more.
+    pub(crate) fn start_over(&mut self, context: &mut Context<'_>, wanted: KeMethod) -> Result<(), Failure> {
+        let sent = self.ke.as_ref().map(|half| half.method);
+        let half = context.other_half(&self.offered, sent, wanted, &mut self.retries)?;
+        self.use_exchange(Some(half));
+        Ok(())
     }
 
     /// Uses this half, or none.
-    pub(crate) fn use_exchange(&mut self, ke: Option<ExchangeHalf>) {
+    fn use_exchange(&mut self, ke: Option<Half>) {
         self.exchange = ChildExchange::CreateChildSa { ke_sent: ke.as_ref().map(|half| half.method) };
         self.ke = ke;
     }
@@ -244,12 +231,6 @@ impl ChildAttempt {
         payloads.push(Payload::TsI(TsPayload::build(&self.selectors.local)?));
         payloads.push(Payload::TsR(TsPayload::build(&self.selectors.remote)?));
         Ok(())
-    }
-}
-
-impl ExchangeHalf {
-    pub(crate) fn start(context: &mut Context<'_>, method: KeMethod) -> Result<Self, Failure> {
-        Ok(Self { method, pending: start_exchange(context, method)? })
     }
 }
 
@@ -636,17 +617,14 @@ fn answer_exchange(
     let Some(ke) = contents.ke.as_ref().filter(|ke| ke.method == method) else {
         return Err(Failure::KeMethod { got, wanted: method });
     };
-    let algorithm = context.key_exchange(method)?;
-    count(&mut context.statistics.key_exchanges);
-    let response =
-        algorithm.respond(context.random, ke.data).map_err(|error| Failure::KeyExchange { method, error })?;
+    let response = context.respond(method, ke.data)?;
     Ok(Some(AnsweredExchange { method, public: response.public, secret: response.secret }))
 }
 
 /// As initiator of CREATE_CHILD_SA: the shared secret, if the peer chose a key exchange.
 fn finish_exchange(
     context: &mut Context<'_>,
-    half: Option<ExchangeHalf>,
+    half: Option<Half>,
     chosen: Option<KeMethod>,
     contents: &Contents<'_>,
 ) -> Result<Option<SecretBytes>, Failure> {
@@ -654,10 +632,7 @@ fn finish_exchange(
     let ke = contents.ke.as_ref().ok_or(Failure::MissingPayload(PayloadType::KE))?;
     let half = half.filter(|half| half.method == wanted && ke.method == wanted);
     let Some(half) = half else { return Err(Failure::KeMethod { got: ke.method, wanted }) };
-    count(&mut context.statistics.key_exchanges);
-    let secret =
-        half.pending.finish(ke.data).map_err(|error| Failure::KeyExchange { method: wanted, error })?;
-    Ok(Some(secret))
+    context.finish(&half, ke.data).map(Some)
 }
 
 /// Whether a failed request for a Child SA must end the IKE SA too (§2.21.3).

@@ -3,6 +3,7 @@
 use crate::config::EndpointConfig;
 use crate::connections::ConnectionIndex;
 use crate::error::{Failure, Rejection};
+use crate::establish::half::Half;
 use crate::establish::init;
 use crate::establish::initiator::InitAnswer;
 use crate::establish::secrets::Agreement;
@@ -25,11 +26,11 @@ use core::fmt::Display;
 use core::time::Duration;
 use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
-use ikev2_wire::{Header, Message, NotifyPayload, Payload, Payloads};
-use ipsec_crypto::{KeyExchangeMethod, RandomError, SecureRandom};
+use ikev2_wire::{Header, Message, NotifyPayload, Payload, Payloads, Proposal};
+use ipsec_crypto::{KeyExchangeMethod, KxResponse, RandomError, SecureRandom};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, Lifetimes, Limit, SaKeys};
-use ipsec_types::{EspSpi, IkeSpi, Instant, Path};
+use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 
 /// What waits to be polled.
 #[derive(Debug, Default)]
@@ -49,6 +50,22 @@ impl Outbox {
     }
 }
 
+/// The first of so many random values that is usable. A generator that gives none has failed, whatever it says.
+fn draw<const N: usize, T>(
+    random: &mut dyn SecureRandom,
+    tries: usize,
+    usable: impl Fn([u8; N]) -> Option<T>,
+) -> Result<T, RandomError> {
+    for _ in 0..tries {
+        let mut octets = [0; N];
+        random.fill(&mut octets)?;
+        if let Some(value) = usable(octets) {
+            return Ok(value);
+        }
+    }
+    Err(RandomError)
+}
+
 /// The IKE SPIs that we receive by, those of generations to come and gone included.
 #[derive(Debug, Default)]
 pub(crate) struct IkeSpis(BTreeMap<IkeSpi, IkeSaHandle>);
@@ -65,18 +82,12 @@ impl IkeSpis {
         random: &mut dyn SecureRandom,
         owner: IkeSaHandle,
     ) -> Result<IkeSpi, RandomError> {
-        // 64 random bits meet by accident once in ages; a generator that repeats itself has failed.
-        const TRIES: usize = 8;
-        for _ in 0..TRIES {
-            let mut octets = [0; 8];
-            random.fill(&mut octets)?;
-            let spi = IkeSpi::new(u64::from_be_bytes(octets)).filter(|spi| !self.0.contains_key(spi));
-            if let Some(spi) = spi {
-                self.0.insert(spi, owner);
-                return Ok(spi);
-            }
-        }
-        Err(RandomError)
+        // 64 random bits meet by accident once in ages.
+        let spi = draw(random, 8, |octets| {
+            IkeSpi::new(u64::from_be_bytes(octets)).filter(|spi| !self.0.contains_key(spi))
+        })?;
+        self.0.insert(spi, owner);
+        Ok(spi)
     }
 
     pub(crate) fn release(&mut self, spi: IkeSpi) {
@@ -111,19 +122,10 @@ impl ChildNames {
         &mut self,
         random: &mut dyn SecureRandom,
     ) -> Result<(ChildSaId, EspSpi), RandomError> {
-        // A generator that gives nothing usable in so many tries has failed, whatever it says.
-        const TRIES: usize = 64;
-        let mut spi = None;
-        for _ in 0..TRIES {
-            let mut octets = [0; 4];
-            random.fill(&mut octets)?;
-            spi = EspSpi::new(u32::from_be_bytes(octets))
-                .filter(|spi| !spi.is_reserved() && !self.inbound.contains(spi));
-            if spi.is_some() {
-                break;
-            }
-        }
-        let spi = spi.ok_or(RandomError)?;
+        let spi = draw(random, 64, |octets| {
+            let spi = EspSpi::new(u32::from_be_bytes(octets))?;
+            (!spi.is_reserved() && !self.inbound.contains(&spi)).then_some(spi)
+        })?;
         self.inbound.insert(spi);
         self.next_id = self.next_id.saturating_add(1);
         Ok((ChildSaId(self.next_id), spi))
@@ -152,6 +154,41 @@ impl Context<'_> {
     pub(crate) fn key_exchange(&self, method: KeMethod) -> Result<&'static dyn KeyExchangeMethod, Failure> {
         let found = self.config.crypto.key_exchange(method);
         found.ok_or_else(|| Failure::Algorithm(method.to_string()))
+    }
+
+    /// Our half of a key exchange by the first of these proposals that has one.
+    pub(crate) fn half(&mut self, offered: &[Proposal]) -> Result<Option<Half>, Failure> {
+        Half::first(self.config.crypto, self.random, offered)
+    }
+
+    /// Another half, by the method that INVALID_KE_PAYLOAD names (§1.3): as often as a peer may let us start over.
+    pub(crate) fn other_half(
+        &mut self,
+        offered: &[Proposal],
+        sent: Option<KeMethod>,
+        wanted: KeMethod,
+        retries: &mut u32,
+    ) -> Result<Half, Failure> {
+        if *retries >= self.config.max_init_retries {
+            return Err(Failure::TooManyRetries(*retries));
+        }
+        let half = Half::other(self.config.crypto, self.random, offered, sent, wanted)?;
+        *retries = retries.saturating_add(1);
+        Ok(half)
+    }
+
+    /// The shared secret of our half and the peer's answer.
+    pub(crate) fn finish(&mut self, half: &Half, peer: &[u8]) -> Result<SecretBytes, Failure> {
+        let method = half.method;
+        count(&mut self.statistics.key_exchanges);
+        half.pending.finish(peer).map_err(|error| Failure::KeyExchange { method, error })
+    }
+
+    /// Our answer to the peer's half, and the shared secret.
+    pub(crate) fn respond(&mut self, method: KeMethod, peer: &[u8]) -> Result<KxResponse, Failure> {
+        let algorithm = self.key_exchange(method)?;
+        count(&mut self.statistics.key_exchanges);
+        algorithm.respond(self.random, peer).map_err(|error| Failure::KeyExchange { method, error })
     }
 
     /// Whether the budget has room for so many expensive operations.

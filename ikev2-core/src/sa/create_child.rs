@@ -1,7 +1,7 @@
 //! CREATE_CHILD_SA (RFC 7296 §1.3), either way round: for a new Child SA (§1.3.1), and what rekeys have in common
 //! with it. The rest of them is in [`rekey_child`](super::rekey_child) and [`rekey_ike`](super::rekey_ike).
 
-use super::child::{AttemptFate, ChildAttempt, ExchangeHalf, is_fatal};
+use super::child::{AttemptFate, ChildAttempt, is_fatal};
 use super::context::Context;
 use super::rekey_ike::is_about_ike;
 use super::{IkeSa, Purpose};
@@ -84,21 +84,11 @@ impl IkeSa {
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
     fn retry_create_child(&mut self, context: &mut Context<'_>, mut attempt: ChildAttempt, wanted: KeMethod) {
-        let offered = attempt.methods();
-        let sent = attempt.ke.as_ref().map(|half| half.method);
-        let prepared = if attempt.retries >= context.config.max_init_retries {
-            Err(Failure::TooManyRetries(attempt.retries))
-        } else if sent == Some(wanted) || !offered.contains(&wanted) {
-            Err(Failure::KeMethodWanted { wanted, offered })
-        } else {
-            ExchangeHalf::start(context, wanted)
-        };
         let fate = AttemptFate::of(&attempt);
-        let again = prepared.and_then(|half| {
-            attempt.use_exchange(Some(half));
-            attempt.retries = attempt.retries.saturating_add(1);
-            self.send_create_child(context, attempt)
-        });
+        let again = match attempt.start_over(context, wanted) {
+            Ok(()) => self.send_create_child(context, attempt),
+            Err(failure) => Err(failure),
+        };
         if let Err(failure) = again {
             self.fail_child(context, fate, failure, false);
         }

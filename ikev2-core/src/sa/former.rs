@@ -3,7 +3,8 @@
 
 use super::context::Context;
 use super::generation::Generation;
-use super::rekey_ike::IkeRekey;
+use super::informational::{deletes, is_fatal};
+use super::receive::contents_of;
 use super::{Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure, Rejection};
@@ -12,7 +13,7 @@ use crate::exchange::exchanges::{Exchanges, Received, Request};
 use crate::exchange::requests::Due;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ikev2_wire::codes::{ExchangeType, NotifyType, ProtocolId};
+use ikev2_wire::codes::{ExchangeType, ProtocolId};
 use ikev2_wire::{DeletePayload, Message, NotifyPayload, Payload};
 use ipsec_types::{IkeSpi, Instant, Path};
 
@@ -150,33 +151,17 @@ impl IkeSa {
         let Some((purpose, sent)) = former.exchanges.answered(id) else {
             return Err(Rejection::Unsolicited(id));
         };
-        let contents = opened.and_then(|plaintext| {
-            let failure = Contents::of(&plaintext).err().map(Failure::from);
-            failure.map_or(Ok(plaintext), Err)
-        });
         match purpose {
-            Purpose::RekeyIke(attempt) => {
-                self.on_former_rekey(context, former, *attempt, contents.ok().as_ref());
-            }
+            Purpose::RekeyIke(attempt) => match contents_of(&opened) {
+                Ok(contents) => self.on_crossed_rekey_answer(context, former, *attempt, &contents),
+                Err(_) => context.ike_spis.release(attempt.local_spi),
+            },
             Purpose::DeleteIke => self.queue.extend(former.end(context)),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::Liveness => self.on_alive(context, sent),
             other => forget(context, core::iter::once(other)),
         }
         Ok(Handled::Processed)
-    }
-
-    fn on_former_rekey(
-        &mut self,
-        context: &mut Context<'_>,
-        former: &mut Former,
-        attempt: IkeRekey,
-        plaintext: Option<&crate::exchange::protect::Plaintext<'_>>,
-    ) {
-        match plaintext.and_then(|plaintext| Contents::of(plaintext).ok()) {
-            Some(contents) => self.on_crossed_rekey_answer(context, former, attempt, &contents),
-            None => context.ike_spis.release(attempt.local_spi),
-        }
     }
 
     fn on_former_request(
@@ -195,11 +180,7 @@ impl IkeSa {
         context.opened(&request.path, message, &opened);
         let opened = opened?;
         self.heard(context, request.path);
-        let contents = match &opened {
-            Ok(plaintext) => Contents::of(plaintext).map_err(Failure::from),
-            Err(failure) => Err(failure.clone()),
-        };
-        match contents {
+        match contents_of(&opened) {
             Ok(_) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 refuse(context, former, request, &Failure::Busy(Busy::IkeSaClosing));
             }
@@ -222,14 +203,10 @@ impl IkeSa {
         contents: &Contents<'_>,
     ) {
         let deletes_ike = contents.deletes.iter().any(|d| d.protocol() == ProtocolId::IKE);
-        let fatal = contents.notifies.iter().any(|notify| {
-            matches!(notify.ty, NotifyType::AUTHENTICATION_FAILED | NotifyType::INVALID_SYNTAX)
-        });
-        let over = deletes_ike || fatal;
+        let over = deletes_ike || contents.notifies.iter().any(|notify| is_fatal(notify.ty, false));
         let spis = if over { Vec::new() } else { self.delete_at_peers_wish(context, contents) };
-        let delete = DeletePayload::esp(&spis).ok().filter(|_| !spis.is_empty());
-        let payloads: Vec<_> = delete.map(Payload::Delete).into_iter().collect();
-        answer(context, former, request, &payloads);
+        // A payload holds more SPIs than an IKE SA has Child SAs.
+        answer(context, former, request, &deletes(&spis).unwrap_or_default());
         if over {
             self.queue.extend(former.end(context));
         }

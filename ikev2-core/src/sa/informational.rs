@@ -109,13 +109,7 @@ impl IkeSa {
         } else {
             self.delete_at_peers_wish(context, contents)
         };
-        let answered = if spis.is_empty() {
-            self.send_answer(context, request, &[])
-        } else {
-            DeletePayload::esp(&spis)
-                .map_err(Failure::from)
-                .and_then(|delete| self.send_answer(context, request, &[Payload::Delete(delete)]))
-        };
+        let answered = deletes(&spis).and_then(|payloads| self.send_answer(context, request, &payloads));
         if let Err(failure) = answered {
             return self.close(context, DownReason::Failed(Box::new(failure)));
         }
@@ -187,8 +181,16 @@ impl IkeSa {
     }
 }
 
+/// What an answer names of the Child SAs that its request deleted: nothing, or one payload for all.
+pub(super) fn deletes(spis: &[EspSpi]) -> Result<Vec<Payload<'static>>, Failure> {
+    if spis.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(Vec::from([Payload::Delete(DeletePayload::esp(spis)?)]))
+}
+
 /// The errors that end an IKE SA without a Delete; the last one only right after IKE_AUTH (§2.21.2, §2.21.3).
-fn is_fatal(notify: NotifyType, first_after_auth: bool) -> bool {
+pub(super) fn is_fatal(notify: NotifyType, first_after_auth: bool) -> bool {
     match notify {
         NotifyType::AUTHENTICATION_FAILED | NotifyType::INVALID_SYNTAX => true,
         NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD => first_after_auth,

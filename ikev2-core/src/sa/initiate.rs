@@ -5,24 +5,14 @@ use super::context::Context;
 use super::{IkeSa, Stage};
 use crate::config::Connection;
 use crate::error::{Failure, Rejection};
-use crate::establish::init;
 use crate::establish::initiator::{InitAnswer, Initiator, InitiatorTerms};
 use crate::event::{Event, Handled, IkeSaHandle, Role};
 use crate::identity::IdentityPattern;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use ikev2_wire::Message;
-use ikev2_wire::codes::{ExchangeType, KeMethod};
-use ipsec_crypto::PendingKeyExchange;
+use ikev2_wire::codes::ExchangeType;
 use ipsec_types::{IkeSpi, Path};
-
-/// Starts our half of a key exchange.
-pub(crate) fn start_exchange(
-    context: &mut Context<'_>,
-    method: KeMethod,
-) -> Result<Box<dyn PendingKeyExchange>, Failure> {
-    init::start_exchange(context.config.crypto, context.random, method)
-}
 
 impl IkeSa {
     /// Makes an IKE SA and sends its first message.

@@ -192,7 +192,7 @@ impl IkeSa {
 }
 
 /// What an authentic message holds, if it can be read.
-fn contents_of<'a>(opened: &'a Result<Plaintext<'_>, Failure>) -> Result<Contents<'a>, Failure> {
+pub(super) fn contents_of<'a>(opened: &'a Result<Plaintext<'_>, Failure>) -> Result<Contents<'a>, Failure> {
     let plaintext = opened.as_ref().map_err(Failure::clone)?;
     Ok(Contents::of(plaintext)?)
 }

@@ -10,7 +10,6 @@
 //! Where both do, the peer's is served at once, and ours decides when its answer comes: the exchange with the lowest
 //! of the four nonces made the one that is left over.
 
-use super::child::ExchangeHalf;
 use super::context::Context;
 use super::former::{Fate, Former};
 use super::generation::Generation;
@@ -18,6 +17,7 @@ use super::rekey_child::lower_nonce;
 use super::{Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure};
+use crate::establish::half::Half;
 use crate::establish::secrets::{self, IkeAlgorithms};
 use crate::event::{Event, Role};
 use crate::exchange::exchanges::{Ends, Exchanges, Request};
@@ -45,7 +45,7 @@ pub(crate) struct IkeRekey {
     pub tries: u32,
     retries: u32,
     offered: Vec<Proposal>,
-    half: ExchangeHalf,
+    half: Half,
     nonce: Vec<u8>,
 }
 
@@ -103,10 +103,7 @@ impl IkeSa {
         tries: u32,
     ) -> Result<IkeRekey, Failure> {
         let offered = negotiation::offer_ike(&self.connection.ike_proposals, Some(local_spi));
-        let known = |method: &KeMethod| context.key_exchange(*method).is_ok();
-        let method = negotiation::offered_ke(&offered).into_iter().find(known);
-        let method = method.ok_or_else(|| Failure::Algorithm("any of the key exchange methods".into()))?;
-        let half = ExchangeHalf::start(context, method)?;
+        let half = Half::required(context.config.crypto, context.random, &offered)?;
         Ok(IkeRekey { local_spi, tries, retries: 0, offered, half, nonce: context.nonce()? })
     }
 
@@ -193,10 +190,7 @@ impl IkeSa {
         old: &Established,
     ) -> Result<(Next, Vec<u8>), Failure> {
         let Some(sa) = &contents.sa else {
-            return Err(match contents.error() {
-                Some(error) => Failure::Refused { notify: error.ty },
-                None => Failure::NoAnswer,
-            });
+            return Err(contents.refusal());
         };
         let missing = |ty| Failure::MissingPayload(ty);
         let nonce = contents.nonce.as_ref().ok_or(missing(PayloadType::NONCE))?.as_bytes();
@@ -207,9 +201,7 @@ impl IkeSa {
         if ke.method != wanted {
             return Err(Failure::KeMethod { got: ke.method, wanted });
         }
-        count(&mut context.statistics.key_exchanges);
-        let shared = attempt.half.pending.finish(ke.data);
-        let shared = shared.map_err(|error| Failure::KeyExchange { method: wanted, error })?;
+        let shared = context.finish(&attempt.half, ke.data)?;
         let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
         let ends = Ends { role: Role::Initiator, initiator_spi: attempt.local_spi, responder_spi: peer_spi };
         let nonces = Nonces { initiator: &attempt.nonce, responder: nonce };
@@ -260,17 +252,10 @@ impl IkeSa {
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
     fn retry_rekey_ike(&mut self, context: &mut Context<'_>, mut attempt: IkeRekey, wanted: KeMethod) {
         let (spi, tries) = (attempt.local_spi, attempt.tries);
-        let offered = negotiation::offered_ke(&attempt.offered);
-        let half = if attempt.retries >= context.config.max_init_retries {
-            Err(Failure::TooManyRetries(attempt.retries))
-        } else if attempt.half.method == wanted || !offered.contains(&wanted) {
-            Err(Failure::KeMethodWanted { wanted, offered })
-        } else {
-            ExchangeHalf::start(context, wanted)
-        };
+        let sent = Some(attempt.half.method);
+        let half = context.other_half(&attempt.offered, sent, wanted, &mut attempt.retries);
         let again = half.and_then(|half| {
             attempt.half = half;
-            attempt.retries = attempt.retries.saturating_add(1);
             self.send_rekey_ike(context, attempt)
         });
         if let Err(failure) = again {
@@ -307,10 +292,7 @@ impl IkeSa {
             Err(mismatch) => return Err(Failure::NoProposalChosen(mismatch)),
         };
         let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
-        let algorithm = context.key_exchange(choice.ke)?;
-        count(&mut context.statistics.key_exchanges);
-        let response = algorithm.respond(context.random, ke.data);
-        let response = response.map_err(|error| Failure::KeyExchange { method: choice.ke, error })?;
+        let response = context.respond(choice.ke, ke.data)?;
         let nonce = context.nonce()?;
         let nonces = Nonces { initiator: peer_nonce, responder: &nonce };
         let spi = context.ike_spis.allocate(context.random, self.handle)?;
