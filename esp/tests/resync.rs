@@ -33,28 +33,32 @@ fn with(failures: u32, tries: u32) -> InboundConfig {
     }
 }
 
-/// A cipher that counts how often it opens.
-struct Counting(Box<dyn PacketCipher>, Arc<AtomicU64>);
+/// A cipher that counts how often it opens, with limits of the test's.
+struct Counting {
+    cipher: Box<dyn PacketCipher>,
+    limits: UsageLimits,
+    opens: Arc<AtomicU64>,
+}
 
 impl PacketCipher for Counting {
     fn iv_len(&self) -> usize {
-        self.0.iv_len()
+        self.cipher.iv_len()
     }
     fn icv_len(&self) -> usize {
-        self.0.icv_len()
+        self.cipher.icv_len()
     }
     fn block_len(&self) -> usize {
-        self.0.block_len()
+        self.cipher.block_len()
     }
     fn limits(&self) -> UsageLimits {
-        self.0.limits()
+        self.limits
     }
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        self.0.seal(number, header_len, packet)
+        self.cipher.seal(number, header_len, packet)
     }
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.open(number, header_len, packet)
+        self.opens.fetch_add(1, Ordering::Relaxed);
+        self.cipher.open(number, header_len, packet)
     }
 }
 
@@ -62,7 +66,8 @@ impl PacketCipher for Counting {
 fn receiver(config: InboundConfig) -> (InboundSa, Arc<AtomicU64>) {
     let opens = Arc::new(AtomicU64::new(0));
     let cipher = RUSTCRYPTO.cipher(GCM_128).unwrap().with_keys(&keys(GCM_128, 1)).unwrap();
-    let cipher = Box::new(Counting(cipher, Arc::clone(&opens)));
+    let limits = cipher.limits();
+    let cipher = Box::new(Counting { cipher, limits, opens: Arc::clone(&opens) });
     let install = install(&mirrored(&esn()), 0x1001, 1);
     (InboundSa::with_cipher(cipher, install, config, NOW).unwrap(), opens)
 }
@@ -205,29 +210,10 @@ fn high_halves_end() {
 #[test]
 fn tries_count_as_failed_opens() {
     let cipher = RUSTCRYPTO.cipher(GCM_128).unwrap().with_keys(&keys(GCM_128, 1)).unwrap();
-    struct Limited(Box<dyn PacketCipher>);
-    impl PacketCipher for Limited {
-        fn iv_len(&self) -> usize {
-            self.0.iv_len()
-        }
-        fn icv_len(&self) -> usize {
-            self.0.icv_len()
-        }
-        fn block_len(&self) -> usize {
-            self.0.block_len()
-        }
-        fn limits(&self) -> UsageLimits {
-            UsageLimits { packets: u64::MAX, octets: u64::MAX, failed_opens: 12 }
-        }
-        fn seal(&self, n: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-            self.0.seal(n, header_len, packet)
-        }
-        fn open(&self, n: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-            self.0.open(n, header_len, packet)
-        }
-    }
+    let limits = UsageLimits { packets: u64::MAX, octets: u64::MAX, failed_opens: 12 };
+    let cipher = Box::new(Counting { cipher, limits, opens: Arc::default() });
     let install = install(&mirrored(&esn()), 0x1001, 1);
-    let mut sa = InboundSa::with_cipher(Box::new(Limited(cipher)), install, with(3, 8), NOW).unwrap();
+    let mut sa = InboundSa::with_cipher(cipher, install, with(3, 8), NOW).unwrap();
     let mut forged = seal(&mut sender_at(10), &v4(60));
     forged[20] ^= 1;
     for _ in 0..3 {

@@ -12,6 +12,7 @@ use support::forge::{Forger, Raw, chain};
 use support::mirror::assert_crosswise;
 use support::peer::{Peer, body_mut, notifies};
 use support::setup::*;
+use support::stages::about_to_authenticate;
 use support::told::*;
 use support::world::*;
 
@@ -185,13 +186,7 @@ fn authentic_exchanges_without_a_place_are_dropped() {
     assert_eq!(world.in_flight().count(), 0);
     lives(&mut world, 1, "unexpected");
     // Before IKE_AUTH, with the keys of the half-open SA.
-    let (a, b) = two();
-    let mut world = World::pair(a, b);
-    world.connect(A, B);
-    world.deliver_next();
-    world.deliver_next();
-    let auth = world.take();
-    let mut forger = Forger::new(&world.node(A).keys);
+    let (mut world, mut forger, auth) = about_to_authenticate();
     for exchange in [CREATE, INFO, ExchangeType::IKE_INTERMEDIATE, ExchangeType(200)] {
         for id in [0, 1, 2] {
             let head = forger.head(Role::Initiator, exchange, id, false);

@@ -13,6 +13,7 @@ use ipsec_types::sa::PolicyId;
 use std::sync::Arc;
 use support::forge::{Forger, Raw};
 use support::setup::*;
+use support::stages::about_to_authenticate;
 use support::tickets::*;
 use support::told::*;
 use support::world::*;
@@ -246,13 +247,7 @@ fn the_method_of_authentication() {
 
 #[test]
 fn a_critical_payload() {
-    let (a, b) = two();
-    let mut world = World::pair(a, b);
-    world.connect(A, B);
-    world.deliver_next();
-    world.deliver_next();
-    let request = world.take();
-    let mut forger = Forger::new(&world.node(A).keys);
+    let (mut world, mut forger, request) = about_to_authenticate();
     let altered =
         forger.alter(&request, |payloads| payloads.push(Raw::new(PayloadType(200), &[1]).critical()));
     world.deliver(&altered).unwrap().unwrap();

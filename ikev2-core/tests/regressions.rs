@@ -17,6 +17,7 @@ use support::forge::{Forger, Raw, head_of, payloads_of, plain};
 use support::mirror::assert_crosswise;
 use support::peer::Peer;
 use support::setup::*;
+use support::stages::about_to_authenticate;
 use support::told::down;
 use support::world::*;
 
@@ -182,13 +183,7 @@ fn invalid_syntax_in_an_answer_ends_the_ike_sa() {
 
 #[test]
 fn an_ike_auth_request_without_child_payloads_makes_no_ike_sa() {
-    let (a, b) = two();
-    let mut world = World::pair(a, b);
-    world.connect(A, B);
-    world.deliver_next();
-    world.deliver_next();
-    let request = world.take();
-    let mut forger = Forger::new(&world.node(A).keys);
+    let (mut world, mut forger, request) = about_to_authenticate();
     let altered = forger.alter(&request, |payloads| {
         payloads.retain(|raw| ![PayloadType::SA, PayloadType::TS_I, PayloadType::TS_R].contains(&raw.ty));
     });

@@ -2,10 +2,22 @@
 
 use super::forge::Forger;
 use super::setup::two;
-use super::world::{A, B, World};
+use super::world::{A, B, Packet, World};
 use ikev2_core::Role;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_types::Path;
+
+/// Two that are about to authenticate: the IKE_AUTH request, which B has not got yet, and the keys to alter it.
+pub fn about_to_authenticate() -> (World, Forger, Packet) {
+    let (a, b) = two();
+    let mut world = World::pair(a, b);
+    world.connect(A, B);
+    world.deliver_next();
+    world.deliver_next();
+    let request = world.take();
+    let forger = Forger::new(&world.node(A).keys);
+    (world, forger, request)
+}
 
 /// Where an endpoint can stand when a datagram comes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

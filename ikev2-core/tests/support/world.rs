@@ -388,6 +388,22 @@ impl World {
         std::mem::take(&mut self.queue).into_values().collect()
     }
 
+    /// Delivers all that is in flight, and what comes of it, in any order; the datagram of this number is lost, counted
+    /// from 1.
+    pub fn deliver_in_any_order(&mut self, lost: u32) {
+        for number in 1.. {
+            let mut packets = self.take_all();
+            if packets.is_empty() {
+                return;
+            }
+            let next = packets.remove(self.dice.below(packets.len() as u64) as usize);
+            packets.into_iter().for_each(|packet| self.put(packet));
+            if number != lost {
+                self.deliver(&next);
+            }
+        }
+    }
+
     /// Which node gets a datagram, and by which path.
     pub fn route(&self, packet: &Packet) -> Option<(usize, Path)> {
         self.nodes.iter().enumerate().find_map(|(number, node)| {
