@@ -32,6 +32,8 @@
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! force_encapsulation = false   # the default; true: ESP always in UDP
+//! fragments = 1280              # the size in octets of IP datagrams that IKE messages are fragmented to fit; the
+//!                               # default is this one, and 576 over IPv4 where nothing comes back. 0 is never
 //!
 //! [[connection.child]]
 //! name = "net"
@@ -53,7 +55,9 @@ use credentials::{CredentialFields, Scheme, Secret};
 use ikev2_core::config::ModePolicy;
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
-use ikev2_core::{ChildConfig, Connection, CookiePolicy, EndpointConfig, Identity, IdentityPattern};
+use ikev2_core::{
+    ChildConfig, Connection, CookiePolicy, EndpointConfig, FragmentPolicy, Identity, IdentityPattern,
+};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
 use ipsec_types::{AddressRange, PortRange, TrafficSelector};
@@ -243,6 +247,7 @@ impl ConnectionFile {
         if let Some(seconds) = self.liveness {
             connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
+        connection.fragmentation = self.fragments.map_or(connection.fragmentation, fragmentation);
         if !self.ike.0.is_empty() {
             connection.ike_proposals = self.ike.0;
         }
@@ -255,6 +260,13 @@ impl ConnectionFile {
         }
         Ok(connection)
     }
+}
+
+/// Fragments of this size at first, and no larger ones at last.
+fn fragmentation(size: u16) -> Option<FragmentPolicy> {
+    let mut policy = FragmentPolicy::default();
+    (policy.ipv4.first, policy.ipv6.first) = (size, size);
+    (size > 0).then_some(policy)
 }
 
 impl ChildFile {
@@ -326,6 +338,7 @@ struct ConnectionFile {
     #[serde(default)]
     ike: List<IkeProposal>,
     liveness: Option<u64>,
+    fragments: Option<u16>,
     #[serde(default)]
     force_encapsulation: bool,
     #[serde(default)]

@@ -224,6 +224,10 @@ fn values_in_all_their_forms() {
     assert!(old.endpoint.connections[0].sha1_signatures);
     let quiet = with("psk", "liveness = 0\npsk");
     assert_eq!(quiet.endpoint.connections[0].liveness, None);
+    let never = with("psk", "fragments = 0\npsk");
+    assert_eq!(never.endpoint.connections[0].fragmentation, None);
+    let small = with("psk", "fragments = 1000\npsk").endpoint.connections[0].fragmentation.unwrap();
+    assert_eq!((small.ipv4.first, small.ipv4.least, small.ipv6.first), (1_000, 576, 1_000));
     for (cookies, policy) in [
         ("\"always\"", CookiePolicy::Always),
         ("\"never\"", CookiePolicy::Never),

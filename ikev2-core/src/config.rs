@@ -3,6 +3,8 @@
 
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys};
 use crate::event::Hooks;
+use crate::exchange::fragment::FragmentPolicy;
+use crate::exchange::reassembly::ReassemblyLimits;
 use crate::exchange::retransmit::RetransmitPolicy;
 use crate::identity::{Identity, IdentityPattern};
 use crate::lifecycle::{ChildLifecycle, Lifecycle};
@@ -42,7 +44,7 @@ pub struct EndpointConfig {
     /// [`EndpointConfig::max_children`], [`EndpointConfig::max_queued_requests`], [`EndpointConfig::window`] and
     /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,
-    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2 KiB each, and the
+    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2,304 octets each, and the
     /// request itself, which AUTH covers: up to [`EndpointConfig::max_datagram`]. While there are as many, who
     /// brings a cookie takes the place of the oldest one that has had its grace.
     pub max_half_open: usize,
@@ -78,7 +80,7 @@ pub struct EndpointConfig {
     pub max_datagram: usize,
     /// Events that wait at most. Default: 4,096. While it is reached, datagrams and calls that could make more
     /// are refused; peers repeat. What ends SAs is never held back, so that each SA can add two for itself
-    /// and three for each of its Child SAs.
+    /// and three for each of its Child SAs, and one for each message of which fragments are missing.
     pub max_events: usize,
     /// Requests of one IKE SA that wait for the window at most, and as many in flight, whatever window the peer
     /// grants. Default: 64.
@@ -92,6 +94,9 @@ pub struct EndpointConfig {
     /// How many requests we take from a peer at once; above 1 it is told so (SET_WINDOW_SIZE, §2.3).
     /// Default: 1. As many answers are kept.
     pub window: u32,
+    /// What the fragments of one IKE SA's messages may take, and for how long (RFC 7383 §2.6). Worst case: 128 KiB
+    /// for each IKE SA, half-open ones included.
+    pub reassembly: ReassemblyLimits,
     /// Key log, message observer and an admission of one's own: off.
     pub hooks: Hooks,
 }
@@ -122,6 +127,7 @@ impl EndpointConfig {
             max_children: 64,
             max_init_retries: 6,
             window: 1,
+            reassembly: ReassemblyLimits::default(),
             hooks: Hooks::default(),
         }
     }
@@ -182,6 +188,8 @@ pub struct Connection {
     /// after [`RetransmitPolicy::pause`], up to half as much again at random. Default: 5 s, then twice as long each
     /// time up to 60 s, six times, which is over 3 min. Then the IKE SA ends if the peer was busy to the last.
     pub busy_retry: RetransmitPolicy,
+    /// Fragmentation of large messages (RFC 7383), if the peer does it too; `None` for never. Default: on.
+    pub fragmentation: Option<FragmentPolicy>,
     /// How long an unprotected error in answer to IKE_SA_INIT is doubted before it is believed (§2.21.1).
     /// Default: 3 s.
     pub init_error_patience: Duration,
@@ -252,6 +260,7 @@ impl Connection {
             children: Vec::new(),
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
+            fragmentation: Some(FragmentPolicy::default()),
             init_error_patience: Duration::from_secs(3),
             refusal_patience: Duration::ZERO,
             ike_rekey_after: Some(Duration::from_secs(4 * 3_600)),

@@ -128,6 +128,9 @@ pub enum Rejection {
     /// The embedder's admission refused it, and the peer was told so.
     #[error("refused with {0}")]
     Refused(NotifyType),
+    /// It is a fragment that is of no use (RFC 7383 §2.6).
+    #[error(transparent)]
+    Fragment(#[from] FragmentFault),
     /// A bound of the configuration is reached.
     #[error("the limit {0} is reached")]
     Limit(Bound),
@@ -140,6 +143,50 @@ pub enum Rejection {
     /// The random generator failed.
     #[error(transparent)]
     Random(#[from] RandomError),
+}
+
+/// Why a fragment is of no use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+pub enum FragmentFault {
+    /// The two ends did not agree to fragment (RFC 7383 §2.3).
+    #[error("a fragment, and fragmentation was not agreed")]
+    NotAgreed,
+    /// It is kept already.
+    #[error("fragment {number} is there already")]
+    Held {
+        /// Its number.
+        number: u16,
+    },
+    /// Its message began anew in smaller fragments.
+    #[error("a fragment of {total} in all, of a message that now comes in {by}")]
+    Replaced {
+        /// Its Total Fragments.
+        total: u16,
+        /// That of the fragments that are kept.
+        by: u16,
+    },
+    /// Its request is whole already, and fragment 1 alone asks for the answer again (§2.6.1).
+    #[error("fragment {number} of a request that is whole already")]
+    Answered {
+        /// Its number.
+        number: u16,
+    },
+}
+
+/// A message of which some fragments never came.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[error("{received} of {total} fragments came of the {exchange} {}", if *.is_response { "answer" } else { "request" })]
+pub struct Incomplete {
+    /// Its exchange type.
+    pub exchange: ExchangeType,
+    /// Its Message ID.
+    pub message_id: u32,
+    /// Whether it would have been an answer.
+    pub is_response: bool,
+    /// How many fragments came.
+    pub received: u16,
+    /// How many there are.
+    pub total: u16,
 }
 
 /// The kinds of [`Rejection`], to count them by.
@@ -169,6 +216,7 @@ pub enum RejectionKind {
     KeyExchange,
     CookieRequired,
     Refused,
+    Fragment,
     Limit,
     Algorithm,
     Encode,
@@ -177,7 +225,7 @@ pub enum RejectionKind {
 
 impl RejectionKind {
     /// All kinds.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NotIke,
         Self::Malformed,
         Self::Version,
@@ -200,6 +248,7 @@ impl RejectionKind {
         Self::KeyExchange,
         Self::CookieRequired,
         Self::Refused,
+        Self::Fragment,
         Self::Limit,
         Self::Algorithm,
         Self::Encode,
@@ -234,6 +283,7 @@ impl Rejection {
             Self::KeyExchange(_) => RejectionKind::KeyExchange,
             Self::CookieRequired => RejectionKind::CookieRequired,
             Self::Refused(_) => RejectionKind::Refused,
+            Self::Fragment(_) => RejectionKind::Fragment,
             Self::Limit(_) => RejectionKind::Limit,
             Self::Algorithm(_) => RejectionKind::Algorithm,
             Self::Encode(_) => RejectionKind::Encode,
@@ -251,6 +301,9 @@ impl Rejection {
             Self::UnknownSpi(_) | Self::OldMessageId(_) | Self::Unsolicited(_) | Self::CookieRequired => {
                 Fault::Environment
             }
+            Self::Fragment(
+                FragmentFault::Held { .. } | FragmentFault::Replaced { .. } | FragmentFault::Answered { .. },
+            ) => Fault::Environment,
             Self::KeyExchange(KxError::Random(_)) | Self::Random(_) => Fault::Environment,
             Self::Algorithm(_) | Self::Encode(_) | Self::Refused(_) => Fault::Caller,
             Self::Limit(_) => Fault::Limit,
@@ -297,6 +350,15 @@ pub enum Bound {
     /// How many requests the peer takes at once (RFC 7296 §2.3).
     #[error("the window of the peer")]
     Window,
+    /// [`ReassemblyLimits::octets`](crate::ReassemblyLimits::octets).
+    #[error("reassembly.octets")]
+    ReassemblyOctets,
+    /// [`ReassemblyLimits::fragments`](crate::ReassemblyLimits::fragments).
+    #[error("reassembly.fragments")]
+    Fragments,
+    /// [`ReassemblyLimits::messages`](crate::ReassemblyLimits::messages).
+    #[error("reassembly.messages")]
+    FragmentedMessages,
     /// The Message IDs of an IKE SA (RFC 7296 §2.2).
     #[error("the Message IDs of the IKE SA")]
     MessageIds,
@@ -411,6 +473,9 @@ pub enum Failure {
         /// The last unprotected error that came meanwhile: a hint, which anyone can send.
         hint: Option<NotifyType>,
     },
+    /// Some fragments of a message never came: perhaps they are too large for the path.
+    #[error(transparent)]
+    Incomplete(#[from] Incomplete),
     /// The peer keeps asking for a cookie or another method.
     #[error("the peer let us start over {0} times")]
     TooManyRetries(u32),
@@ -566,7 +631,7 @@ impl Failure {
             | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
             Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,
-            Self::Timeout { .. } | Self::Random(_) => Fault::Environment,
+            Self::Timeout { .. } | Self::Incomplete(_) | Self::Random(_) => Fault::Environment,
             Self::Limit(_) => Fault::Limit,
             Self::Signing { .. }
             | Self::Encode(_)
@@ -597,6 +662,8 @@ impl Failure {
             | Self::Random(_)
             | Self::KeyExchange { error: KxError::Random(_), .. }
             | Self::Encode(_) => NotifyType::TEMPORARY_FAILURE,
+            // A message that is larger than any may be.
+            Self::Limit(Bound::ReassemblyOctets) => NotifyType::INVALID_SYNTAX,
             Self::Limit(_) => NotifyType::NO_ADDITIONAL_SAS,
             // Of the rest only a malformed request is ever answered; the others are answers themselves.
             _ => NotifyType::INVALID_SYNTAX,

@@ -1,7 +1,7 @@
 //! What comes out of an endpoint besides time: datagrams and events.
 
 use crate::admission::AdmissionPolicy;
-use crate::error::Failure;
+use crate::error::{Failure, Incomplete};
 use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
@@ -95,6 +95,9 @@ pub struct IkeSaInfo {
     pub prf: Option<PrfId>,
     /// The key exchange method.
     pub ke: Option<KeMethod>,
+    /// The size of IP datagrams, in octets, that messages are fragmented to fit; `None` where the two ends did not
+    /// agree to fragment (RFC 7383).
+    pub fragment_size: Option<u16>,
     /// The Child SAs.
     pub children: Vec<ChildSaId>,
     /// How far it is.
@@ -289,6 +292,14 @@ pub enum Event {
         /// From the first transmission to the answer.
         round_trip: Duration,
     },
+    /// Some fragments of a message of the peer's never came, and it was given up (RFC 7383 §2.6): as if nothing of
+    /// it had come. The IKE SA may be one of which nothing else was told yet.
+    MessageIncomplete {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What there is of it.
+        incomplete: Incomplete,
+    },
     /// The peer's address or port changed; the IKE SA and all these Child SAs moved (RFC 7296 §2.23).
     PeerMoved {
         /// The IKE SA.
@@ -382,6 +393,8 @@ pub enum Handled {
     RepeatAnswered,
     /// A repeat of a request whose answer waits for the embedder.
     InHand,
+    /// A fragment of a message that others are still to come of.
+    Fragment,
     /// A NAT keepalive.
     Keepalive,
 }

@@ -75,7 +75,7 @@
 //!
 //! | layer | module |
 //! |---|---|
-//! | exchange: Message IDs, window, repeats, protection | [`exchange`] |
+//! | exchange: Message IDs, window, repeats, fragments, protection | [`exchange`] |
 //! | establishment: IKE_SA_INIT, authentication | [`establish`], [`keys`] |
 //! | the IKE SA: Child SAs, Delete, liveness | behind [`Endpoint`] |
 //! | the endpoint: many IKE SAs, admission, timers | [`Endpoint`] |
@@ -123,6 +123,8 @@ pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
     Role, SignatureRequest, Ticket, Transmit, VerificationRequest,
 };
+pub use exchange::fragment::{FragmentPolicy, FragmentSizes};
+pub use exchange::reassembly::ReassemblyLimits;
 pub use identity::{Identity, IdentityPattern};
 pub use keylog::KeyLog;
 pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};

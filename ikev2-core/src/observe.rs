@@ -19,6 +19,7 @@ pub enum MessageDirection {
 pub trait MessageObserver: Send + Sync + Debug {
     /// One message: its header, its size in octets without the non-ESP marker, and its payloads as a readable
     /// tree, those of the SK payload included. For a repeat the tree is empty.
+    /// A message in fragments is shown once, with the header of one of them and the octets of all.
     ///
     /// The tree holds no keys, but identities and the addresses of traffic selectors.
     fn message(

@@ -14,6 +14,14 @@ pub struct Statistics {
     pub transmits_lost: u64,
     /// Requests and answers that were sent again.
     pub repeats_sent: u64,
+    /// Messages that were sent in fragments for the first time, or in smaller ones (RFC 7383 §2.5.2).
+    pub messages_fragmented: u64,
+    /// Fragments that were authentic and new.
+    pub fragments_received: u64,
+    /// Messages that were whole when their last fragment came.
+    pub messages_reassembled: u64,
+    /// Messages that were given up because fragments never came.
+    pub messages_incomplete: u64,
     /// Calls whose clock stood before an earlier one's; the earlier time was used.
     pub clock_went_back: u64,
     /// Requests for a new IKE SA that were let in.

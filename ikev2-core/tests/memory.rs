@@ -59,14 +59,15 @@ fn an_established_ike_sa_takes_less_than_4_kib() {
     }
 }
 
-/// What the peer proved itself by is not kept; our own certificate is, in the answer, until the peer asks for more.
+/// What the peer proved itself by is not kept; our own certificate is, in the answer, until the peer asks for more. The
+/// answer is in two fragments, each with its own header, IV and ICV.
 #[test]
 fn signatures_and_certificates_are_not_kept() {
     const CERTIFICATE: usize = 1_200;
     for role in [Role::Responder, Role::Initiator] {
         let (_, by_secret) = established(&mut gateway(role, Proof::SharedKey));
         let (_, by_signature) = established(&mut gateway(role, Proof::Signature(ed25519(), CERTIFICATE)));
-        let answer = if role == Role::Responder { CERTIFICATE as i64 + 100 } else { 50 };
+        let answer = if role == Role::Responder { CERTIFICATE as i64 + 250 } else { 50 };
         assert!(by_signature[0] < by_secret[0] + answer, "{role:?}: {by_signature:?}, {by_secret:?}");
         assert!(by_signature[1] < by_secret[1] + 50, "{role:?}: {by_signature:?}, {by_secret:?}");
     }
@@ -112,7 +113,7 @@ fn half_open(fill: usize) -> i64 {
 }
 
 #[test]
-fn a_half_open_ike_sa_takes_less_than_2_kib_besides_its_request() {
+fn a_half_open_ike_sa_takes_less_than_2_304_octets_besides_its_request() {
     let [short, long] = [0, 10_000].map(half_open);
-    assert!(short < 2_048 && (short - long).abs() < 64, "{short}, {long}");
+    assert!(short < 2_304 && (short - long).abs() < 64, "{short}, {long}");
 }

@@ -10,8 +10,10 @@
 
 mod support;
 
+use ikev2_core::error::FragmentFault;
 use ikev2_core::{
-    CallError, CookiePolicy, DownReason, DuplicatePolicy, Event, IdentityPattern, IkeSaHandle, IkeSaInfo,
+    CallError, CookiePolicy, DownReason, DuplicatePolicy, Event, FragmentPolicy, IdentityPattern,
+    IkeSaHandle, IkeSaInfo,
 };
 use ipsec_types::sa::{ChildSaId, Direction, ExpiryReason, PacketSelectors, PolicyId};
 use ipsec_types::{IkeSpi, SaReport};
@@ -20,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 use support::Dice;
+use support::fragments::{give_certificates, sizes};
 use support::mirror::assert_crosswise;
 use support::setup::*;
 use support::tickets::{Clerk, ed25519, sign_later, sign_now, verify_later, verify_now};
@@ -59,7 +62,15 @@ fn sign(dice: &mut Dice, setups: &mut [Setup; 2]) -> [Option<Clerk>; 2] {
         } else {
             sign_now(setup, &key)
         }
-        if dice.per_mille(500) { verify_later(setup) } else { verify_now(setup, &key) }
+        if dice.per_mille(500) {
+            verify_later(setup)
+        } else {
+            verify_now(setup, &key)
+        }
+        if dice.per_mille(700) {
+            let octets = 200 + dice.below(6_000) as usize;
+            give_certificates(setup, octets);
+        }
     }
     clerks
 }
@@ -77,6 +88,7 @@ fn setups(dice: &mut Dice) -> (Setup, Setup) {
         1 | 2 => ["aes256gcm16-x25519-none", "aes128-sha256"],
         _ => ["aes128-sha256-x25519", "aes256gcm16-aes128gcm16-x25519"],
     };
+    let least = 200 + dice.below(400) as u16;
     let swap = dice.per_mille(500);
     let duplicates = match dice.below(10) {
         0 => DuplicatePolicy::KeepOld,
@@ -94,6 +106,12 @@ fn setups(dice: &mut Dice) -> (Setup, Setup) {
         };
         setup.connection.ike_proposals = ike(&[ike_proposals[mine]]);
         setup.connection.duplicates = duplicates;
+        setup.connection.fragmentation = match dice.below(10) {
+            0 => None,
+            1..=3 => sizes(least + dice.below(900) as u16, least),
+            _ => Some(FragmentPolicy::default()),
+        };
+        setup.config.reassembly.timeout = Duration::from_secs(5 + dice.below(200));
         setup.connection.liveness = Some(Duration::from_secs(10 + dice.below(30)));
         let both = ["aes256gcm16-x25519-none", "aes128-sha256"];
         let net = [&["10.1.0.0/16"][..], &["10.0.0.0/8"][..]][at];
@@ -131,6 +149,7 @@ fn world(seed: u64) -> World {
         corruption: dice.pick(&[0, 0, 20, 50]).copied().unwrap(),
         latency: (fastest, fastest + dice.pick(&[0, 10, 500, 3_000]).copied().unwrap()),
         lateness: dice.pick(&[0, 0, 200]).copied().unwrap(),
+        mtu: dice.pick(&[0, 0, 600, 1_000, 1_400]).copied().unwrap(),
     };
     world
 }
@@ -243,6 +262,10 @@ fn count(world: &mut World, reached: &mut Reached) {
         add("cookies", statistics.cookies_sent);
         add("repeats", statistics.repeats_sent);
         add("rejections", statistics.rejected_in_all());
+        add("messages fragmented", statistics.messages_fragmented);
+        add("fragments", statistics.fragments_received);
+        add("messages reassembled", statistics.messages_reassembled);
+        add("messages incomplete", statistics.messages_incomplete);
         let rejections = std::mem::take(&mut world.nodes[node].rejections);
         for rejection in rejections {
             add(rejection_name(&rejection), 1);
@@ -262,6 +285,7 @@ fn count(world: &mut World, reached: &mut Reached) {
                 Event::SignatureNeeded { .. } => add("signature asked for", 1),
                 Event::VerificationNeeded { .. } => add("verification asked for", 1),
                 Event::PeerAlive { .. } => add("peer alive", 1),
+                Event::MessageIncomplete { .. } => add("incomplete message told", 1),
                 Event::ChildSaFailed { .. } => add("Child SA failed", 1),
                 Event::ChildSaExpiring { .. } => add("Child SA expiring", 1),
                 Event::ChildSaReplaced { .. } => add("Child SA replaced", 1),
@@ -287,6 +311,9 @@ fn rejection_name(rejection: &ikev2_core::Rejection) -> &'static str {
     match rejection {
         R::IntegrityCheck => "rejected: integrity",
         R::Unsolicited(_) => "rejected: unsolicited",
+        R::Fragment(FragmentFault::NotAgreed) => panic!("a fragment that was not agreed"),
+        R::Fragment(FragmentFault::Held { .. }) => "rejected: fragment held",
+        R::Fragment(FragmentFault::Answered { .. }) => "rejected: fragment of an answered request",
         R::OldMessageId(_) => "rejected: old",
         R::UnknownSpi(_) => "rejected: unknown SPI",
         R::CookieRequired => "rejected: no cookie",
@@ -388,7 +415,13 @@ fn seeds_converge_and_leave_nothing() {
         "Child SA replaced",
         "IKE SA rekeyed",
         "IKE rekey failed",
+        "messages fragmented",
+        "messages reassembled",
+        "messages incomplete",
+        "incomplete message told",
         "rejected: integrity",
+        "rejected: fragment held",
+        "rejected: fragment of an answered request",
         "rejected: unsolicited",
         "rejected: old",
         "rejected: unknown SPI",
@@ -467,7 +500,8 @@ fn several_clients_of_one_gateway_do_not_disturb_each_other() {
         for client in (1..=CLIENTS).filter(|client| client % 2 == 0) {
             world.nodes[client].nat = Some(Nat::new(&format!("198.51.100.{client}")));
         }
-        world.link = Link { loss: 100, duplication: 50, corruption: 10, latency: (5, 200), lateness: 20 };
+        world.link =
+            Link { loss: 100, duplication: 50, corruption: 10, latency: (5, 200), lateness: 20, mtu: 0 };
         world.strict = false;
         for _ in 0..60 {
             let pause = world.dice.below(1_500);

@@ -4,6 +4,7 @@ use super::nat::{self, Claim};
 use crate::contents::Contents;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
+use crate::exchange::fragment::{FragmentPolicy, Fragmentation};
 use crate::exchange::protect::MessageHead;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -33,6 +34,8 @@ pub struct InitMessage<'a> {
     pub nat: Option<Claim>,
     /// The hashes of the signatures that we read, as 16-bit numbers (RFC 7427 §4); empty for none.
     pub hashes: &'a [u8],
+    /// Whether we fragment and take fragments (RFC 7383 §2.3); an answer only says so where its request did.
+    pub fragmentation: bool,
 }
 
 impl<'a> InitMessage<'a> {
@@ -57,6 +60,10 @@ impl<'a> InitMessage<'a> {
             let notify = NotifyPayload::new(NotifyType::SIGNATURE_HASH_ALGORITHMS, self.hashes);
             payloads.push(Payload::Notify(notify));
         }
+        if self.fragmentation {
+            let notify = NotifyPayload::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, &[]);
+            payloads.push(Payload::Notify(notify));
+        }
         Ok(payloads)
     }
 }
@@ -75,6 +82,12 @@ pub fn plain(head: &MessageHead, payloads: &[Payload<'_>]) -> Result<Datagram, E
     let mut buffer = Datagram::buffer(512);
     ikev2_wire::encode_message(&head.header(), payloads, &mut buffer)?;
     Ok(Datagram::finish(buffer))
+}
+
+/// Fragmentation, if we do it and the peer says that it does (RFC 7383 §2.3).
+pub(super) fn fragmentation(policy: Option<FragmentPolicy>, contents: &Contents<'_>) -> Fragmentation {
+    let said = contents.notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED).is_some();
+    policy.filter(|_| said).map(Fragmentation::agreed).unwrap_or_default()
 }
 
 /// A nonce of ours.

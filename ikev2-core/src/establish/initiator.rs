@@ -14,7 +14,8 @@ use super::secrets::{Agreement, IkeAlgorithms, Secured};
 use crate::contents::Contents;
 use crate::error::{Failure, Rejection};
 use crate::exchange::datagram::Datagram;
-use crate::exchange::exchanges::{Ends, Role};
+use crate::exchange::exchanges::{Ends, Exchanges, Role};
+use crate::exchange::fragment::FragmentPolicy;
 use crate::exchange::protect::MessageHead;
 use crate::exchange::requests::{Due, RequestWindow};
 use crate::exchange::responses::ResponseWindow;
@@ -54,6 +55,8 @@ pub struct InitiatorTerms {
     pub max_restarts: u32,
     /// How many requests we take from the peer at once.
     pub window: u32,
+    /// Fragmentation of large messages, if the peer does it too; `None` for never (RFC 7383).
+    pub fragmentation: Option<FragmentPolicy>,
 }
 
 /// What an answer was.
@@ -152,7 +155,7 @@ impl Initiator {
             dismissed: Vec::new(),
         };
         initiator.request = initiator.build(None, &initiator.half)?;
-        initiator.window.sent(now, initiator.request.clone(), (), &terms.retransmit);
+        initiator.window.sent(now, initiator.request.clone().into(), (), &terms.retransmit);
         Ok(initiator)
     }
 
@@ -172,6 +175,7 @@ impl Initiator {
             nonce: &self.nonce,
             nat: Some(self.claim),
             hashes: &init::hash_list(&announced_hashes(self.terms.crypto)),
+            fragmentation: self.terms.fragmentation.is_some(),
         };
         Ok(init::plain(&head, &message.payloads()?)?)
     }
@@ -201,7 +205,7 @@ impl Initiator {
     /// [`Failure::Timeout`], [`Failure::Refused`], [`Failure::OfferRefused`]: nothing will come of it.
     pub fn due(&mut self, now: Instant) -> Option<Result<Datagram, Failure>> {
         match self.window.due(now, &self.terms.retransmit) {
-            Some(Due::Repeat(datagram)) => return Some(Ok(datagram)),
+            Some(Due::Repeat { .. }) => return Some(Ok(self.request.clone())),
             Some(Due::Exhausted(())) => {
                 let (exchange, hint) = (ExchangeType::IKE_SA_INIT, self.doubted_error());
                 return Some(Err(Failure::Timeout { exchange, hint }));
@@ -302,7 +306,7 @@ impl Initiator {
             self.half = half;
         }
         self.restarts = self.restarts.saturating_add(1);
-        self.window.replace(now, 0, request.clone(), &self.terms.retransmit);
+        self.window.replace(now, 0, request.clone().into(), &self.terms.retransmit);
         self.request = request;
         Ok(())
     }
@@ -332,7 +336,9 @@ impl Initiator {
         self.answerers.push(spi);
         // IKE_SA_INIT was Message ID 0 (§2.2).
         let (requests, responses) = (RequestWindow::from_id(1), ResponseWindow::new(self.terms.window));
-        let secured = Secured::new(agreement, keys, protection, nat, path, requests, responses);
+        let fragmentation = init::fragmentation(self.terms.fragmentation, contents);
+        let exchanges = Exchanges::new(agreement.ends, protection, fragmentation, requests, responses);
+        let secured = Secured { agreement, keys, exchanges, nat, path };
         Ok(InitAnswer::Secured(Box::new(secured)))
     }
 

@@ -10,8 +10,9 @@ use crate::contents::{Contents, ContentsError};
 use crate::error::Rejection;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
-use crate::exchange::exchanges::{Ends, Received, Role};
-use crate::exchange::protect::{MessageHead, Opened, Protection};
+use crate::exchange::exchanges::{Ends, Exchanges, Received, Role};
+use crate::exchange::fragment::{FragmentPolicy, Fragmentation, Opened, Reception};
+use crate::exchange::protect::{MessageHead, Protection};
 use crate::exchange::requests::RequestWindow;
 use crate::exchange::responses::{RequestDigest, ResponseWindow};
 use crate::keys::IkeKeys;
@@ -34,6 +35,8 @@ pub struct ResponderTerms {
     pub force_udp_encapsulation: bool,
     /// How many requests we take from the peer at once.
     pub window: u32,
+    /// Fragmentation of large messages, if the peer does it too; `None` for never (RFC 7383).
+    pub fragmentation: Option<FragmentPolicy>,
 }
 
 /// Why a request made no IKE SA, and what to answer.
@@ -201,16 +204,18 @@ impl<'a> InitRequest<'a> {
             Some(_) => init::hash_list(&announced_hashes(terms.crypto)),
             None => Vec::new(),
         };
+        let fragmentation = init::fragmentation(terms.fragmentation, &self.contents);
         let encoded = SaPayload::build(&[choice.reply(None)]).and_then(|sa| {
             let head = MessageHead { responder_spi: Some(spi), ..stateless_head(self.message.header()) };
             let (public, nonce, hashes) = (&public, &nonce, &hashes);
-            let answer = InitMessage { cookie: None, sa, method, public, nonce, nat: claim, hashes };
+            let (nat, fragmentation) = (claim, fragmentation.is_agreed());
+            let answer = InitMessage { cookie: None, sa, method, public, nonce, nat, hashes, fragmentation };
             init::plain(&head, &answer.payloads()?)
         });
         let answer = encoded.map_err(|error| Refusal::silent(Rejection::Encode(error)))?;
         let digest = RequestDigest::of(self.message.as_bytes());
         let mut responses = ResponseWindow::new(terms.window);
-        responses.answer(0, digest, answer.clone());
+        responses.answer(0, digest, answer.clone().into());
         let agreement = Agreement {
             algorithms,
             ends: Ends { role: Role::Responder, initiator_spi, responder_spi: spi },
@@ -221,7 +226,7 @@ impl<'a> InitRequest<'a> {
             peer_hashes,
         };
         let keys = LateKeys::Secret(secret);
-        Ok(HalfOpen { agreement, digest, responses, nat, path: self.path, keys })
+        Ok(HalfOpen { agreement, digest, responses, fragmentation, nat, path: self.path, keys })
     }
 
     /// What NAT detection finds, and what we say of the path; only if the peer says anything of it.
@@ -292,6 +297,7 @@ pub struct HalfOpen {
     agreement: Agreement,
     digest: RequestDigest,
     responses: ResponseWindow,
+    fragmentation: Fragmentation,
     nat: NatStatus,
     path: Path,
     keys: LateKeys,
@@ -363,16 +369,34 @@ impl HalfOpen {
         }
     }
 
-    /// Opens the first request after IKE_SA_INIT, and derives the keys if nothing asked for them before. Where it
-    /// is authentic, the initiator has the keys: go on with [`HalfOpen::secure`].
+    /// What was agreed of fragments, and the peer's that are not whole.
+    #[must_use]
+    pub fn fragmentation(&self) -> &Fragmentation {
+        &self.fragmentation
+    }
+
+    /// The same, to give up what is not whole.
+    pub fn fragmentation_mut(&mut self) -> &mut Fragmentation {
+        &mut self.fragmentation
+    }
+
+    /// Opens the first request after IKE_SA_INIT or a fragment of it, and derives the keys if nothing asked for them
+    /// before. Where it is authentic and whole, the initiator has the keys: go on with [`HalfOpen::secure`].
     ///
     /// # Errors
     /// As [`Exchanges::open`](crate::exchange::exchanges::Exchanges::open), and [`Rejection::KeyExchange`] where
     /// the peer's data gives no secret.
-    pub fn open<'s>(&mut self, message: &Message<'_>, scratch: &'s mut Vec<u8>) -> Opened<'s> {
+    pub fn open<'s>(
+        &mut self,
+        reception: &Reception<'_>,
+        message: &Message<'_>,
+        scratch: &'s mut Vec<u8>,
+    ) -> Opened<'s> {
         if message.protected().is_none() {
             return Err(Rejection::Unprotected);
         }
+        // What is of no use is not worth a key exchange.
+        self.fragmentation.judge(message, reception.limits)?;
         let keys = core::mem::replace(&mut self.keys, LateKeys::Failed(KxError::InvalidPublicValue));
         self.keys = match keys {
             LateKeys::Secret(secret) => match secret.compute().map(|shared| self.agreement.keys(&shared)) {
@@ -383,7 +407,7 @@ impl HalfOpen {
             derived => derived,
         };
         match &self.keys {
-            LateKeys::Derived(derived) => derived.1.open_sorted(message, scratch),
+            LateKeys::Derived(derived) => self.fragmentation.open(&derived.1, reception, message, scratch),
             LateKeys::Failed(error) => Err(Rejection::KeyExchange(*error)),
             LateKeys::Secret(_) => Err(Rejection::Unprotected),
         }
@@ -395,6 +419,8 @@ impl HalfOpen {
         let LateKeys::Derived(derived) = self.keys else { return None };
         let (keys, protection) = *derived;
         let requests = RequestWindow::default();
-        Some(Secured::new(self.agreement, keys, protection, self.nat, self.path, requests, self.responses))
+        let Self { agreement, fragmentation, nat, path, responses, .. } = self;
+        let exchanges = Exchanges::new(agreement.ends, protection, fragmentation, requests, responses);
+        Some(Secured { agreement, keys, exchanges, nat, path })
     }
 }

@@ -4,8 +4,6 @@ use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::exchanges::{Ends, Exchanges, Role};
 use crate::exchange::protect::Protection;
-use crate::exchange::requests::RequestWindow;
-use crate::exchange::responses::ResponseWindow;
 use crate::keys::{self, IkeKeys, Nonces};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -109,21 +107,6 @@ pub struct Secured<P> {
     pub nat: NatStatus,
     /// By which everything goes on.
     pub path: Path,
-}
-
-impl<P> Secured<P> {
-    pub(super) fn new(
-        agreement: Agreement,
-        keys: IkeKeys,
-        protection: Protection,
-        nat: NatStatus,
-        path: Path,
-        requests: RequestWindow<P>,
-        responses: ResponseWindow,
-    ) -> Self {
-        let exchanges = Exchanges::new(agreement.ends, protection, requests, responses);
-        Self { agreement, keys, exchanges, nat, path }
-    }
 }
 
 /// A responder's shared secret. With Diffie-Hellman it is computed only when IKE_AUTH shows that the

@@ -12,6 +12,9 @@ use ipsec_types::udp::NON_ESP_MARKER;
 pub struct Datagram(Bytes);
 
 impl Datagram {
+    /// Where the message begins in a buffer.
+    pub(super) const MESSAGE_AT: usize = NON_ESP_MARKER.len();
+
     /// A buffer to write a message into: it starts with the marker. Hand it to [`Datagram::finish`].
     #[must_use]
     pub fn buffer(capacity: usize) -> Vec<u8> {

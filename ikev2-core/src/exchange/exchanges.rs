@@ -2,15 +2,16 @@
 //! Both SPIs, the role, the keys, and both windows stand together here, so that no message is made or taken
 //! without all of them.
 
-use super::datagram::Datagram;
-use super::protect::{MessageHead, Opened, Protection};
+use super::fragment::{Fragmentation, Fragments, Opened, Reception};
+use super::outgoing::Outgoing;
+use super::protect::{MessageHead, Protection};
 use super::requests::{Due, RequestWindow};
 use super::responses::{RequestDigest, ResponseWindow, Standing};
 use super::retransmit::RetransmitPolicy;
-use crate::error::Rejection;
+use crate::error::{FragmentFault, Rejection};
 use alloc::vec::Vec;
 use ikev2_wire::codes::ExchangeType;
-use ikev2_wire::{EncodeError, Flags, Message, Payload};
+use ikev2_wire::{EncodeError, Flags, Message, Payload, Protected};
 use ipsec_types::{IkeSpi, Instant, Path};
 use thiserror::Error;
 
@@ -80,9 +81,17 @@ pub struct Request {
     pub exchange: ExchangeType,
     message_id: u32,
     digest: RequestDigest,
+    fragmented: bool,
 }
 
 impl Request {
+    /// It was whole when its last fragment came, and is known by fragment 1.
+    pub fn put_together(&mut self, fragments: Option<&Fragments>) {
+        if let Some(fragments) = fragments {
+            self.digest = fragments.digest;
+        }
+    }
+
     /// Its Message ID.
     #[must_use]
     pub fn message_id(&self) -> u32 {
@@ -103,8 +112,11 @@ pub enum Received {
     Answer(u32),
     /// It would be a request that is new and inside the window.
     Request(Request),
-    /// A repeat of what was answered: send this again.
-    Repeat(Datagram),
+    /// A repeat of what was answered: send again what [`Exchanges::repeat`] makes of it.
+    Repeat(Outgoing),
+    /// A fragment 1 that was not seen, of a request that was answered: [`Exchanges::refragmented`] tells whether it
+    /// is the peer's.
+    Refragmented(Outgoing),
 }
 
 impl Received {
@@ -116,13 +128,30 @@ impl Received {
     ) -> Result<Self, Rejection> {
         let (exchange, id) = (message.header().exchange, message.header().message_id);
         let digest = RequestDigest::of(message.as_bytes());
-        match responses.judge(id, &digest) {
-            Standing::New => Ok(Self::Request(Request { path, exchange, message_id: id, digest })),
+        let number = fragment_number(message);
+        match responses.judge(id, &digest, number) {
+            Standing::New => {
+                let fragmented = number.is_some();
+                Ok(Self::Request(Request { path, exchange, message_id: id, digest, fragmented }))
+            }
             Standing::Repeat(answer) => Ok(Self::Repeat(answer)),
+            Standing::Refragmented(answer) => Ok(Self::Refragmented(answer)),
+            Standing::LaterFragment => {
+                let number = number.unwrap_or_default();
+                Err(Rejection::Fragment(FragmentFault::Answered { number }))
+            }
             Standing::Altered => Err(Rejection::AlteredRepeat(id)),
             Standing::Old => Err(Rejection::OldMessageId(id)),
             Standing::Ahead => Err(Rejection::MessageIdAhead(id)),
         }
+    }
+}
+
+/// The Fragment Number of a message that is a fragment.
+pub(crate) fn fragment_number(message: &Message<'_>) -> Option<u16> {
+    match message.protected() {
+        Some(Protected::Skf(fragment)) => Some(fragment.number),
+        _ => None,
     }
 }
 
@@ -131,14 +160,14 @@ impl Received {
 #[must_use = "it was not sent"]
 pub struct SealedRequest {
     message_id: u32,
-    datagram: Datagram,
+    message: Outgoing,
 }
 
 impl SealedRequest {
     /// The message, to show it.
     #[must_use]
-    pub fn datagram(&self) -> &Datagram {
-        &self.datagram
+    pub fn message(&self) -> &Outgoing {
+        &self.message
     }
 }
 
@@ -162,21 +191,35 @@ pub enum SealError {
 pub struct Exchanges<P> {
     ends: Ends,
     protection: Protection,
+    fragmentation: Fragmentation,
     requests: RequestWindow<P>,
     responses: ResponseWindow,
 }
 
 impl<P> Exchanges<P> {
     /// Those of an SA with these keys. Message IDs go on where the windows stand: both at 0 for an SA that a
-    /// rekey makes, and past IKE_SA_INIT for one that began with it (§2.2).
+    /// rekey makes, and past IKE_SA_INIT for one that began with it (§2.2). A rekey inherits the fragmentation
+    /// ([`Fragmentation::inherit`]).
     #[must_use]
     pub fn new(
         ends: Ends,
         protection: Protection,
+        fragmentation: Fragmentation,
         requests: RequestWindow<P>,
         responses: ResponseWindow,
     ) -> Self {
-        Self { ends, protection, requests, responses }
+        Self { ends, protection, fragmentation, requests, responses }
+    }
+
+    /// What was agreed of fragments, and the peer's that are not whole.
+    #[must_use]
+    pub fn fragmentation(&self) -> &Fragmentation {
+        &self.fragmentation
+    }
+
+    /// The same, to give up what is not whole.
+    pub fn fragmentation_mut(&mut self) -> &mut Fragmentation {
+        &mut self.fragmentation
     }
 
     /// Its SPIs and our role.
@@ -197,12 +240,14 @@ impl<P> Exchanges<P> {
         &self.responses
     }
 
-    /// Makes the next request. It does not count before [`Exchanges::sent`].
+    /// Makes the next request, in fragments if it is too large for this path. It does not count before
+    /// [`Exchanges::sent`].
     ///
     /// # Errors
     /// [`SealError::Window`], [`SealError::Encode`].
     pub fn seal_request(
         &mut self,
+        path: &Path,
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
     ) -> Result<SealedRequest, SealError> {
@@ -210,8 +255,10 @@ impl<P> Exchanges<P> {
             return Err(SealError::Window);
         }
         let message_id = self.requests.next_id();
-        let datagram = self.protection.seal(&self.ends.head(exchange, message_id, false), payloads)?;
-        Ok(SealedRequest { message_id, datagram })
+        let form = self.fragmentation.form(path, false);
+        let head = self.ends.head(exchange, message_id, false);
+        let message = self.protection.seal_in(&head, payloads, form)?;
+        Ok(SealedRequest { message_id, message })
     }
 
     /// Takes a request for sent, and gives what is to be sent; `None` where another one was sent under its Message
@@ -222,26 +269,28 @@ impl<P> Exchanges<P> {
         request: SealedRequest,
         purpose: P,
         policy: &RetransmitPolicy,
-    ) -> Option<Datagram> {
+    ) -> Option<Outgoing> {
         if request.message_id != self.requests.next_id() {
             return None;
         }
-        self.requests.sent(now, request.datagram.clone(), purpose, policy);
-        Some(request.datagram)
+        self.requests.sent(now, request.message.clone(), purpose, policy);
+        Some(request.message)
     }
 
     /// Makes the answer to a request, keeps it for repeats, and gives what is to be sent.
     ///
     /// # Errors
     /// [`SealError::Answered`], [`SealError::Encode`]; the request then stays as it was.
-    pub fn answer(&mut self, request: &Request, payloads: &[Payload<'_>]) -> Result<Datagram, SealError> {
-        let Request { exchange, message_id, digest, .. } = *request;
-        if self.responses.judge(message_id, &digest) != Standing::New {
+    pub fn answer(&mut self, request: &Request, payloads: &[Payload<'_>]) -> Result<Outgoing, SealError> {
+        let Request { path, exchange, message_id, digest, fragmented } = *request;
+        if self.responses.judge(message_id, &digest, None) != Standing::New {
             return Err(SealError::Answered(message_id));
         }
-        let datagram = self.protection.seal(&self.ends.head(exchange, message_id, true), payloads)?;
-        self.responses.answer(message_id, digest, datagram.clone());
-        Ok(datagram)
+        let form = self.fragmentation.form(&path, fragmented);
+        let head = self.ends.head(exchange, message_id, true);
+        let message = self.protection.seal_in(&head, payloads, form)?;
+        self.responses.answer(message_id, digest, message.clone());
+        Ok(message)
     }
 
     /// What a message is, before anything is decrypted.
@@ -262,12 +311,66 @@ impl<P> Exchanges<P> {
         }
     }
 
-    /// Opens a message with the keys of this SA. `scratch` is overwritten; the plain text borrows from it.
+    /// Opens a message with the keys of this SA, or a fragment of one. `scratch` is overwritten; the plain text may
+    /// borrow from it.
     ///
     /// # Errors
     /// As [`Opened`] says.
-    pub fn open<'s>(&self, message: &Message<'_>, scratch: &'s mut Vec<u8>) -> Opened<'s> {
-        self.protection.open_sorted(message, scratch)
+    pub fn open<'s>(
+        &mut self,
+        reception: &Reception<'_>,
+        message: &Message<'_>,
+        scratch: &'s mut Vec<u8>,
+    ) -> Opened<'s> {
+        self.fragmentation.open(&self.protection, reception, message, scratch)
+    }
+
+    /// A request came again whose answer is kept: gives what to send. An answer that is asked for again and again did
+    /// not arrive, and is tried in smaller fragments (RFC 7383 §2.4).
+    pub fn repeat(&mut self, path: &Path, message_id: u32, answer: Outgoing) -> Outgoing {
+        if !self.fragmentation.can_shrink(path, answer.largest())
+            || !self.fragmentation.gives_up_after(self.responses.repeated(message_id))
+        {
+            return answer;
+        }
+        match self.fragmentation.shrink(&mut self.protection, path, &answer) {
+            Some(smaller) => self.replace_answer(message_id, smaller),
+            None => answer,
+        }
+    }
+
+    /// The answer leaves in this form from now on, for the first time in a moment.
+    fn replace_answer(&mut self, message_id: u32, answer: Outgoing) -> Outgoing {
+        self.responses.replace(message_id, answer.clone());
+        self.responses.repeated(message_id);
+        answer
+    }
+
+    /// A fragment 1 came that was not seen before, of a request that was answered. If it is authentic, its sender
+    /// tries smaller fragments, and gets the answer in fragments that are no larger (RFC 7383 §2.5.1, §2.6.1): gives
+    /// what to send.
+    ///
+    /// # Errors
+    /// [`Rejection::AlteredRepeat`]: it is not the peer's. Nothing changed.
+    pub fn refragmented(
+        &mut self,
+        path: &Path,
+        message: &Message<'_>,
+        answer: Outgoing,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Outgoing, Rejection> {
+        let id = message.header().message_id;
+        let agreed = self.fragmentation.is_agreed();
+        if !agreed || self.protection.open_fragment(message, scratch).is_err() {
+            return Err(Rejection::AlteredRepeat(id));
+        }
+        self.responses.refragmented(id, RequestDigest::of(message.as_bytes()));
+        self.fragmentation.follow(path, message.as_bytes().len());
+        let size = self.fragmentation.size(path).unwrap_or(u16::MAX);
+        match self.protection.refragment(&answer, Fragmentation::room(path, size)) {
+            Some(smaller) => Ok(self.replace_answer(id, smaller)),
+            None => Ok(self.repeat(path, id, answer)),
+        }
     }
 
     /// An authentic answer came: the request is over. Gives what it was for and when it was first sent.
@@ -280,9 +383,20 @@ impl<P> Exchanges<P> {
         self.requests.set_size(size);
     }
 
-    /// Takes one request whose time has come; call it until it gives `None`.
-    pub fn due(&mut self, now: Instant, policy: &RetransmitPolicy) -> Option<Due<P>> {
-        self.requests.due(now, policy)
+    /// Takes one request whose time has come; call it until it gives `None`. One that was sent by this path for some
+    /// time without an answer is tried in smaller fragments, and its pauses begin anew (RFC 7383 §2.5.2).
+    pub fn due(&mut self, now: Instant, path: &Path, policy: &RetransmitPolicy) -> Option<Due<P>> {
+        let due = self.requests.due(now, policy)?;
+        let Due::Repeat { message_id, message, transmissions } = due else { return Some(due) };
+        let message = if self.fragmentation.gives_up_after(transmissions)
+            && let Some(smaller) = self.fragmentation.shrink(&mut self.protection, path, &message)
+        {
+            self.requests.replace(now, message_id, smaller.clone(), policy);
+            smaller
+        } else {
+            message
+        };
+        Some(Due::Repeat { message_id, message, transmissions })
     }
 
     /// Forgets our requests: the SA ends. Repeats of the peer's are still answered.

@@ -1,7 +1,7 @@
 //! Our requests: their Message IDs, how many the peer takes at once, and their repeats until an answer comes
 //! (RFC 7296 §2.1 to §2.4).
 
-use super::datagram::Datagram;
+use super::outgoing::Outgoing;
 use super::retransmit::RetransmitPolicy;
 use alloc::vec::Vec;
 use ipsec_types::Instant;
@@ -10,7 +10,7 @@ use ipsec_types::Instant;
 #[derive(Debug)]
 struct InFlight<T> {
     message_id: u32,
-    datagram: Datagram,
+    message: Outgoing,
     purpose: T,
     transmissions: u32,
     sent_first: Instant,
@@ -20,8 +20,15 @@ struct InFlight<T> {
 /// What became of a request whose time had come.
 #[derive(Debug)]
 pub enum Due<T> {
-    /// Send it once more, octet for octet the same (§2.1).
-    Repeat(Datagram),
+    /// Send it once more, octet for octet the same (§2.1), unless it is time for smaller fragments.
+    Repeat {
+        /// Its Message ID.
+        message_id: u32,
+        /// What was sent.
+        message: Outgoing,
+        /// How often.
+        transmissions: u32,
+    },
     /// It was repeated as often as the policy allows: the exchange has failed.
     Exhausted(T),
 }
@@ -79,10 +86,10 @@ impl<T> RequestWindow<T> {
     }
 
     /// Records a request as sent under [`RequestWindow::next_id`].
-    pub fn sent(&mut self, now: Instant, datagram: Datagram, purpose: T, policy: &RetransmitPolicy) {
+    pub fn sent(&mut self, now: Instant, message: Outgoing, purpose: T, policy: &RetransmitPolicy) {
         self.in_flight.push(InFlight {
             message_id: self.next_id,
-            datagram,
+            message,
             purpose,
             transmissions: 1,
             sent_first: now,
@@ -91,11 +98,12 @@ impl<T> RequestWindow<T> {
         self.next_id = self.next_id.saturating_add(1);
     }
 
-    /// Records other octets under an ID that is in flight: IKE_SA_INIT starts over with a cookie or another
-    /// key exchange method under Message ID 0 (§2.6, §1.2).
-    pub fn replace(&mut self, now: Instant, message_id: u32, datagram: Datagram, policy: &RetransmitPolicy) {
+    /// Records other octets under an ID that is in flight, and begins to count repeats anew: IKE_SA_INIT starts
+    /// over with a cookie or another key exchange method under Message ID 0 (§2.6, §1.2), and a message is
+    /// tried in smaller fragments (RFC 7383 §2.5.2).
+    pub fn replace(&mut self, now: Instant, message_id: u32, message: Outgoing, policy: &RetransmitPolicy) {
         if let Some(request) = self.in_flight.iter_mut().find(|r| r.message_id == message_id) {
-            request.datagram = datagram;
+            request.message = message;
             request.transmissions = 1;
             request.repeat_at = now + policy.pause(0);
         }
@@ -147,26 +155,28 @@ impl<T> RequestWindow<T> {
         if request.transmissions > policy.repeats {
             return Some(Due::Exhausted(self.in_flight.swap_remove(at).purpose));
         }
-        request.repeat_at = now + policy.pause(request.transmissions);
-        request.transmissions = request.transmissions.saturating_add(1);
-        Some(Due::Repeat(request.datagram.clone()))
+        let transmissions = request.transmissions;
+        request.repeat_at = now + policy.pause(transmissions);
+        request.transmissions = transmissions.saturating_add(1);
+        Some(Due::Repeat { message_id: request.message_id, message: request.message.clone(), transmissions })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::datagram::Datagram;
     use super::*;
     use core::time::Duration;
 
-    fn datagram() -> Datagram {
-        Datagram::finish(Datagram::buffer(0))
+    fn message() -> Outgoing {
+        Datagram::finish(Datagram::buffer(0)).into()
     }
 
     #[test]
     fn a_window_of_one_waits_for_the_answer() {
         let (mut window, policy) = (RequestWindow::default(), RetransmitPolicy::default());
         assert!(window.can_send());
-        window.sent(Instant::ZERO, datagram(), "first", &policy);
+        window.sent(Instant::ZERO, message(), "first", &policy);
         assert!(!window.can_send());
         assert_eq!(window.answered(1), None);
         assert_eq!(window.answered(0), Some(("first", Instant::ZERO)));
@@ -180,7 +190,7 @@ mod tests {
         window.set_size(3);
         for purpose in 0..3 {
             assert!(window.can_send());
-            window.sent(Instant::ZERO, datagram(), purpose, &policy);
+            window.sent(Instant::ZERO, message(), purpose, &policy);
         }
         assert!(!window.can_send());
         assert!(window.answered(1).is_some() && window.answered(2).is_some());
@@ -192,14 +202,14 @@ mod tests {
     fn a_request_is_repeated_and_then_given_up() {
         let policy = RetransmitPolicy { repeats: 2, ..RetransmitPolicy::default() };
         let mut window = RequestWindow::default();
-        window.sent(Instant::ZERO, datagram(), (), &policy);
+        window.sent(Instant::ZERO, message(), (), &policy);
         assert!(window.due(Instant::ZERO, &policy).is_none());
         let mut now = Instant::ZERO;
         for _ in 0..2 {
             let next = window.deadline().unwrap();
             assert!(next > now);
             now = next;
-            assert!(matches!(window.due(now, &policy), Some(Due::Repeat(_))));
+            assert!(matches!(window.due(now, &policy), Some(Due::Repeat { .. })));
             assert!(window.due(now, &policy).is_none());
         }
         now = window.deadline().unwrap() + Duration::ZERO;
@@ -212,7 +222,7 @@ mod tests {
         let (mut window, policy) = (RequestWindow::default(), RetransmitPolicy::default());
         window.next_id = u32::MAX - 1;
         assert!(window.can_send());
-        window.sent(Instant::ZERO, datagram(), (), &policy);
+        window.sent(Instant::ZERO, message(), (), &policy);
         window.answered(u32::MAX - 1);
         assert!(window.is_exhausted() && !window.can_send());
     }

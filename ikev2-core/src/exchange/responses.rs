@@ -2,9 +2,10 @@
 //! §2.3).
 //!
 //! A repeat is recognised by its octets before anything is decrypted: its keys may be gone by then, and work
-//! for a repeat is work that anyone can cause.
+//! for a repeat is work that anyone can cause. Of a request in fragments, fragment 1 stands for the whole (RFC
+//! 7383 §2.6.1).
 
-use super::datagram::Datagram;
+use super::outgoing::Outgoing;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
@@ -26,7 +27,12 @@ pub enum Standing {
     /// Not seen yet and inside the window.
     New,
     /// The same octets were answered: send the answer again.
-    Repeat(Datagram),
+    Repeat(Outgoing),
+    /// The ID was answered, and this is a fragment 1 that was not seen: the peer tries smaller fragments if it is
+    /// authentic, and then the answer is to be sent again (RFC 7383 §2.6.1).
+    Refragmented(Outgoing),
+    /// The ID was answered, and this is a later fragment: fragment 1 alone asks for the answer again.
+    LaterFragment,
     /// The ID was answered, but for other octets: forged, damaged, or the peer is broken.
     Altered,
     /// Before the window: its answer is no longer kept.
@@ -40,7 +46,9 @@ pub enum Standing {
 struct Answered {
     message_id: u32,
     request: RequestDigest,
-    answer: Datagram,
+    answer: Outgoing,
+    /// How often it was sent in this form.
+    transmissions: u32,
 }
 
 /// The responder's side of an IKE SA.
@@ -81,14 +89,19 @@ impl ResponseWindow {
         self.position(message_id).ok().and_then(|at| self.answered.get(at))
     }
 
-    /// Judges a request by its ID and its octets.
+    fn find_mut(&mut self, message_id: u32) -> Option<&mut Answered> {
+        self.position(message_id).ok().and_then(|at| self.answered.get_mut(at))
+    }
+
+    /// Judges a request by its ID and its octets, and by its Fragment Number if it is a fragment.
     #[must_use]
-    pub fn judge(&self, message_id: u32, request: &RequestDigest) -> Standing {
-        if let Some(answered) = self.find(message_id) {
-            return if answered.request == *request {
-                Standing::Repeat(answered.answer.clone())
-            } else {
-                Standing::Altered
+    pub fn judge(&self, message_id: u32, request: &RequestDigest, fragment: Option<u16>) -> Standing {
+        if let Some(Answered { request: known, answer, .. }) = self.find(message_id) {
+            return match fragment {
+                _ if known == request => Standing::Repeat(answer.clone()),
+                Some(1) => Standing::Refragmented(answer.clone()),
+                Some(_) => Standing::LaterFragment,
+                None => Standing::Altered,
             };
         }
         if message_id < self.expected {
@@ -101,7 +114,7 @@ impl ResponseWindow {
     }
 
     /// Keeps the answer to a request, and forgets the answers that the peer can no longer ask for.
-    pub fn answer(&mut self, message_id: u32, request: RequestDigest, answer: Datagram) {
+    pub fn answer(&mut self, message_id: u32, request: RequestDigest, answer: Outgoing) {
         if message_id == self.expected {
             let mut next = message_id.saturating_add(1);
             while next < u32::MAX && self.find(next).is_some() {
@@ -115,19 +128,43 @@ impl ResponseWindow {
         if message_id >= oldest {
             let at = self.position(message_id).unwrap_or_else(|at| at);
             self.answered.reserve_exact(1);
-            self.answered.insert(at, Answered { message_id, request, answer });
+            self.answered.insert(at, Answered { message_id, request, answer, transmissions: 1 });
+        }
+    }
+
+    /// A kept answer is sent again. Gives how often it was sent in its form before.
+    pub fn repeated(&mut self, message_id: u32) -> u32 {
+        let Some(answered) = self.find_mut(message_id) else { return 0 };
+        let before = answered.transmissions;
+        answered.transmissions = before.saturating_add(1);
+        before
+    }
+
+    /// The request is known by these octets from now on, since its sender fragmented it anew.
+    pub fn refragmented(&mut self, message_id: u32, request: RequestDigest) {
+        if let Some(answered) = self.find_mut(message_id) {
+            answered.request = request;
+        }
+    }
+
+    /// The kept answer takes another form, and begins to be counted anew.
+    pub fn replace(&mut self, message_id: u32, answer: Outgoing) {
+        if let Some(answered) = self.find_mut(message_id) {
+            answered.answer = answer;
+            answered.transmissions = 0;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::datagram::Datagram;
     use super::*;
 
-    fn answer(text: &[u8]) -> Datagram {
+    fn answer(text: &[u8]) -> Outgoing {
         let mut buffer = Datagram::buffer(text.len());
         buffer.extend_from_slice(text);
-        Datagram::finish(buffer)
+        Datagram::finish(buffer).into()
     }
 
     fn digest(text: &[u8]) -> RequestDigest {
@@ -137,14 +174,14 @@ mod tests {
     #[test]
     fn only_the_same_octets_are_a_repeat() {
         let mut window = ResponseWindow::new(1);
-        assert_eq!(window.judge(0, &digest(b"a")), Standing::New);
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::New);
         window.answer(0, digest(b"a"), answer(b"A"));
-        assert_eq!(window.judge(0, &digest(b"a")), Standing::Repeat(answer(b"A")));
-        assert_eq!(window.judge(0, &digest(b"b")), Standing::Altered);
-        assert_eq!(window.judge(1, &digest(b"b")), Standing::New);
-        assert_eq!(window.judge(2, &digest(b"b")), Standing::Ahead);
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::Repeat(answer(b"A")));
+        assert_eq!(window.judge(0, &digest(b"b"), None), Standing::Altered);
+        assert_eq!(window.judge(1, &digest(b"b"), None), Standing::New);
+        assert_eq!(window.judge(2, &digest(b"b"), None), Standing::Ahead);
         window.answer(1, digest(b"b"), answer(b"B"));
-        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::Old);
     }
 
     #[test]
@@ -152,24 +189,47 @@ mod tests {
         let mut window = ResponseWindow::new(3);
         window.answer(2, digest(b"c"), answer(b"C"));
         assert_eq!(window.expected(), 0);
-        assert_eq!(window.judge(3, &digest(b"d")), Standing::Ahead);
+        assert_eq!(window.judge(3, &digest(b"d"), None), Standing::Ahead);
         window.answer(0, digest(b"a"), answer(b"A"));
         window.answer(1, digest(b"b"), answer(b"B"));
         assert_eq!(window.expected(), 3);
         assert_eq!(window.answered.len(), 3);
         window.answer(3, digest(b"d"), answer(b"D"));
         assert_eq!(window.answered.len(), 3);
-        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::Old);
     }
 
     #[test]
     fn the_last_message_id_is_taken_once() {
         let mut window = ResponseWindow::new(1);
         window.expected = u32::MAX;
-        assert_eq!(window.judge(u32::MAX, &digest(b"a")), Standing::New);
-        assert_eq!(window.judge(0, &digest(b"a")), Standing::Old);
+        assert_eq!(window.judge(u32::MAX, &digest(b"a"), None), Standing::New);
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::Old);
         window.answer(u32::MAX, digest(b"a"), answer(b"A"));
-        assert_eq!(window.judge(u32::MAX, &digest(b"a")), Standing::Repeat(answer(b"A")));
-        assert_eq!(window.judge(u32::MAX, &digest(b"b")), Standing::Altered);
+        assert_eq!(window.judge(u32::MAX, &digest(b"a"), None), Standing::Repeat(answer(b"A")));
+        assert_eq!(window.judge(u32::MAX, &digest(b"b"), None), Standing::Altered);
+    }
+
+    /// RFC 7383 §2.6.1: fragment 1 alone asks for the answer again.
+    #[test]
+    fn of_an_answered_request_only_fragment_1_is_a_repeat() {
+        let mut window = ResponseWindow::new(1);
+        assert_eq!(window.judge(0, &digest(b"1"), Some(2)), Standing::New);
+        window.answer(0, digest(b"1"), answer(b"A"));
+        assert_eq!(window.judge(0, &digest(b"1"), Some(1)), Standing::Repeat(answer(b"A")));
+        assert_eq!(window.judge(0, &digest(b"2"), Some(2)), Standing::LaterFragment);
+        assert_eq!(window.judge(0, &digest(b"x"), Some(1)), Standing::Refragmented(answer(b"A")));
+        window.refragmented(0, digest(b"x"));
+        assert_eq!(window.judge(0, &digest(b"x"), Some(1)), Standing::Repeat(answer(b"A")));
+    }
+
+    #[test]
+    fn the_transmissions_of_an_answer_are_counted_for_each_form() {
+        let mut window = ResponseWindow::new(1);
+        window.answer(0, digest(b"a"), answer(b"A"));
+        assert_eq!((window.repeated(0), window.repeated(0), window.repeated(7)), (1, 2, 0));
+        window.replace(0, answer(b"B"));
+        assert_eq!((window.repeated(0), window.repeated(0)), (0, 1));
+        assert_eq!(window.judge(0, &digest(b"a"), None), Standing::Repeat(answer(b"B")));
     }
 }

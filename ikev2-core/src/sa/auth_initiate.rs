@@ -14,6 +14,7 @@ use crate::establish::initiator::Initiator;
 use crate::establish::secrets::{Agreement, Secured};
 use crate::event::{DownReason, Handled, Role};
 use crate::exchange::exchanges::{Received, SealedRequest};
+use crate::exchange::fragment::Arrival;
 use crate::exchange::protect::Plaintext;
 use crate::exchange::requests::Due;
 use crate::identity::IdentityPattern;
@@ -40,7 +41,7 @@ pub(crate) struct AuthAttempt {
     /// For further answers.
     pub initiator: Box<Initiator>,
     pub child: ChildAttempt,
-    answerers: Vec<Answerer>,
+    pub answerers: Vec<Answerer>,
     /// The last one that refused us, while another answer may come.
     refused: Option<Box<Refusing>>,
 }
@@ -162,8 +163,8 @@ impl IkeSa {
         let sent = self.seal_auth_request(context, spi, proof).and_then(|request| {
             let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
             let answerer = attempt.answerer_mut(spi)?;
-            if let Some(datagram) = answerer.exchanges.sent(context.now, request, Purpose::Auth, &policy) {
-                context.transmit(answerer.path, &datagram);
+            if let Some(message) = answerer.exchanges.sent(context.now, request, Purpose::Auth, &policy) {
+                context.transmit(answerer.path, &message);
             }
             Ok(())
         });
@@ -203,8 +204,8 @@ impl IkeSa {
         if window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
-        let request = answerer.exchanges.seal_request(ExchangeType::IKE_AUTH, &payloads)?;
-        context.observe_sent(&answerer.path, request.datagram(), &payloads);
+        let request = answerer.exchanges.seal_request(&answerer.path, ExchangeType::IKE_AUTH, &payloads)?;
+        context.observe_sent(&answerer.path, request.message(), &payloads);
         Ok(request)
     }
 
@@ -216,12 +217,12 @@ impl IkeSa {
         let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
         let sent_at = &mut self.sent_at;
         answerers.retain_mut(|answerer| {
-            while let Some(due) = answerer.exchanges.due(context.now, &policy) {
-                let Due::Repeat(datagram) = due else {
+            while let Some(due) = answerer.exchanges.due(context.now, &answerer.path, &policy) {
+                let Due::Repeat { message, .. } = due else {
                     initiator.dismiss(answerer.spi());
                     return false;
                 };
-                context.transmit_again(answerer.path, &datagram);
+                context.transmit_again(answerer.path, &message);
                 *sent_at = context.now;
             }
             true
@@ -271,11 +272,11 @@ impl IkeSa {
             // One at a time; our request is repeated, and its answer with it.
             return Err(Rejection::Unsolicited(id));
         }
-        let opened = answerer.exchanges.open(message, scratch);
+        let opened = answerer.exchanges.open(&context.reception(path), message, scratch);
         context.opened(&path, message, &opened);
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
         answerer.exchanges.answered(id);
-        let checked = opened.and_then(|plaintext| {
+        let checked = arrived.plaintext.and_then(|plaintext| {
             let verdict = self.check_responder(context, spi, &plaintext)?;
             Ok((plaintext, verdict))
         });
@@ -329,7 +330,7 @@ impl IkeSa {
         } else if until > context.now {
             tracing::debug!(%failure, %spi, "refused by an answerer; others are waited for");
             *refused = Some(Box::new(Refusing { failure, until }));
-            context.transmit_again(self.path, initiator.request());
+            context.transmit_again(self.path, &initiator.request().clone().into());
             self.sent_at = context.now;
         } else {
             self.close(context, DownReason::Failed(Box::new(failure)));

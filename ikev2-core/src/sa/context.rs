@@ -10,7 +10,9 @@ use crate::establish::secrets::Agreement;
 use crate::event::{Event, IkeSaHandle, Transmit};
 use crate::exchange::datagram::Datagram;
 use crate::exchange::exchanges::Ends;
-use crate::exchange::protect::{MessageHead, Opened};
+use crate::exchange::fragment::{Arrival, Opened, Reception};
+use crate::exchange::outgoing::Outgoing;
+use crate::exchange::protect::MessageHead;
 use crate::keylog;
 use crate::keys::IkeKeys;
 use crate::observe::MessageDirection;
@@ -23,6 +25,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
+use core::slice;
 use core::time::Duration;
 use ikev2_wire::codes::KeMethod;
 use ikev2_wire::print::Tree;
@@ -150,6 +153,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// How a message comes in by this path.
+    pub(crate) fn reception(&self, path: Path) -> Reception<'_> {
+        Reception { now: self.now, path, limits: &self.config.reassembly }
+    }
+
     /// The algorithm of a key exchange method.
     pub(crate) fn key_exchange(&self, method: KeMethod) -> Result<&'static dyn KeyExchangeMethod, Failure> {
         let found = self.config.crypto.key_exchange(method);
@@ -201,9 +209,19 @@ impl Context<'_> {
         self.operations.take(self.now, self.config.operations_per_second());
     }
 
-    pub(crate) fn transmit(&mut self, path: Path, datagram: &Datagram) {
-        trace::sent(&path, datagram.message(), false);
-        self.push_transmit(path, datagram.for_path(path.kind));
+    /// Sends a message for the first time.
+    pub(crate) fn transmit(&mut self, path: Path, message: &Outgoing) {
+        if let Outgoing::Fragments(_) = message {
+            count(&mut self.statistics.messages_fragmented);
+        }
+        self.push_datagrams(path, message.datagrams(), false);
+    }
+
+    fn push_datagrams(&mut self, path: Path, datagrams: &[Datagram], again: bool) {
+        for datagram in datagrams {
+            trace::sent(&path, datagram.message(), again);
+            self.push_transmit(path, datagram.for_path(path.kind));
+        }
     }
 
     /// Queues a datagram. What nobody polls is lost when the queue is full, as a network would lose it.
@@ -225,11 +243,11 @@ impl Context<'_> {
         }
     }
 
-    pub(crate) fn transmit_again(&mut self, path: Path, datagram: &Datagram) {
+    /// Sends a message once more.
+    pub(crate) fn transmit_again(&mut self, path: Path, message: &Outgoing) {
         count(&mut self.statistics.repeats_sent);
-        self.observe(MessageDirection::Repeated, &path, datagram.message(), &"");
-        trace::sent(&path, datagram.message(), true);
-        self.push_transmit(path, datagram.for_path(path.kind));
+        self.observe_outgoing(MessageDirection::Repeated, &path, message.datagrams(), &"");
+        self.push_datagrams(path, message.datagrams(), true);
     }
 
     pub(crate) fn release_spi(&mut self, spi: EspSpi) {
@@ -242,30 +260,47 @@ impl Context<'_> {
             && let Ok(message) = Message::parse(datagram.message())
         {
             let tree = Tree::new(message.payloads());
-            self.observe(MessageDirection::Sent, &path, datagram.message(), &tree);
+            self.observe_outgoing(MessageDirection::Sent, &path, slice::from_ref(datagram), &tree);
         }
-        self.transmit(path, datagram);
+        self.push_datagrams(path, slice::from_ref(datagram), false);
     }
 
     /// Shows a received message without protection to the observer, if there is one.
     pub(crate) fn observe_plain(&self, path: Path, message: &Message<'_>) {
-        self.observe_received(&path, message, message.payloads());
+        self.observe_received(&path, message, message.as_bytes().len(), message.payloads());
     }
 
     /// Shows a received message to the observer, if there is one.
-    fn observe_received(&self, path: &Path, message: &Message<'_>, payloads: Payloads<'_>) {
+    fn observe_received(&self, path: &Path, message: &Message<'_>, octets: usize, payloads: Payloads<'_>) {
         if self.config.hooks.observer.is_some() {
-            self.observe(MessageDirection::Received, path, message.as_bytes(), &Tree::new(payloads));
+            let tree = Tree::new(payloads);
+            self.observe(MessageDirection::Received, path, message.header(), octets, &tree);
         }
     }
 
     /// Counts a message that was opened or could not be, and shows it to the observer, if there is one.
     pub(crate) fn opened(&mut self, path: &Path, message: &Message<'_>, opened: &Opened<'_>) {
-        count(&mut self.statistics.decryptions);
-        if let Ok(Ok(plaintext)) = opened
+        // Fragments are refused for many reasons, most of them before anything is decrypted.
+        if matches!(opened, Ok(_) | Err(Rejection::IntegrityCheck)) {
+            count(&mut self.statistics.decryptions);
+        }
+        let arrived = match opened {
+            Ok(Arrival::Message(arrived)) => arrived,
+            Ok(Arrival::Fragment) => return count(&mut self.statistics.fragments_received),
+            Err(_) => return,
+        };
+        let octets = match arrived.fragments {
+            Some(fragments) => {
+                count(&mut self.statistics.fragments_received);
+                count(&mut self.statistics.messages_reassembled);
+                fragments.octets
+            }
+            None => message.as_bytes().len(),
+        };
+        if let Ok(plaintext) = &arrived.plaintext
             && let Ok(payloads) = plaintext.payloads()
         {
-            self.observe_received(path, message, payloads);
+            self.observe_received(path, message, octets, payloads);
         }
     }
 
@@ -319,7 +354,7 @@ impl Context<'_> {
         }
     }
 
-    pub(crate) fn observe_sent(&self, path: &Path, datagram: &Datagram, payloads: &[Payload<'_>]) {
+    pub(crate) fn observe_sent(&self, path: &Path, message: &Outgoing, payloads: &[Payload<'_>]) {
         if self.config.hooks.observer.is_none() {
             return;
         }
@@ -328,7 +363,22 @@ impl Context<'_> {
         if let Ok(first) = ikev2_wire::encode_chain(payloads, &mut octets)
             && let Ok(payloads) = Payloads::parse(first, &octets, 0)
         {
-            self.observe(MessageDirection::Sent, path, datagram.message(), &Tree::new(payloads));
+            let tree = Tree::new(payloads);
+            self.observe_outgoing(MessageDirection::Sent, path, message.datagrams(), &tree);
+        }
+    }
+
+    /// One message, in as many datagrams.
+    fn observe_outgoing(
+        &self,
+        direction: MessageDirection,
+        path: &Path,
+        datagrams: &[Datagram],
+        payloads: &dyn Display,
+    ) {
+        if let Some(Ok(header)) = datagrams.first().map(|first| Header::parse(first.message())) {
+            let octets = datagrams.iter().map(|datagram| datagram.message().len()).sum();
+            self.observe(direction, path, &header, octets, payloads);
         }
     }
 
@@ -360,13 +410,12 @@ impl Context<'_> {
         &self,
         direction: MessageDirection,
         path: &Path,
-        message: &[u8],
+        header: &Header,
+        octets: usize,
         payloads: &dyn Display,
     ) {
-        if let Some(observer) = &self.config.hooks.observer
-            && let Ok(header) = Header::parse(message)
-        {
-            observer.message(direction, path, &header, message.len(), payloads);
+        if let Some(observer) = &self.config.hooks.observer {
+            observer.message(direction, path, header, octets, payloads);
         }
     }
 }

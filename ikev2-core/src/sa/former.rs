@@ -4,12 +4,13 @@
 use super::context::Context;
 use super::generation::Generation;
 use super::informational::{deletes, is_fatal};
-use super::receive::contents_of;
+use super::receive::{contents_of, refragment, repeat};
 use super::{Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure, Rejection};
 use crate::event::Handled;
 use crate::exchange::exchanges::{Exchanges, Received, Request};
+use crate::exchange::fragment::Arrival;
 use crate::exchange::requests::Due;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -70,6 +71,8 @@ impl Former {
         let (deletes, others): (Vec<_>, Vec<_>) =
             self.exchanges.clear().partition(|purpose| matches!(purpose, Purpose::DeleteChildren(_)));
         forget(context, others.into_iter());
+        // What is not whole needs to be whole no more.
+        self.exchanges.fragmentation_mut().reassembly.clear();
         self.established = None;
         self.crossed = None;
         self.fate = Fate::Over(context.now + context.config.closed_linger);
@@ -110,15 +113,15 @@ impl IkeSa {
     ) -> Result<Handled, Rejection> {
         let mut former = self.former.remove(at);
         let handled = match former.exchanges.judge(path, message) {
-            Ok(Received::Repeat(answer)) => {
-                context.transmit_again(path, &answer);
-                Ok(Handled::RepeatAnswered)
+            Ok(Received::Repeat(answer)) => Ok(repeat(context, &mut former.exchanges, path, message, answer)),
+            Ok(Received::Refragmented(answer)) => {
+                refragment(context, &mut former.exchanges, path, message, answer, scratch)
             }
             Ok(Received::Answer(id)) => {
                 self.on_former_answer(context, &mut former, path, message, scratch, id)
             }
             Ok(Received::Request(request)) if former.lives() => {
-                self.on_former_request(context, &mut former, &request, message, scratch)
+                self.on_former_request(context, &mut former, request, message, scratch)
             }
             Ok(Received::Request(request)) => Err(Rejection::UnexpectedExchange(request.exchange)),
             Err(rejection) => Err(rejection),
@@ -144,15 +147,15 @@ impl IkeSa {
         if former.exchanges.requests().get(id).is_none_or(|purpose| purpose.exchange() != exchange) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
-        let opened = former.exchanges.open(message, scratch);
+        let opened = former.exchanges.open(&context.reception(path), message, scratch);
         context.opened(&path, message, &opened);
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
         self.heard(context, path);
         let Some((purpose, sent)) = former.exchanges.answered(id) else {
             return Err(Rejection::Unsolicited(id));
         };
         match purpose {
-            Purpose::RekeyIke(attempt) => match contents_of(&opened) {
+            Purpose::RekeyIke(attempt) => match contents_of(&arrived.plaintext) {
                 Ok(contents) => self.on_crossed_rekey_answer(context, former, *attempt, &contents),
                 Err(_) => context.ike_spis.release(attempt.local_spi),
             },
@@ -168,7 +171,7 @@ impl IkeSa {
         &mut self,
         context: &mut Context<'_>,
         former: &mut Former,
-        request: &Request,
+        mut request: Request,
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
@@ -176,11 +179,13 @@ impl IkeSa {
         if !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
-        let opened = former.exchanges.open(message, scratch);
+        let opened = former.exchanges.open(&context.reception(request.path), message, scratch);
         context.opened(&request.path, message, &opened);
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
+        request.put_together(arrived.fragments.as_ref());
+        let request = &request;
         self.heard(context, request.path);
-        match contents_of(&opened) {
+        match contents_of(&arrived.plaintext) {
             Ok(_) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 refuse(context, former, request, &Failure::Busy(Busy::IkeSaClosing));
             }
@@ -221,9 +226,9 @@ impl IkeSa {
     pub(crate) fn on_former_timeout(&mut self, context: &mut Context<'_>) {
         let (policy, path) = (self.connection.retransmit, self.path);
         for former in &mut self.former {
-            while let Some(due) = former.exchanges.due(context.now, &policy) {
+            while let Some(due) = former.exchanges.due(context.now, &path, &policy) {
                 match due {
-                    Due::Repeat(datagram) => context.transmit_again(path, &datagram),
+                    Due::Repeat { message, .. } => context.transmit_again(path, &message),
                     Due::Exhausted(purpose) => {
                         // The peer has forgotten it; whether it lives is found out on the one in use.
                         forget(context, core::iter::once(purpose));
@@ -252,14 +257,14 @@ impl IkeSa {
                 continue;
             }
             let payloads = [Payload::Delete(DeletePayload::ike())];
-            let sealed = former.exchanges.seal_request(ExchangeType::INFORMATIONAL, &payloads);
+            let sealed = former.exchanges.seal_request(&path, ExchangeType::INFORMATIONAL, &payloads);
             let sent = sealed.ok().and_then(|request| {
-                context.observe_sent(&path, request.datagram(), &payloads);
+                context.observe_sent(&path, request.message(), &payloads);
                 former.exchanges.sent(context.now, request, Purpose::DeleteIke, &policy)
             });
             match sent {
-                Some(datagram) => {
-                    context.transmit(path, &datagram);
+                Some(message) => {
+                    context.transmit(path, &message);
                     former.fate = Fate::Deleting;
                 }
                 None => self.queue.extend(former.end(context)),
@@ -308,9 +313,9 @@ fn refuse(context: &mut Context<'_>, former: &mut Former, request: &Request, fai
 
 fn answer(context: &mut Context<'_>, former: &mut Former, request: &Request, payloads: &[Payload<'_>]) {
     match former.exchanges.answer(request, payloads) {
-        Ok(datagram) => {
-            context.observe_sent(&request.path, &datagram, payloads);
-            context.transmit(request.path, &datagram);
+        Ok(message) => {
+            context.observe_sent(&request.path, &message, payloads);
+            context.transmit(request.path, &message);
         }
         // The request stays without an answer, as if it had been lost.
         Err(error) => tracing::debug!(%error, "no answer"),

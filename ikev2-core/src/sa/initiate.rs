@@ -31,6 +31,7 @@ impl IkeSa {
             error_patience: connection.init_error_patience,
             max_restarts: context.config.max_init_retries,
             window: context.config.window,
+            fragmentation: connection.fragmentation,
         };
         let proposals = &connection.ike_proposals;
         let initiator = Initiator::start(context.now, context.random, terms, proposals, local_spi, path)?;

@@ -16,6 +16,7 @@
 //! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
+//! | [`fragments`] | messages that never become whole | RFC 7383 |
 //! | [`peers`] | which others there are with the same peer | §2.4 |
 //! | [`timers`] | what happens when nothing comes | §2.4 |
 
@@ -26,6 +27,7 @@ pub(crate) mod child;
 pub(crate) mod context;
 pub(crate) mod create_child;
 pub(crate) mod former;
+pub(crate) mod fragments;
 pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
@@ -295,8 +297,8 @@ impl IkeSa {
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
     ) -> Result<SealedRequest, Failure> {
-        let request = self.current.keyed()?.seal_request(exchange, payloads)?;
-        context.observe_sent(&self.path, request.datagram(), payloads);
+        let request = self.current.keyed()?.seal_request(&self.path, exchange, payloads)?;
+        context.observe_sent(&self.path, request.message(), payloads);
         Ok(request)
     }
 
@@ -304,8 +306,8 @@ impl IkeSa {
     fn send_request(&mut self, context: &mut Context<'_>, request: SealedRequest, purpose: Purpose) {
         let Ok(exchanges) = self.current.keyed() else { return };
         let sent = exchanges.sent(context.now, request, purpose, &self.connection.retransmit);
-        if let Some(datagram) = sent {
-            context.transmit(self.path, &datagram);
+        if let Some(message) = sent {
+            context.transmit(self.path, &message);
             self.sent_at = context.now;
         }
     }
@@ -317,9 +319,9 @@ impl IkeSa {
         request: &Request,
         payloads: &[Payload<'_>],
     ) -> Result<(), Failure> {
-        let datagram = self.current.keyed()?.answer(request, payloads)?;
-        context.observe_sent(&request.path, &datagram, payloads);
-        context.transmit(request.path, &datagram);
+        let message = self.current.keyed()?.answer(request, payloads)?;
+        context.observe_sent(&request.path, &message, payloads);
+        context.transmit(request.path, &message);
         if request.path == self.path {
             self.sent_at = context.now;
         }
@@ -431,6 +433,7 @@ impl IkeSa {
             Stage::Closing(closing) => closing.reason.take(),
             _ => Some(reason),
         };
+        self.give_up_fragments(context);
         self.tell_down(context, reason);
         let former = self.former.iter_mut().map(|former| &mut former.exchanges);
         let all = self.current.keyed().into_iter().chain(former);
@@ -476,6 +479,7 @@ impl IkeSa {
             suite: algorithms.map(|a| a.cipher.suite()),
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),
+            fragment_size: self.current.exchanges().and_then(|x| x.fragmentation().size(&self.path)),
             children: self.children.iter().map(|c| c.sa.id).collect(),
             state: self.state(),
             created_at: self.created_at,

@@ -1,15 +1,18 @@
 //! Which message goes where (RFC 7296 §2.1 to §2.3, §2.21). Repeats are recognised before anything is
-//! decrypted; only what is authentic changes anything.
+//! decrypted; only what is authentic changes anything. Fragments wait for each other below (RFC 7383 §2.6).
 
 use super::context::Context;
 use super::former;
 use super::generation::Generation;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
-use crate::error::{Failure, Rejection};
+use crate::error::{Failure, FragmentFault, Rejection};
 use crate::event::{DownReason, Event, Handled};
-use crate::exchange::exchanges::{Received, Request};
+use crate::exchange::exchanges::{Exchanges, Received, Request, fragment_number};
+use crate::exchange::fragment::Arrival;
+use crate::exchange::outgoing::Outgoing;
 use crate::exchange::protect::Plaintext;
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,10 +38,10 @@ impl IkeSa {
         match (&mut self.current, &self.stage) {
             (Generation::Keyed(exchanges), _) => match exchanges.judge(path, message)? {
                 Received::Answer(id) => self.on_answer(context, path, message, scratch, id),
-                Received::Request(request) => self.on_request(context, &request, message, scratch),
-                Received::Repeat(answer) => {
-                    context.transmit_again(path, &answer);
-                    Ok(Handled::RepeatAnswered)
+                Received::Request(request) => self.on_request(context, request, message, scratch),
+                Received::Repeat(answer) => Ok(repeat(context, exchanges, path, message, answer)),
+                Received::Refragmented(answer) => {
+                    refragment(context, exchanges, path, message, answer, scratch)
                 }
             },
             (_, Stage::HalfOpen(..)) => self.receive_half_open(context, path, message, scratch),
@@ -63,13 +66,13 @@ impl IkeSa {
         if exchanges.requests().get(id).is_none_or(|purpose| purpose.exchange() != exchange) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
-        let opened = exchanges.open(message, scratch);
+        let opened = exchanges.open(&context.reception(path), message, scratch);
         context.opened(&path, message, &opened);
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
         let answered = exchanges.answered(id);
         self.heard(context, path);
         let Some((purpose, sent)) = answered else { return Err(Rejection::Unsolicited(id)) };
-        self.dispatch_answer(context, purpose, opened, sent);
+        self.dispatch_answer(context, purpose, arrived.plaintext, sent);
         self.pump(context);
         Ok(Handled::Processed)
     }
@@ -120,31 +123,37 @@ impl IkeSa {
     fn on_request(
         &mut self,
         context: &mut Context<'_>,
-        request: &Request,
+        mut request: Request,
         message: &Message<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
         let (exchange, id) = (request.exchange, request.message_id());
-        let Generation::Keyed(exchanges) = &self.current else {
+        let half_open = self.is_half_open();
+        let Generation::Keyed(exchanges) = &mut self.current else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
         // IKE_AUTH is Message ID 1, whatever the window (§2.2).
-        if self.is_half_open() && id != exchanges.responses().expected() {
+        if half_open && id != exchanges.responses().expected() {
             return Err(Rejection::MessageIdAhead(id));
         }
         if let Some(in_hand) = self.suspended.as_ref().and_then(|suspended| suspended.request()) {
-            let repeat = in_hand == request.digest();
-            return if repeat { Ok(Handled::InHand) } else { Err(Rejection::AlteredRepeat(id)) };
+            return match fragment_number(message) {
+                _ if in_hand == request.digest() => Ok(Handled::InHand),
+                None | Some(1) => Err(Rejection::AlteredRepeat(id)),
+                Some(number) => Err(Rejection::Fragment(FragmentFault::Answered { number })),
+            };
         }
         let lives = matches!(self.stage, Stage::Established(_) | Stage::Closing(_));
         if !lives || !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
-        let opened = exchanges.open(message, scratch);
+        let opened = exchanges.open(&context.reception(request.path), message, scratch);
         context.opened(&request.path, message, &opened);
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
+        request.put_together(arrived.fragments.as_ref());
+        let request = &request;
         self.heard(context, request.path);
-        match contents_of(&opened) {
+        match contents_of(&arrived.plaintext) {
             Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 self.on_create_child_request(context, request, &contents);
             }
@@ -203,4 +212,32 @@ fn without_fatal(contents: Contents<'_>) -> Result<Contents<'_>, Failure> {
         Some(notify @ NotifyType::INVALID_SYNTAX) => Err(Failure::Refused { notify }),
         _ => Ok(contents),
     }
+}
+
+/// A request came again that was answered (§2.1).
+pub(super) fn repeat(
+    context: &mut Context<'_>,
+    exchanges: &mut Exchanges<Purpose>,
+    path: Path,
+    message: &Message<'_>,
+    answer: Outgoing,
+) -> Handled {
+    let answer = exchanges.repeat(&path, message.header().message_id, answer);
+    context.transmit_again(path, &answer);
+    Handled::RepeatAnswered
+}
+
+/// It came again in other fragments, or so it seems (RFC 7383 §2.6.1).
+pub(super) fn refragment(
+    context: &mut Context<'_>,
+    exchanges: &mut Exchanges<Purpose>,
+    path: Path,
+    message: &Message<'_>,
+    answer: Outgoing,
+    scratch: &mut Vec<u8>,
+) -> Result<Handled, Rejection> {
+    count(&mut context.statistics.decryptions);
+    let answer = exchanges.refragmented(&path, message, answer, scratch)?;
+    context.transmit_again(path, &answer);
+    Ok(Handled::RepeatAnswered)
 }

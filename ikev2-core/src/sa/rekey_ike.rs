@@ -209,7 +209,7 @@ impl IkeSa {
         Ok((next, lower_nonce(&attempt.nonce, nonce)))
     }
 
-    /// SKEYSEED by the old PRF, the keys by the new one; all Message IDs at 0 (§2.18).
+    /// SKEYSEED by the old PRF, the keys by the new one; all Message IDs at 0 (§2.18). Fragmentation is inherited.
     fn next(
         &self,
         context: &Context<'_>,
@@ -229,7 +229,9 @@ impl IkeSa {
         let (protection, keys) = made.ok_or_else(|| Failure::Algorithm(choice.cipher.to_string()))?;
         context.log_keys_of(ends, choice.cipher, &keys);
         let window = ResponseWindow::new(context.config.window);
-        let exchanges = Exchanges::new(ends, protection, RequestWindow::default(), window);
+        let fragmentation = self.current.exchanges().map(|exchanges| exchanges.fragmentation().inherit());
+        let fragmentation = fragmentation.unwrap_or_default();
+        let exchanges = Exchanges::new(ends, protection, fragmentation, RequestWindow::default(), window);
         Ok(Next { exchanges, established: Established { algorithms, sk_d: keys.d } })
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Bound, Rejection};
 use crate::establish::responder::{InitRequest, Refusal, ResponderTerms};
 use crate::event::{Handled, IkeSaHandle, Role};
 use crate::exchange::exchanges::Received;
+use crate::exchange::fragment::Arrival;
 use crate::exchange::responses::{RequestDigest, Standing};
 use crate::stats::count;
 use alloc::boxed::Box;
@@ -35,6 +36,7 @@ impl IkeSa {
             crypto: context.config.crypto,
             force_udp_encapsulation: connection.force_udp_encapsulation,
             window: context.config.window,
+            fragmentation: connection.fragmentation,
         };
         context.spend();
         let half_open = request.answer(context.random, &terms, &choice, local_spi)?;
@@ -66,7 +68,7 @@ impl IkeSa {
             (_, Generation::Keyed(exchanges)) => exchanges.responses(),
             _ => return Err(old),
         };
-        match responses.judge(0, &digest) {
+        match responses.judge(0, &digest, None) {
             Standing::Repeat(answer) => {
                 context.transmit_again(path, &answer);
                 Ok(Handled::RepeatAnswered)
@@ -87,7 +89,7 @@ impl IkeSa {
         let Stage::HalfOpen(half_open, _) = &mut self.stage else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
-        let request = match half_open.judge(path, message)? {
+        let mut request = match half_open.judge(path, message)? {
             Received::Request(request) if exchange == ExchangeType::IKE_AUTH => request,
             Received::Repeat(answer) => {
                 context.transmit_again(path, &answer);
@@ -98,6 +100,7 @@ impl IkeSa {
         if message.protected().is_none() {
             return Err(Rejection::Unprotected);
         }
+        half_open.fragmentation().judge(message, &context.config.reassembly)?;
         // Nothing is begun that could not be finished.
         if !context.affords(AUTH_OPERATIONS) {
             count(&mut context.statistics.auth_requests_ignored);
@@ -108,14 +111,15 @@ impl IkeSa {
             context.spend();
             count(&mut context.statistics.key_exchanges);
         }
-        let opened = half_open.open(message, scratch);
+        let opened = half_open.open(&context.reception(path), message, scratch);
         if let Some(keys) = half_open.keys().filter(|_| late) {
             context.log_ike_keys(half_open.agreement(), keys);
         }
         if half_open.keys().is_some() {
             context.opened(&path, message, &opened);
         }
-        let opened = opened?;
+        let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
+        request.put_together(arrived.fragments.as_ref());
         // Only now the peer has shown that it has the keys.
         let placeholder = Stage::Lingering(context.now);
         let Stage::HalfOpen(half_open, _) = core::mem::replace(&mut self.stage, placeholder) else {
@@ -128,7 +132,7 @@ impl IkeSa {
         self.stage = Stage::Claiming(Box::new(claim));
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
-        self.on_auth_request(context, &request, opened);
+        self.on_auth_request(context, &request, arrived.plaintext);
         Ok(Handled::Processed)
     }
 }

@@ -33,10 +33,14 @@ impl IkeSa {
         let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
         let lifetime = [self.rekey_at, self.expires_at].into_iter().flatten().min();
         let lifetime = lifetime.filter(|_| self.is_established());
-        [stage, answer, requests, self.keepalive_at(), self.later_at(), self.former_at_time(), lifetime]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [
+            self.keepalive_at(),
+            self.later_at(),
+            self.former_at_time(),
+            self.reassembly_deadline(),
+            lifetime,
+        ];
+        own.into_iter().chain([stage, answer, requests]).flatten().min()
     }
 
     /// When a liveness check is due: only while no request is out, since any answer is a sign of life.
@@ -64,6 +68,7 @@ impl IkeSa {
             return;
         }
         self.on_answer_timeout(context);
+        self.expire_fragments(context);
         if let Err(failure) = self.repeat_requests(context) {
             return self.close(context, DownReason::Failed(Box::new(failure)));
         }
@@ -116,6 +121,7 @@ impl IkeSa {
     fn expire(&mut self, context: &mut Context<'_>) {
         tracing::debug!(sa = %self.handle, path = %self.path, "half-open IKE SA expired");
         count(&mut context.statistics.half_open_expired);
+        self.give_up_fragments(context);
         self.vanish(context);
     }
 
@@ -126,7 +132,7 @@ impl IkeSa {
         match &mut self.stage {
             Stage::Initiating(initiator) => {
                 while let Some(due) = initiator.due(context.now) {
-                    context.transmit_again(self.path, &due?);
+                    context.transmit_again(self.path, &due?.into());
                     self.sent_at = context.now;
                 }
             }
@@ -134,10 +140,10 @@ impl IkeSa {
             _ => {}
         }
         let Ok(exchanges) = self.current.keyed() else { return Ok(()) };
-        while let Some(due) = exchanges.due(context.now, &policy) {
+        while let Some(due) = exchanges.due(context.now, &self.path, &policy) {
             match due {
-                Due::Repeat(datagram) => {
-                    context.transmit_again(self.path, &datagram);
+                Due::Repeat { message, .. } => {
+                    context.transmit_again(self.path, &message);
                     self.sent_at = context.now;
                 }
                 Due::Exhausted(purpose) => {

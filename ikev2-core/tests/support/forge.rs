@@ -6,7 +6,9 @@ use super::world::Packet;
 use ikev2_core::Role;
 use ikev2_core::exchange::protect::MessageHead;
 use ikev2_wire::codes::{ExchangeType, PayloadType};
-use ikev2_wire::{Flags, GenericHeader, Header, IkeSpi, Message, Payload, Payloads, Protected};
+use ikev2_wire::{
+    Flags, FragmentHeader, GenericHeader, Header, IkeSpi, Message, Payload, Payloads, Protected,
+};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{PacketCipher, PacketNumber};
 use ipsec_types::algorithm::CipherSuite;
@@ -177,15 +179,72 @@ impl Forger {
         first_inner: PayloadType,
         text: &[u8],
     ) -> Vec<u8> {
+        self.seal_piece(head, outside, None, first_inner, text)
+    }
+
+    /// An authentic fragment with this piece of a chain of payloads in it.
+    pub fn seal_fragment(
+        &mut self,
+        head: &MessageHead,
+        outside: &[Raw],
+        (number, total): (u16, u16),
+        first_inner: PayloadType,
+        piece: &[u8],
+    ) -> Vec<u8> {
+        let block = self.cipher(Self::sender(head)).block_len().max(1);
+        let padding = (piece.len() + 1).next_multiple_of(block) - (piece.len() + 1);
+        let mut text = piece.to_vec();
+        text.extend(std::iter::repeat_n(0, padding));
+        text.push(padding as u8);
+        self.seal_piece(head, outside, Some(FragmentHeader { number, total }), first_inner, &text)
+    }
+
+    /// An authentic fragment whose plain text is exactly this, Pad Length included.
+    pub fn seal_broken_fragment(
+        &mut self,
+        head: &MessageHead,
+        (number, total): (u16, u16),
+        text: &[u8],
+    ) -> Vec<u8> {
+        self.seal_piece(head, &[], Some(FragmentHeader { number, total }), PayloadType::NONE, text)
+    }
+
+    /// An authentic message in as many fragments of about the same size.
+    pub fn seal_fragments(&mut self, head: &MessageHead, inside: &[Raw], count: u16) -> Vec<Vec<u8>> {
+        let (first, octets) = chain(inside, PayloadType::NONE);
+        let size = octets.len().div_ceil(usize::from(count)).max(1);
+        let mut pieces = octets.chunks(size);
+        let mut fragments = Vec::new();
+        for number in 1..=count {
+            let first = if number == 1 { first } else { PayloadType::NONE };
+            let piece = pieces.next().unwrap_or_default();
+            fragments.push(self.seal_fragment(head, &[], (number, count), first, piece));
+        }
+        fragments
+    }
+
+    fn seal_piece(
+        &mut self,
+        head: &MessageHead,
+        outside: &[Raw],
+        fragment: Option<FragmentHeader>,
+        first_inner: PayloadType,
+        text: &[u8],
+    ) -> Vec<u8> {
         self.number += 1;
         let cipher = self.cipher(Self::sender(head));
-        let (first, outer) = chain(outside, PayloadType::SK);
-        let sk_length = GenericHeader::LEN + cipher.iv_len() + text.len() + cipher.icv_len();
+        let ty = if fragment.is_some() { PayloadType::SKF } else { PayloadType::SK };
+        let (first, outer) = chain(outside, ty);
+        let numbers = fragment.map_or(0, |_| FragmentHeader::LEN);
+        let sk_length = GenericHeader::LEN + numbers + cipher.iv_len() + text.len() + cipher.icv_len();
         let length = (Header::LEN + outer.len() + sk_length) as u32;
         let mut message = Header { next_payload: first, length, ..head.header() }.to_bytes().to_vec();
         message.extend_from_slice(&outer);
         let sk = GenericHeader { next_payload: first_inner, critical: false, length: sk_length as u16 };
         sk.encode(&mut message);
+        if let Some(fragment) = fragment {
+            fragment.encode(&mut message);
+        }
         let header_len = message.len();
         message.resize(header_len + cipher.iv_len(), 0);
         message.extend_from_slice(text);
@@ -197,14 +256,35 @@ impl Forger {
     /// The payloads inside a message.
     pub fn open(&self, message: &[u8]) -> Vec<Raw> {
         let parsed = Message::parse(message).unwrap();
-        let Some(Protected::Sk(sk)) = parsed.protected() else { panic!("not protected") };
-        let cipher = self.cipher(Self::sender(&head_of(message)));
-        let mut octets = message.to_vec();
-        cipher.open(PacketNumber::explicit(0), sk.header_len, &mut octets).unwrap();
-        let text = &octets[sk.header_len + cipher.iv_len()..octets.len() - cipher.icv_len()];
+        assert!(matches!(parsed.protected(), Some(Protected::Sk(_))), "no SK");
+        let (first, octets) = self.open_piece(&parsed);
+        raws(Payloads::parse(first, &octets, 0).unwrap())
+    }
+
+    /// The payloads inside all fragments of a message, in order.
+    pub fn open_fragments<'m>(&self, messages: impl IntoIterator<Item = &'m [u8]>) -> Vec<Raw> {
+        let (mut first, mut octets) = (PayloadType::NONE, Vec::new());
+        for (number, message) in (1..).zip(messages) {
+            let parsed = Message::parse(message).unwrap();
+            let Some(Protected::Skf(skf)) = parsed.protected() else { panic!("no SKF") };
+            assert_eq!(skf.number, number);
+            let (inner, piece) = self.open_piece(&parsed);
+            if number == 1 {
+                first = inner;
+            }
+            octets.extend_from_slice(&piece);
+        }
+        raws(Payloads::parse(first, &octets, 0).unwrap())
+    }
+
+    fn open_piece(&self, message: &Message<'_>) -> (PayloadType, Vec<u8>) {
+        let protected = message.protected().expect("not protected");
+        let cipher = self.cipher(Self::sender(&head_of(message.as_bytes())));
+        let mut octets = message.as_bytes().to_vec();
+        cipher.open(PacketNumber::explicit(0), protected.header_len(), &mut octets).unwrap();
+        let text = &octets[protected.header_len() + cipher.iv_len()..octets.len() - cipher.icv_len()];
         let (pad, text) = text.split_last().unwrap();
-        let text = &text[..text.len() - usize::from(*pad)];
-        raws(Payloads::parse(sk.first_inner, text, 0).unwrap())
+        (protected.first_inner(), text[..text.len() - usize::from(*pad)].to_vec())
     }
 
     /// The same packet with its payloads changed, sealed anew.

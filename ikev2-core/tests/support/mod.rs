@@ -10,12 +10,14 @@
 //! | [`tickets`] | signs and verifies for an endpoint, soon, late or never |
 //! | [`told`] | what events told |
 //! | [`world`] | the network: latency, loss, duplication, reordering, corruption, NATs; virtual time |
+//! | [`fragments`] | messages in fragments |
 //! | [`forge`] | opens and makes protected messages with keys from the key log |
 //! | [`peer`] | a peer that says in a handshake whatever a test wants |
 
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
 pub mod forge;
+pub mod fragments;
 pub mod many;
 pub mod mirror;
 pub mod peer;

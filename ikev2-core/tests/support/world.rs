@@ -41,6 +41,12 @@ impl Packet {
         self.octets.strip_prefix(&NON_ESP_MARKER).unwrap_or(&self.octets)
     }
 
+    /// The size of the IP datagram that carries it.
+    pub fn ip_octets(&self) -> usize {
+        let ip = if self.to.is_ipv6() { 40 } else { 20 };
+        ip + 8 + self.octets.len()
+    }
+
     pub fn header(&self) -> Header {
         Header::parse(self.message()).unwrap()
     }
@@ -116,6 +122,8 @@ pub struct Link {
     pub latency: (u64, u64),
     /// How late a timer may fire.
     pub lateness: u64,
+    /// IP datagrams of more octets are lost: their fragments do not arrive. 0 for no such bound.
+    pub mtu: usize,
 }
 
 /// An endpoint with what an embedder has around it.
@@ -345,6 +353,9 @@ impl World {
 
     fn schedule(&mut self, mut packet: Packet) {
         let link = self.link;
+        if link.mtu > 0 && packet.ip_octets() > link.mtu {
+            return;
+        }
         if self.dice.per_mille(link.loss) {
             return;
         }

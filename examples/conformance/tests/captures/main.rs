@@ -27,7 +27,7 @@ struct Row {
     left: &'static str,
 }
 
-/// Columns as [`Coverage`] has them. IKE: messages; SK opened; SKF opened by the cipher alone; not opened; sealed
+/// Columns as [`Coverage`] has them. IKE: messages; SK opened; SKF opened and put together; not opened; sealed
 /// again. Keys: choices accepted; key sets derived; taken as logged. AUTH: signed octets; recomputed; left alone;
 /// recomputed from the log alone. NAT: hashes right; claims of a NAT. ESP: one-way SAs with derived keys; with
 /// logged ones; packets opened by the engine; by the cipher alone; not opened; pings.
@@ -72,14 +72,14 @@ const fn row(
 }
 
 /// strongSwan claims a NAT where its ESP is in user space. Messages, SK and SKF payloads and ESP packets were counted
-/// in the files by a program that shares no code with this one.
+/// in the files by a program that shares no code with this one. The IntAuth of mlkem768-intermediate is the log's.
 #[rustfmt::skip]
 const TABLE: [Row; 18] = [
     //                                   IKE                 Keys       AUTH             NAT     ESP                  left alone
-    row("cert-chain-fragments",          [16,  6, 8, 0, 14], [2, 1, 0], [2, 0, 2, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], "reassembly"),
+    row("cert-chain-fragments",          [16,  6, 8, 0, 14], [2, 1, 0], [2, 0, 2, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("childless-chapoly",             [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
-    row("eap-md5",                       [13,  9, 2, 0, 11], [2, 1, 0], [3, 2, 1, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], "reassembly"),
-    row("eap-mschapv2",                  [15, 11, 2, 0, 13], [2, 1, 0], [3, 2, 1, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], "reassembly"),
+    row("eap-md5",                       [13,  9, 2, 0, 11], [2, 1, 0], [3, 2, 1, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
+    row("eap-mschapv2",                  [15, 11, 2, 0, 13], [2, 1, 0], [3, 2, 1, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("ed25519-cbc",                   [ 6,  4, 0, 0,  0], [2, 1, 0], [2, 0, 2, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("kernel-beet",                   [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 0, 2], [4, 0], [2, 0,  0, 6, 0, 3], "BEET mode"),
     row("kernel-esn",                    [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 0, 2], [4, 0], [2, 0,  6, 0, 0, 3], ""),
@@ -87,12 +87,12 @@ const TABLE: [Row; 18] = [
     row("kernel-transport",              [ 8,  6, 0, 0,  6], [2, 1, 0], [2, 2, 0, 0, 2], [4, 0], [2, 0,  0, 6, 0, 3], "transport mode"),
     row("libreswan-ppk-rfc9867",         [ 9,  7, 0, 0,  7], [2, 1, 1], [0, 0, 0, 2, 0], [4, 0], [2, 0,  6, 0, 0, 3], "PPK; its log has no IntAuth"),
     row("mlkem512-alone",                [ 6,  4, 0, 0,  4], [2, 1, 0], [2, 2, 0, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], ""),
-    row("mlkem768-intermediate",         [ 9,  5, 2, 0,  7], [2, 2, 0], [2, 2, 0, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], "reassembly; IntAuth is the log's"),
+    row("mlkem768-intermediate",         [ 9,  5, 2, 0,  7], [2, 2, 0], [2, 2, 0, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("mobike",                        [20, 18, 0, 0, 18], [3, 1, 0], [2, 2, 0, 0, 2], [4, 4], [4, 0, 12, 0, 0, 6], ""),
     row("ppk-rfc8784",                   [ 6,  4, 0, 0,  4], [2, 1, 1], [2, 2, 0, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], "PPK"),
     row("psk-x25519",                    [ 6,  4, 0, 0,  4], [2, 1, 0], [2, 2, 0, 0, 2], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("rekey-child-and-ike",           [18, 16, 0, 0, 16], [4, 2, 0], [2, 2, 0, 0, 2], [2, 2], [4, 0, 18, 0, 0, 9], ""),
-    row("rsa-pss",                       [10,  4, 4, 0,  8], [2, 1, 0], [2, 0, 2, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], "reassembly"),
+    row("rsa-pss",                       [10,  4, 4, 0,  8], [2, 1, 0], [2, 0, 2, 0, 0], [2, 2], [2, 0,  6, 0, 0, 3], ""),
     row("strongswan-libreswan-ppk8784",  [ 4,  2, 0, 0,  2], [2, 1, 1], [2, 2, 0, 0, 2], [4, 0], [2, 0,  6, 0, 0, 3], "PPK"),
 ];
 

@@ -4,7 +4,8 @@ use crate::coverage::Coverage;
 use ikev2_core::Role;
 use ikev2_core::contents::Contents;
 use ikev2_core::establish::secrets::protection;
-use ikev2_core::exchange::protect::OpenError;
+use ikev2_core::exchange::protect::{OpenError, Plaintext};
+use ikev2_core::exchange::reassembly::{Added, Reassembled, Reassembly, ReassemblyLimits};
 use ikev2_core::keys::IkeKeys;
 use ikev2_wire::{
     ChainEncoder, DeletePayload, FragmentHeader, GenericHeader, Header, Message, NoncePayload, Payload,
@@ -12,6 +13,8 @@ use ikev2_wire::{
 };
 use ikev2_wire::{CpAttribute, CpPayload, EapPayload, NotifyPayload};
 use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber};
+use ipsec_types::Instant;
+use std::cell::Cell;
 
 /// The payloads of a message that had them in the clear, or of one that was opened: all its fragments together.
 #[derive(Clone, Debug)]
@@ -56,24 +59,36 @@ pub(crate) fn sender(header: &Header) -> Role {
     if header.flags.is_initiator() { Role::Initiator } else { Role::Responder }
 }
 
-/// Opens the SK or SKF payload of a message as its receiver does, and encodes and seals it again.
+/// Opens the SK or SKF payload of a message as its receiver does, and encodes and seals it again. With the last
+/// fragment comes what the exchange layer put together.
 pub(crate) fn open(
     message: &Message<'_>,
     cipher: &'static dyn CipherAlgorithm,
     keys: &IkeKeys,
+    reassembly: &mut Reassembly,
     coverage: &mut Coverage,
-) -> Text {
+) -> (Text, Option<Reassembled>) {
     let (receiver, sent_by) = match sender(message.header()) {
         Role::Initiator => (Role::Responder, keys.initiator_to_responder()),
         Role::Responder => (Role::Initiator, keys.responder_to_initiator()),
     };
     let key = cipher.with_keys(&sent_by).unwrap();
+    let protection = protection(cipher, keys, receiver).unwrap();
+    let mut whole = None;
     let text = match message.protected().unwrap() {
-        Protected::Sk(_) => open_sk(message, &*key, |message, scratch| {
-            let protection = protection(cipher, keys, receiver).unwrap();
-            protection.open(message, scratch).map(|plaintext| plaintext.payloads().unwrap().len())
+        Protected::Sk(_) => {
+            let count = Cell::new(0);
+            let text = open_by(message, &*key, |message, scratch| {
+                protection.open(message, scratch).map(|plain| count.set(plain.payloads().unwrap().len()))
+            });
+            assert_eq!(Payloads::parse(text.first, &text.chain, 0).unwrap().len(), count.get());
+            text
+        }
+        Protected::Skf(_) => open_by(message, &*key, |message, scratch| {
+            let plaintext = protection.open_fragment(message, scratch)?;
+            whole = add(reassembly, message, &plaintext);
+            Ok(())
         }),
-        Protected::Skf(_) => open_skf(message, &*key),
     };
     match text.fragment {
         None => coverage.opened += 1,
@@ -84,32 +99,36 @@ pub(crate) fn open(
         assert_eq!(seal_again(message, &*key, &text), message.as_bytes());
         coverage.sealed += 1;
     }
-    text
+    (text, whole)
 }
 
-/// Opens an SK payload by the exchange layer, which must refuse it with one bit changed.
-fn open_sk(
+/// Hands a fragment to the exchange layer (RFC 7383 §2.6).
+fn add(reassembly: &mut Reassembly, message: &Message<'_>, plaintext: &Plaintext<'_>) -> Option<Reassembled> {
+    let Some(Protected::Skf(fragment)) = message.protected() else { panic!("no fragment") };
+    let limits = ReassemblyLimits::default();
+    reassembly.judge(message, &fragment, &limits).unwrap();
+    match reassembly.add(Instant::ZERO, message, &fragment, plaintext, &limits) {
+        Added::Part => None,
+        Added::Whole(whole) => Some(*whole),
+        Added::TooLarge => panic!("too large"),
+    }
+}
+
+/// Opens a payload by the exchange layer, which must refuse it with one bit changed.
+fn open_by(
     message: &Message<'_>,
     key: &dyn PacketCipher,
-    open: impl Fn(&Message<'_>, &mut Vec<u8>) -> Result<usize, OpenError>,
+    mut open: impl FnMut(&Message<'_>, &mut Vec<u8>) -> Result<(), OpenError>,
 ) -> Text {
     let mut scratch = Vec::new();
-    let count = open(message, &mut scratch).unwrap();
+    open(message, &mut scratch).unwrap();
     let text = cut(message, key, &scratch);
-    assert_eq!(Payloads::parse(text.first, &text.chain, 0).unwrap().len(), count);
 
     let mut forged = message.as_bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let refused = open(&Message::parse(&forged).unwrap(), &mut scratch);
     assert!(matches!(refused, Err(OpenError::Cipher(CipherError::IntegrityCheck))), "{refused:?}");
     text
-}
-
-/// Opens an SKF payload by the cipher alone: reassembly is not built yet.
-fn open_skf(message: &Message<'_>, key: &dyn PacketCipher) -> Text {
-    let mut octets = message.as_bytes().to_vec();
-    key.open(PacketNumber::explicit(0), message.protected().unwrap().header_len(), &mut octets).unwrap();
-    cut(message, key, &octets)
 }
 
 /// Cuts the text out of an opened message (RFC 7296 §3.14).
@@ -141,6 +160,17 @@ pub(crate) fn reassemble(header: Header, mut texts: Vec<Text>) -> Plain {
     assert_eq!(encode_again(plain.payloads(), PayloadType::NONE, &mut again), plain.first);
     assert_eq!(again, plain.chain);
     plain
+}
+
+/// What the exchange layer put together is what the fragments hold in their order, behind the header of a message
+/// that was never fragmented.
+pub(crate) fn assert_reassembled(plain: &Plain, whole: &Reassembled) {
+    let bodies = |payloads: Payloads<'_>| payloads.map(|raw| (raw.ty, raw.body.to_vec())).collect::<Vec<_>>();
+    assert_eq!(bodies(whole.plaintext.payloads().unwrap()), bodies(plain.payloads()));
+    let head = Message::parse(&whole.head).unwrap();
+    let (header, length) = (*head.header(), head.header().length);
+    assert_eq!(header, Header { next_payload: PayloadType::SK, length, ..plain.header });
+    assert_eq!(head.protected().unwrap().first_inner(), plain.first);
 }
 
 /// Makes the message again: header and outer payloads from their values, text, IV and ICV by the cipher.

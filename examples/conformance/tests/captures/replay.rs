@@ -7,6 +7,7 @@ use crate::message::{self, Plain, Text};
 use crate::{auth, esp, nat};
 use ikev2_core::Role;
 use ikev2_core::exchange::datagram::Datagram;
+use ikev2_core::exchange::reassembly::Reassembly;
 use ikev2_wire::{ExchangeType, IkeSpi, Message, ProtocolId};
 use ipsec_conformance::{Carries, KeyFile, Packet};
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ struct Conversation<'f> {
     initiator: Option<IpAddr>,
     first_request: Option<FirstRequest>,
     fragments: HashMap<MessageKey, Vec<Text>>,
+    /// The exchange layer's, for each sender.
+    reassembly: HashMap<((IkeSpi, IkeSpi), Role), Reassembly>,
     requests: HashMap<MessageKey, Plain>,
     exchanges: Vec<Exchange>,
     coverage: Coverage,
@@ -45,6 +48,7 @@ pub(crate) fn replay(packets: &[Packet], file: &KeyFile) -> Coverage {
         initiator: None,
         first_request: None,
         fragments: HashMap::new(),
+        reassembly: HashMap::new(),
         requests: HashMap::new(),
         exchanges: Vec::new(),
         coverage: Coverage::default(),
@@ -108,15 +112,21 @@ impl<'f> Conversation<'f> {
         }
         let intermediate = (header.exchange == ExchangeType::IKE_INTERMEDIATE).then_some(header.message_id);
         let cipher = sa.agreement.algorithms.cipher;
-        let text = message::open(message, cipher, sa.message_keys(intermediate), &mut self.coverage);
+        let sender = message::sender(&header);
+        let reassembly = self.reassembly.entry((spis, sender)).or_default();
+        let keys = sa.message_keys(intermediate);
+        let (text, whole) = message::open(message, cipher, keys, reassembly, &mut self.coverage);
         let Some(fragment) = text.fragment else { return Some(message::reassemble(header, vec![text])) };
-        let key = (spis, message::sender(&header), header.flags.is_response(), header.message_id);
+        let key = (spis, sender, header.flags.is_response(), header.message_id);
         let fragments = self.fragments.entry(key).or_default();
         fragments.push(text);
         if fragments.len() < usize::from(fragment.total) {
+            assert!(whole.is_none());
             return None;
         }
-        Some(message::reassemble(header, self.fragments.remove(&key).unwrap_or_default()))
+        let plain = message::reassemble(header, self.fragments.remove(&key).unwrap_or_default());
+        message::assert_reassembled(&plain, &whole.unwrap());
+        Some(plain)
     }
 
     fn sa_of(&self, spis: (IkeSpi, IkeSpi)) -> usize {

@@ -20,6 +20,9 @@ impl Gateway {
             Event::InitErrorSeen { notify, .. } => {
                 self.log.line(format_args!("somebody answers {notify}; waiting for a better answer"));
             }
+            Event::MessageIncomplete { incomplete, .. } => {
+                self.log.line(format_args!("{incomplete}; is the path too narrow for them?"));
+            }
             Event::ChildSaUp { sa, info } => self.on_child_up(sa, &info),
             Event::ChildSaFailed { sa, policy, failure } => {
                 let name = policy.map_or_else(|| "none of ours".into(), |policy| self.name_of(policy));
