@@ -98,7 +98,7 @@ pub mod config;
 mod connections;
 pub mod contents;
 pub mod credentials;
-mod endpoint;
+pub mod endpoint;
 pub mod error;
 pub mod establish;
 pub mod event;

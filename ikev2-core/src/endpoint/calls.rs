@@ -53,9 +53,9 @@ impl Endpoint {
         self.check_room()?;
         let (mut context, kept) = self.lend();
         let handle = kept.sas.next_handle();
-        let spi = context.ike_spis.allocate(context.random, handle).map_err(Failure::from)?;
+        let spi = context.allocate_ike_spi(handle).map_err(Failure::from)?;
         let sa = IkeSa::initiate(&mut context, handle, Arc::clone(connection), spi, path);
-        let mut sa = sa.inspect_err(|_| context.ike_spis.release(spi))?;
+        let mut sa = sa.inspect_err(|_| context.release_ike_spi(spi))?;
         sa.opening = asked.map(Box::new);
         kept.sas.insert(sa);
         self.with_sa(handle, |_, _| {});
@@ -188,7 +188,7 @@ impl Endpoint {
         let _call = trace::call("handle_report");
         match *report {
             SaReport::SoftExpired { id, reason, .. } => self.with_child(now, id, |sa, context| {
-                context.out.event(Event::ChildSaExpiring { sa: sa.handle, id, reason });
+                context.event(Event::ChildSaExpiring { sa: sa.handle, id, reason });
                 if sa.child(id).is_some_and(|child| child.config.rekey) {
                     rekey(sa, context, id)
                 } else {

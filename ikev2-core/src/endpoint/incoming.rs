@@ -141,10 +141,10 @@ impl Endpoint {
         let displaced = displaced.map_err(|bound| ignore(context.statistics, bound))?;
         let (mut context, kept) = self.lend();
         let handle = kept.sas.next_handle();
-        let spi = context.ike_spis.allocate(context.random, handle);
+        let spi = context.allocate_ike_spi(handle);
         let spi = spi.map_err(|error| Refusal::silent(error.into()))?;
         let sa = IkeSa::respond(&mut context, &request, handle, spi);
-        let sa = sa.inspect_err(|_| context.ike_spis.release(spi))?;
+        let sa = sa.inspect_err(|_| context.release_ike_spi(spi))?;
         count(&mut context.statistics.admitted);
         let now = context.now;
         let handle = kept.sas.insert(sa);

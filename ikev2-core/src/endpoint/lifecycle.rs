@@ -203,7 +203,7 @@ impl Endpoint {
         let lives = &mut self.state.lives;
         if lives.forget(&Subject::Connection(name.to_string())) {
             let (connection, next) = (name.to_string(), Next::Nothing);
-            self.state.out.event(Event::ConnectionIdle { connection, next });
+            self.state.out.events.push_back(Event::ConnectionIdle { connection, next });
         }
         if let Some(life) = self.state.lives.connections.remove(name) {
             for (sa, _) in life.sas {
@@ -366,7 +366,7 @@ impl Endpoint {
         if next == Next::Nothing {
             self.state.lives.connections.remove(&name);
         }
-        self.state.out.event(Event::ConnectionIdle { connection: name, next });
+        self.state.out.events.push_back(Event::ConnectionIdle { connection: name, next });
     }
 
     /// Decides what follows the end of a Child SA.
@@ -384,7 +384,7 @@ impl Endpoint {
         }
         let retry = connection.lifecycle.retry;
         let next = self.plan(Subject::Child(sa, policy), After::Restart, &retry, up_since, false);
-        self.state.out.event(Event::ChildSaIdle { sa, policy, next });
+        self.state.out.events.push_back(Event::ChildSaIdle { sa, policy, next });
     }
 
     fn plan(

@@ -6,7 +6,11 @@ mod half_open;
 mod incoming;
 mod lifecycle;
 mod policies;
+mod services;
+pub(crate) mod spis;
 mod table;
+
+pub use services::Services;
 
 use crate::config::EndpointConfig;
 use crate::connections::ConnectionIndex;
@@ -15,7 +19,7 @@ use crate::event::{ChildSaInfo, Event, IkeSaHandle, IkeSaInfo, Transmit};
 use crate::rate::Bucket;
 use crate::sa::IkeSa;
 use crate::sa::child::Child;
-use crate::sa::context::{ChildNames, Context, IkeSpis, Outbox};
+use crate::sa::context::{ChildNames, Context};
 use crate::sa::peers::Peers;
 use crate::stats::{Statistics, count};
 use crate::trace;
@@ -28,6 +32,8 @@ use ipsec_crypto::SecureRandom;
 use ipsec_types::Instant;
 use lifecycle::{Lives, Note};
 use policies::Policies;
+use services::Outbox;
+use spis::IkeSpis;
 use table::Table;
 
 /// One end of any number of IKE SAs, as a pure state machine. The contract is on the [crate's first
@@ -55,7 +61,7 @@ struct State {
     peers: Peers,
     /// IKE SAs that must give way to one that was just established.
     give_way: Vec<IkeSaHandle>,
-    out: Outbox,
+    out: Outbox<Event>,
     lives: Lives,
     errors: Bucket,
     operations: Bucket,
@@ -245,19 +251,17 @@ impl Endpoint {
             operations,
             ..
         } = &mut self.state;
-        let context = Context {
+        let services = Services {
             now: *now,
             config: &self.config,
-            connections: &self.connections,
             random: &mut *self.random,
-            out,
             statistics: &mut self.statistics,
-            names,
+            out,
             ike_spis,
-            peers,
             give_way,
             operations,
         };
+        let context = Context { services, connections: &self.connections, names, peers };
         (context, Kept { sas, half_open, policies, cookies })
     }
 }

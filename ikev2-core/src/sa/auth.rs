@@ -75,13 +75,15 @@ impl IkeSa {
             let pair = Arc::new((self.connection.local_id.clone(), peer));
             let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
             if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
-                context.give_way.extend(context.peers.older(&pair, self.created_at));
+                for older in context.peers.older(&pair, self.created_at) {
+                    context.services.end_other(older);
+                }
             }
             self.list(context, pair);
         }
         count(&mut context.statistics.ike_sas_established);
         tracing::debug!(path = %self.path, "IKE SA up");
-        context.out.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
+        context.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
     }
 
     /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3); we use no more of it than may wait.

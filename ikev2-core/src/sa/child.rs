@@ -68,7 +68,7 @@ impl Child {
         if !self.outbound_gone {
             self.outbound_gone = true;
             let remove = SaCommand::Remove { id: self.sa.id, inbound: false, outbound: true };
-            context.out.event(Event::DataPath(remove));
+            context.event(Event::DataPath(remove));
         }
     }
 
@@ -78,14 +78,14 @@ impl Child {
         context.release_spi(self.inbound);
         context.names.disown(id);
         let outbound = !self.outbound_gone;
-        context.out.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound }));
+        context.event(Event::DataPath(SaCommand::Remove { id, inbound: true, outbound }));
         // Whoever began to delete it knows why it ends.
         let reason = self.deleting.unwrap_or(match reason {
             DownReason::DeletedByPeer if self.replaced => DownReason::Rekeyed,
             DownReason::DeletedByPeer if self.awaits.is_some() => DownReason::Redundant,
             reason => reason,
         });
-        context.out.event(Event::ChildSaDown { sa, id, reason });
+        context.event(Event::ChildSaDown { sa, id, reason });
     }
 }
 
@@ -177,7 +177,7 @@ impl ChildAttempt {
         (mode, selectors): (Mode, SelectorLists),
         exchange: ChildExchange,
     ) -> Result<Self, Failure> {
-        let (id, inbound) = context.names.allocate(context.random)?;
+        let (id, inbound) = context.names.allocate(context.services.random)?;
         Ok(Self {
             config: Arc::clone(config),
             id,
@@ -384,7 +384,7 @@ impl IkeSa {
         let keys = self.child_keys(cipher, shared, nonces, false)?;
         let crossed = replaces.is_some_and(|id| self.crosses_ours(id));
         let rival_nonce = crossed.then(|| lower_nonce(nonces.initiator, nonces.responder));
-        let (id, inbound) = context.names.allocate(context.random)?;
+        let (id, inbound) = context.names.allocate(context.services.random)?;
         Ok(AgreedChild {
             config,
             choice,
@@ -460,7 +460,7 @@ impl IkeSa {
         failure: Failure,
     ) {
         let (sa, failure) = (self.handle, Box::new(failure));
-        context.out.event(Event::ChildSaFailed { sa, policy, failure });
+        context.event(Event::ChildSaFailed { sa, policy, failure });
     }
 
     /// A request for a Child SA came to nothing; what the peer has set up is deleted there (§2.21.3).
@@ -574,9 +574,8 @@ impl IkeSa {
         });
         context.log_esp_keys(&sa, (inbound, &keys.inbound), (outbound, &keys.outbound));
         let install = |spi, keys| Box::new(SaInstall { child: Arc::clone(&sa), spi, keys });
-        let out = &mut context.out;
-        out.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
-        out.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
+        context.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
+        context.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
         let ke = choice.ke;
         let child = Child {
             sa,
@@ -591,7 +590,7 @@ impl IkeSa {
             replaced: false,
             rival_nonce,
         };
-        out.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
+        context.event(Event::ChildSaUp { sa: self.handle, info: Box::new(child.info()) });
         count(&mut context.statistics.child_sas_installed);
         context.names.own(id, self.handle);
         // Most IKE SAs have one for all their life.

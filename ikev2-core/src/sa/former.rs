@@ -8,7 +8,7 @@ use super::receive::{contents_of, refragment, repeat};
 use super::{Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure, Rejection};
-use crate::event::Handled;
+use crate::event::{Event, Handled};
 use crate::exchange::exchanges::{Exchanges, Received, Request};
 use crate::exchange::fragment::Arrival;
 use crate::exchange::requests::Due;
@@ -90,7 +90,7 @@ pub(super) fn forget(context: &mut Context<'_>, purposes: impl Iterator<Item = P
     for purpose in purposes {
         match purpose {
             Purpose::CreateChild(attempt) => context.release_spi(attempt.inbound),
-            Purpose::RekeyIke(attempt) => context.ike_spis.release(attempt.local_spi),
+            Purpose::RekeyIke(attempt) => context.release_ike_spi(attempt.local_spi),
             _ => {}
         }
     }
@@ -157,7 +157,7 @@ impl IkeSa {
         match purpose {
             Purpose::RekeyIke(attempt) => match contents_of(&arrived.plaintext) {
                 Ok(contents) => self.on_crossed_rekey_answer(context, former, *attempt, &contents),
-                Err(_) => context.ike_spis.release(attempt.local_spi),
+                Err(_) => context.release_ike_spi(attempt.local_spi),
             },
             Purpose::DeleteIke => self.queue.extend(former.end(context)),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
@@ -243,7 +243,7 @@ impl IkeSa {
         let now = context.now;
         let over = |former: &Former| matches!(former.fate, Fate::Over(until) if until <= now);
         for former in self.former.iter().filter(|former| over(former)) {
-            context.ike_spis.release(former.exchanges.ends().local_spi());
+            context.release_ike_spi(former.exchanges.ends().local_spi());
         }
         self.former.retain(|former| !over(former));
         self.pump(context);
@@ -292,7 +292,7 @@ impl IkeSa {
             self.former.push(Former::new(exchanges, None, fate));
         }
         let info = Box::new(self.info());
-        context.out.event(crate::event::Event::IkeSaRekeyed { sa: self.handle, info });
+        context.event(Event::IkeSaRekeyed { sa: self.handle, info });
         true
     }
 }

@@ -57,7 +57,7 @@ impl IkeSa {
         for incomplete in lacking {
             tracing::debug!(sa = %self.handle, %incomplete, "message given up");
             count(&mut context.statistics.messages_incomplete);
-            context.out.event(Event::MessageIncomplete { sa: self.handle, incomplete });
+            context.event(Event::MessageIncomplete { sa: self.handle, incomplete });
         }
     }
 }

@@ -91,7 +91,7 @@ impl IkeSa {
             return;
         }
         let round_trip = context.now.saturating_since(sent);
-        context.out.event(Event::PeerAlive { sa: self.handle, round_trip });
+        context.event(Event::PeerAlive { sa: self.handle, round_trip });
     }
 
     /// The peer's INFORMATIONAL request. Every one is answered, an empty one too.

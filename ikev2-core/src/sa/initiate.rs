@@ -65,7 +65,7 @@ impl IkeSa {
                 context.send_plain(self.path, initiator.request());
                 self.sent_at = context.now;
             }
-            InitAnswer::Error(notify) => context.out.event(Event::InitErrorSeen { sa: self.handle, notify }),
+            InitAnswer::Error(notify) => context.event(Event::InitErrorSeen { sa: self.handle, notify }),
             InitAnswer::FurtherError => {}
             InitAnswer::Secured(secured) => {
                 self.heard_at = context.now;

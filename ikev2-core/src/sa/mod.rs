@@ -284,9 +284,9 @@ impl IkeSa {
 
     /// Gives its SPIs back: it is over.
     pub(crate) fn release_spis(&self, context: &mut Context<'_>) {
-        context.ike_spis.release(self.current.local_spi());
+        context.release_ike_spi(self.current.local_spi());
         for former in &self.former {
-            context.ike_spis.release(former.exchanges.ends().local_spi());
+            context.release_ike_spi(former.exchanges.ends().local_spi());
         }
     }
 
@@ -458,7 +458,7 @@ impl IkeSa {
         if let Some(reason) = reason {
             tracing::debug!(sa = %self.handle, %reason, "IKE SA down");
             let (sa, connection) = (self.handle, self.connection.name.clone());
-            context.out.event(Event::IkeSaDown { sa, connection, reason });
+            context.event(Event::IkeSaDown { sa, connection, reason });
         }
     }
 

@@ -194,9 +194,9 @@ impl IkeSa {
             sa.path = path;
             children.push(sa.id);
             let command = SaCommand::Move { id: sa.id, path, encapsulation: sa.encapsulation };
-            context.out.event(Event::DataPath(command));
+            context.event(Event::DataPath(command));
         }
-        context.out.event(Event::PeerMoved { sa: self.handle, path, children });
+        context.event(Event::PeerMoved { sa: self.handle, path, children });
     }
 }
 

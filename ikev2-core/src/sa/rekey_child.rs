@@ -163,8 +163,8 @@ impl IkeSa {
         }
         if awaited.is_none() {
             let switch = SaCommand::SwitchOutbound { from: old, to: new };
-            context.out.event(Event::DataPath(switch));
-            context.out.event(Event::ChildSaReplaced { sa: self.handle, old, new });
+            context.event(Event::DataPath(switch));
+            context.event(Event::ChildSaReplaced { sa: self.handle, old, new });
         }
     }
 

@@ -85,11 +85,11 @@ impl IkeSa {
         if !self.is_established() || self.awaits_rekey() {
             return;
         }
-        let spi = context.ike_spis.allocate(context.random, self.handle).map_err(Failure::from);
+        let spi = context.allocate_ike_spi(self.handle).map_err(Failure::from);
         let begun = spi.and_then(|local_spi| {
             let begun = self.prepare_rekey_ike(context, local_spi, tries);
             let sent = begun.and_then(|attempt| self.send_rekey_ike(context, attempt));
-            sent.inspect_err(|_| context.ike_spis.release(local_spi))
+            sent.inspect_err(|_| context.release_ike_spi(local_spi))
         });
         if let Err(failure) = begun {
             self.on_rekey_ike_failed(context, tries, failure);
@@ -130,7 +130,7 @@ impl IkeSa {
     ) {
         if !self.is_established() {
             // The Delete of the IKE SA, which comes next, takes what the peer set up with it (§2.25.2).
-            return context.ike_spis.release(attempt.local_spi);
+            return context.release_ike_spi(attempt.local_spi);
         }
         if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
             let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
@@ -144,7 +144,7 @@ impl IkeSa {
         match made {
             Ok((next, _)) => self.promote(context, next, Fate::ToDelete, None),
             Err(failure) => {
-                context.ike_spis.release(spi);
+                context.release_ike_spi(spi);
                 self.on_rekey_ike_failed(context, tries, failure);
             }
         }
@@ -177,7 +177,7 @@ impl IkeSa {
             // What the peer made stays.
             (Err(failure), _) => {
                 tracing::debug!(%failure, "a rekey of the IKE SA that crossed the peer's came to nothing");
-                context.ike_spis.release(spi);
+                context.release_ike_spi(spi);
             }
         }
     }
@@ -248,7 +248,7 @@ impl IkeSa {
         self.generation = self.generation.saturating_add(1);
         self.set_rekey_time(context);
         count(&mut context.statistics.ike_sas_rekeyed);
-        context.out.event(Event::IkeSaRekeyed { sa: self.handle, info: Box::new(self.info()) });
+        context.event(Event::IkeSaRekeyed { sa: self.handle, info: Box::new(self.info()) });
     }
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
@@ -261,7 +261,7 @@ impl IkeSa {
             self.send_rekey_ike(context, attempt)
         });
         if let Err(failure) = again {
-            context.ike_spis.release(spi);
+            context.release_ike_spi(spi);
             self.on_rekey_ike_failed(context, tries, failure);
         }
     }
@@ -270,7 +270,7 @@ impl IkeSa {
         self.try_again_later(context, Task::RekeyIke { tries }, &failure);
         if self.is_established() {
             let (sa, failure) = (self.handle, Box::new(failure));
-            context.out.event(Event::IkeRekeyFailed { sa, failure });
+            context.event(Event::IkeRekeyFailed { sa, failure });
         }
     }
 
@@ -297,7 +297,7 @@ impl IkeSa {
         let response = context.respond(choice.ke, ke.data)?;
         let nonce = context.nonce()?;
         let nonces = Nonces { initiator: peer_nonce, responder: &nonce };
-        let spi = context.ike_spis.allocate(context.random, self.handle)?;
+        let spi = context.allocate_ike_spi(self.handle)?;
         let ends = Ends { role: Role::Responder, initiator_spi: peer_spi, responder_spi: spi };
         let next = self.next(context, old, ends, &choice, nonces, &response.secret);
         let crossed = self.awaits_rekey().then(|| lower_nonce(peer_nonce, &nonce));
@@ -310,7 +310,7 @@ impl IkeSa {
             self.send_answer(context, request, &payloads)?;
             Ok(next)
         });
-        let next = answered.inspect_err(|_| context.ike_spis.release(spi))?;
+        let next = answered.inspect_err(|_| context.release_ike_spi(spi))?;
         self.promote(context, next, Fate::PeerDeletes(context.now + PEERS_TURN), crossed);
         Ok(())
     }

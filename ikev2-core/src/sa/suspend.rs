@@ -84,7 +84,7 @@ impl IkeSa {
             encoding: form.encoding,
             octets,
         });
-        context.out.event(Event::SignatureNeeded { ticket, deadline, request });
+        context.event(Event::SignatureNeeded { ticket, deadline, request });
     }
 
     /// Asks the embedder whether a signature is good.
@@ -98,7 +98,7 @@ impl IkeSa {
         let connection = self.connection.name.clone();
         let (ticket, deadline) = self.suspend(context, step);
         let request = Box::new(VerificationRequest { connection, peer, signature });
-        context.out.event(Event::VerificationNeeded { ticket, deadline, request });
+        context.event(Event::VerificationNeeded { ticket, deadline, request });
     }
 
     /// The embedder answers.
