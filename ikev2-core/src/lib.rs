@@ -70,15 +70,17 @@
 //!
 //! # Layers
 //!
-//! Each stands on those above it in this table and is public, so that another protocol with IKE's messages
-//! can stand on the first two.
+//! Each stands on those above it in this table. The first three are public and have no Child SAs in them, so that
+//! another protocol with IKE's messages can stand on them from another crate: `examples/group` in the repository is
+//! one.
 //!
-//! | layer | module |
-//! |---|---|
-//! | exchange: Message IDs, window, repeats, fragments, protection | [`exchange`] |
-//! | establishment: IKE_SA_INIT, authentication | [`establish`], [`keys`] |
-//! | the IKE SA: Child SAs, Delete, liveness | behind [`Endpoint`] |
-//! | the endpoint: many IKE SAs, admission, timers | [`Endpoint`] |
+//! | layer | module | what another protocol takes from it |
+//! |---|---|---|
+//! | exchange: Message IDs, windows, repeats, fragments, protection, one-way messages | [`exchange`] | [`Exchanges`](exchange::exchanges::Exchanges), [`OneWaySender`](exchange::one_way::OneWaySender), [`OneWayReceiver`](exchange::one_way::OneWayReceiver) |
+//! | establishment: IKE_SA_INIT, proofs of identity | [`establish`], [`keys`] | [`Initiator`](establish::initiator::Initiator), [`HalfOpen`](establish::responder::HalfOpen), [`Secured`](establish::secrets::Secured), [`auth`](establish::auth) |
+//! | the endpoint of any protocol: many SAs, admission, timers, events | [`endpoint`] | [`Shell`](endpoint::Shell), which runs a [`Protocol`](endpoint::Protocol) |
+//! | the IKE SA: Child SAs, rekeys, Delete, liveness | behind [`Endpoint`] | |
+//! | the endpoint of IKEv2: connections and their lives | [`Endpoint`] | |
 //!
 //! What two sides agree on is decided by pure functions in [`negotiation`]; why they cannot agree is told by
 //! [`error::Failure`], with both sides' lists. What happens can be followed through [`trace`]'s named spans.
@@ -104,6 +106,7 @@ pub mod establish;
 pub mod event;
 pub mod exchange;
 pub mod identity;
+mod ike;
 pub mod keylog;
 pub mod keys;
 pub mod lifecycle;
@@ -117,7 +120,6 @@ pub mod trace;
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
-pub use endpoint::Endpoint;
 pub use error::{CallError, Failure, Rejection};
 pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
@@ -126,6 +128,7 @@ pub use event::{
 pub use exchange::fragment::{FragmentPolicy, FragmentSizes};
 pub use exchange::reassembly::ReassemblyLimits;
 pub use identity::{Identity, IdentityPattern};
+pub use ike::Endpoint;
 pub use keylog::KeyLog;
 pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};
 pub use observe::{MessageDirection, MessageObserver};

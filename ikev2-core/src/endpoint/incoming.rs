@@ -2,23 +2,23 @@
 
 use super::admission::{decide, operations_left};
 use super::half_open::Source;
-use super::{Endpoint, Kept};
+use super::services::Services;
+use super::shell::{Association, Kept, Protocol, Shell};
 use crate::admission::{Admission, AdmissionFacts};
 use crate::error::{Bound, Rejection};
 use crate::establish::responder::{InitRequest, Refusal, stateless_head};
 use crate::event::{Handled, IkeSaHandle};
-use crate::exchange::responses::RequestDigest;
-use crate::sa::IkeSa;
-use crate::sa::context::Context;
+use crate::exchange::responses::{RequestDigest, Standing};
 use crate::stats::{Statistics, count};
 use crate::trace;
+use alloc::vec::Vec;
 use core::mem;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Header, Message, NotifyPayload, Version};
 use ipsec_types::udp::{self, Datagram4500};
 use ipsec_types::{Instant, Path, PathKind};
 
-impl Endpoint {
+impl<P: Protocol> Shell<P> {
     /// A datagram came in. On a NAT-T path it begins with the non-ESP marker, or it is a keepalive; ESP is the
     /// data path's ([`ipsec_types::udp::classify`] tells).
     ///
@@ -64,19 +64,34 @@ impl Endpoint {
             return Err(self.refuse_version(path, &header));
         }
         let message = Message::parse(octets)?;
+        if self.state.protocol.is_one_way(header.exchange) {
+            return self.with_scratch(|shell, scratch| {
+                shell.with_protocol(|protocol, services| {
+                    protocol.receive_one_way(services, path, &message, scratch)
+                })
+            });
+        }
         let from_initiator = header.flags.is_initiator();
         let local = if from_initiator { header.responder_spi } else { Some(header.initiator_spi) };
         match local {
             Some(spi) => {
                 let handle = self.state.ike_spis.owner(spi).ok_or(Rejection::UnknownSpi(spi))?;
-                let mut scratch = mem::take(&mut self.scratch);
-                let result =
-                    self.with_sa(handle, |sa, context| sa.receive(context, path, &message, &mut scratch));
-                self.scratch = scratch;
+                let result = self.with_scratch(|shell, scratch| {
+                    shell.with_sa(handle, |protocol, services, sa| {
+                        protocol.receive(services, sa, path, &message, scratch)
+                    })
+                });
                 result.unwrap_or(Err(Rejection::UnknownSpi(spi)))
             }
             None => self.on_first_message(path, &message),
         }
+    }
+
+    fn with_scratch<T>(&mut self, act: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+        let mut scratch = mem::take(&mut self.scratch);
+        let result = act(self, &mut scratch);
+        self.scratch = scratch;
+        result
     }
 
     /// A message without our SPI: only a first IKE_SA_INIT request may be that.
@@ -95,10 +110,26 @@ impl Endpoint {
         }
         let digest = RequestDigest::of(message.as_bytes());
         if let Some(handle) = self.state.half_open.find(&digest) {
-            let answered = self.with_sa(handle, |sa, context| sa.repeat_init_answer(context, path, message));
-            return answered.unwrap_or(Err(Rejection::OldMessageId(0)));
+            return self.repeat_init_answer(handle, path, &digest);
         }
         self.admit(path, message, digest).map_err(|refusal| self.answer_refusal(path, header, refusal))
+    }
+
+    /// The IKE_SA_INIT request of a half-open SA came once more.
+    fn repeat_init_answer(
+        &mut self,
+        handle: IkeSaHandle,
+        path: Path,
+        digest: &RequestDigest,
+    ) -> Result<Handled, Rejection> {
+        let answered = self.with_sa(handle, |_, services, sa| {
+            let Some(Standing::Repeat(answer)) = sa.responses().map(|kept| kept.judge(0, digest, None)) else {
+                return Err(Rejection::OldMessageId(0));
+            };
+            services.transmit_again(path, &answer);
+            Ok(Handled::RepeatAnswered)
+        });
+        answered.unwrap_or(Err(Rejection::OldMessageId(0)))
     }
 
     /// The decision first, then the work.
@@ -108,51 +139,51 @@ impl Endpoint {
         message: &Message<'_>,
         digest: RequestDigest,
     ) -> Result<Handled, Refusal> {
-        let (mut context, kept) = self.lend();
-        context.observe_plain(path, message);
+        let (_, mut services, kept) = self.lend();
+        services.observe_plain(path, message);
         let request = InitRequest::read(path, message)?;
-        let source = Source::of(path.remote_ip(), context.config.source_prefix);
+        let source = Source::of(path.remote_ip(), services.config.source_prefix);
         let facts = AdmissionFacts {
             path,
-            cookie_verified: request.brings_cookie(context.now, kept.cookies),
+            cookie_verified: request.brings_cookie(services.now, kept.cookies),
             half_open: kept.half_open.len(),
             half_open_from_source: kept.half_open.of_source(source),
             ike_sas: kept.sas.len(),
-            operations_left: operations_left(context.config, context.operations, context.now),
+            operations_left: operations_left(services.config, services.operations, services.now),
         };
-        let usual = decide(context.config, &facts);
-        let hook = context.config.hooks.admission.as_ref();
+        let usual = decide(services.config, &facts);
+        let hook = services.config.hooks.admission.as_ref();
         match hook.map_or(usual, |hook| hook.admit(&facts, usual)) {
             Admission::Accept => {}
             Admission::Cookie => {
-                let cookie = request.cookie(context.now, context.random, kept.cookies)?;
+                let cookie = request.cookie(services.now, services.random, kept.cookies)?;
                 let head = stateless_head(message.header());
-                context.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
-                count(&mut context.statistics.cookies_sent);
+                services.send_notify(path, &head, NotifyPayload::new(NotifyType::COOKIE, &cookie));
+                count(&mut services.statistics.cookies_sent);
                 return Err(Refusal::silent(Rejection::CookieRequired));
             }
             Admission::Refuse(notify) => {
-                count(&mut context.statistics.admissions_refused);
+                count(&mut services.statistics.admissions_refused);
                 return Err(Refusal::with(notify, Rejection::Refused(notify)));
             }
-            Admission::Ignore(bound) => return Err(ignore(context.statistics, bound)),
+            Admission::Ignore(bound) => return Err(ignore(services.statistics, bound)),
         }
-        let displaced = room(&context, &kept, &facts, source);
-        let displaced = displaced.map_err(|bound| ignore(context.statistics, bound))?;
-        let (mut context, kept) = self.lend();
+        let displaced = room(&services, &kept, &facts, source);
+        let displaced = displaced.map_err(|bound| ignore(services.statistics, bound))?;
+        let (protocol, mut services, kept) = self.lend();
         let handle = kept.sas.next_handle();
-        let spi = context.allocate_ike_spi(handle);
-        let spi = spi.map_err(|error| Refusal::silent(error.into()))?;
-        let sa = IkeSa::respond(&mut context, &request, handle, spi);
-        let sa = sa.inspect_err(|_| context.release_ike_spi(spi))?;
-        count(&mut context.statistics.admitted);
-        let now = context.now;
-        let handle = kept.sas.insert(sa);
-        kept.half_open.insert(digest, handle, source, now);
-        self.with_sa(handle, |_, _| {});
+        let spi = services.allocate_ike_spi(handle).map_err(|error| Refusal::silent(error.into()))?;
+        let sa = protocol.respond(&mut services, &request, handle, spi);
+        let sa = sa.inspect_err(|_| services.release_ike_spi(spi))?;
+        count(&mut services.statistics.admitted);
+        if sa.half_open().is_some() {
+            kept.half_open.insert(digest, handle, source, services.now);
+        }
+        kept.sas.insert(sa);
+        self.with_sa(handle, |_, _, _| {});
         if let Some(displaced) = displaced {
             count(&mut self.statistics.half_open_displaced);
-            self.with_sa(displaced, IkeSa::vanish);
+            self.with_sa(displaced, P::make_room);
         }
         Ok(Handled::Processed)
     }
@@ -180,7 +211,7 @@ impl Endpoint {
             return;
         }
         let head = stateless_head(header);
-        self.lend().0.send_notify(path, &head, NotifyPayload::new(notify, data));
+        self.lend().1.send_notify(path, &head, NotifyPayload::new(notify, data));
     }
 }
 
@@ -190,13 +221,13 @@ fn ignore(statistics: &mut Statistics, bound: Bound) -> Refusal {
 }
 
 /// Whether there is room for one more half-open IKE SA, and which one must give way for it.
-fn room(
-    context: &Context<'_>,
-    kept: &Kept<'_>,
+fn room<P: Protocol>(
+    services: &Services<'_, P::Event>,
+    kept: &Kept<'_, P>,
     facts: &AdmissionFacts,
     source: Source,
 ) -> Result<Option<IkeSaHandle>, Bound> {
-    let config = context.config;
+    let config = services.config;
     if facts.ike_sas >= config.max_ike_sas {
         return Err(Bound::IkeSas);
     }
@@ -208,6 +239,6 @@ fn room(
         return Ok(None);
     };
     // Who may not be there at all takes nobody's place.
-    let oldest = kept.half_open.oldest(of, context.now, config.half_open_grace);
+    let oldest = kept.half_open.oldest(of, services.now, config.half_open_grace);
     oldest.filter(|_| facts.cookie_verified).map(Some).ok_or(bound)
 }

@@ -97,12 +97,14 @@ impl<E> Services<'_, E> {
         self.out.events.push_back(event);
     }
 
-    /// Another SA must end because of this one: it is told when this call is over.
+    /// Another SA must end because of this one: it is told when this call is over
+    /// ([`Protocol::give_way`](super::Protocol::give_way)).
     pub fn end_other(&mut self, other: IkeSaHandle) {
         self.give_way.push(other);
     }
 
-    /// One more IKE SPI by which messages reach this SA, as a rekey needs it.
+    /// One more IKE SPI by which messages reach this SA, as a rekey needs it. From then on it is among
+    /// [`Association::local_spis`](super::Association::local_spis), or is given back.
     ///
     /// # Errors
     /// [`RandomError`].

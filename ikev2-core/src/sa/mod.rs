@@ -278,16 +278,14 @@ impl IkeSa {
     }
 
     /// Whether nothing is left to do for it, now or later.
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
+    pub(crate) fn has_lingered(&self, now: Instant) -> bool {
         matches!(self.stage, Stage::Lingering(until) if until <= now)
     }
 
-    /// Gives its SPIs back: it is over.
-    pub(crate) fn release_spis(&self, context: &mut Context<'_>) {
-        context.release_ike_spi(self.current.local_spi());
-        for former in &self.former {
-            context.release_ike_spi(former.exchanges.ends().local_spi());
-        }
+    /// The SPIs by which messages reach it, or what it replaced.
+    pub(crate) fn ike_spis(&self) -> impl Iterator<Item = IkeSpi> {
+        let former = self.former.iter().map(|former| former.exchanges.ends().local_spi());
+        former.chain([self.current.local_spi()])
     }
 
     /// Makes the next protected request. It does not count before [`IkeSa::send_request`].

@@ -9,7 +9,7 @@ use crate::establish::responder::{InitRequest, Refusal, ResponderTerms};
 use crate::event::{Handled, IkeSaHandle, Role};
 use crate::exchange::exchanges::Received;
 use crate::exchange::fragment::Arrival;
-use crate::exchange::responses::{RequestDigest, Standing};
+use crate::exchange::responses::ResponseWindow;
 use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -54,26 +54,12 @@ impl IkeSa {
         Ok(sa)
     }
 
-    /// The IKE_SA_INIT request came once more, without our SPI.
-    pub(crate) fn repeat_init_answer(
-        &self,
-        context: &mut Context<'_>,
-        path: Path,
-        message: &Message<'_>,
-    ) -> Result<Handled, Rejection> {
-        let old = Rejection::OldMessageId(message.header().message_id);
-        let digest = RequestDigest::of(message.as_bytes());
-        let responses = match (&self.stage, &self.current) {
-            (Stage::HalfOpen(half_open, _), _) => half_open.responses(),
-            (_, Generation::Keyed(exchanges)) => exchanges.responses(),
-            _ => return Err(old),
-        };
-        match responses.judge(0, &digest, None) {
-            Standing::Repeat(answer) => {
-                context.transmit_again(path, &answer);
-                Ok(Handled::RepeatAnswered)
-            }
-            _ => Err(old),
+    /// Where repeats of the IKE_SA_INIT request find their answer.
+    pub(crate) fn init_responses(&self) -> Option<&ResponseWindow> {
+        match (&self.stage, &self.current) {
+            (Stage::HalfOpen(half_open, _), _) => Some(half_open.responses()),
+            (_, Generation::Keyed(exchanges)) => Some(exchanges.responses()),
+            _ => None,
         }
     }
 

@@ -19,7 +19,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl IkeSa {
     /// When it must be looked at next.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let stage = match &self.stage {
             Stage::Initiating(initiator) => initiator.deadline(),
             Stage::HalfOpen(_, expires) => Some(*expires),

@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use crate::config::{ChildConfig, Connection};
-use crate::error::{Bound, CallError, Failure};
+use crate::error::{Bound, CallError};
 use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::lifecycle::Start;
 use crate::sa::context::Context;
@@ -27,7 +27,7 @@ impl Endpoint {
     /// [`CallError::Failed`] where the connection cannot begin.
     pub fn connect(&mut self, now: Instant, connection: &str, path: Path) -> Result<IkeSaHandle, CallError> {
         let _call = trace::call("connect");
-        self.advance(now);
+        self.shell.advance(now);
         let connection = self.connection(connection)?;
         let sa = self.begin(&connection, path, None)?;
         self.note_begun(&connection, sa, Some(path));
@@ -50,34 +50,16 @@ impl Endpoint {
         });
         let first = asked.as_ref().map(|(child, _)| child).or(connection.children.first());
         mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
-        self.check_room()?;
-        let (mut context, kept) = self.lend();
-        let handle = kept.sas.next_handle();
-        let spi = context.allocate_ike_spi(handle).map_err(Failure::from)?;
-        let sa = IkeSa::initiate(&mut context, handle, Arc::clone(connection), spi, path);
-        let mut sa = sa.inspect_err(|_| context.release_ike_spi(spi))?;
-        sa.opening = asked.map(Box::new);
-        kept.sas.insert(sa);
-        self.with_sa(handle, |_, _| {});
-        Ok(handle)
+        self.shell.initiate(|ike, services, handle, spi| {
+            let context = &mut ike.context(services);
+            let mut sa = IkeSa::initiate(context, handle, Arc::clone(connection), spi, path)?;
+            sa.opening = asked.map(Box::new);
+            Ok(sa)
+        })
     }
 
     fn connection(&self, name: &str) -> Result<Arc<Connection>, CallError> {
-        self.connections.named(name).cloned().ok_or(CallError::NoSuchConnection)
-    }
-
-    fn check_room(&self) -> Result<(), CallError> {
-        if self.state.sas.len() >= self.config.max_ike_sas {
-            return Err(CallError::Limit(Bound::IkeSas));
-        }
-        self.check_events()
-    }
-
-    fn check_events(&self) -> Result<(), CallError> {
-        if self.state.out.is_full(&self.config) {
-            return Err(CallError::Limit(Bound::Events));
-        }
-        Ok(())
+        self.shell.protocol().connection(name).cloned().ok_or(CallError::NoSuchConnection)
     }
 
     fn with_live_sa<T>(
@@ -86,8 +68,8 @@ impl Endpoint {
         handle: IkeSaHandle,
         act: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        self.advance(now);
-        self.check_events()?;
+        self.shell.advance(now);
+        self.shell.check_events()?;
         self.with_sa(handle, act).unwrap_or(Err(CallError::NoSuchSa))
     }
 
@@ -154,7 +136,7 @@ impl Endpoint {
     /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`] where it is being closed already.
     pub fn delete_ike_sa(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
         let _call = trace::call("delete_ike_sa");
-        self.advance(now);
+        self.shell.advance(now);
         self.with_sa(handle, IkeSa::delete).unwrap_or(Err(CallError::NoSuchSa))
     }
 
@@ -174,7 +156,7 @@ impl Endpoint {
     /// [`CallError::WrongAnswer`] where it waits for another kind of answer.
     pub fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Result<(), CallError> {
         let _call = trace::call("answer");
-        self.advance(now);
+        self.shell.advance(now);
         self.with_sa(ticket.sa, |sa, context| sa.resume(context, ticket, answer))
             .unwrap_or(Err(CallError::NoSuchTicket))
     }
@@ -219,19 +201,19 @@ impl Endpoint {
         id: ChildSaId,
         act: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> Result<(), CallError>,
     ) -> Result<(), CallError> {
-        let owner = self.state.names.owner(id).ok_or(CallError::NoSuchChild)?;
+        let owner = self.shell.protocol().names.owner(id).ok_or(CallError::NoSuchChild)?;
         self.with_live_sa(now, owner, act)
     }
 
     /// A policy has traffic and no Child SA: one is asked for on an established IKE SA of its connection, or the
     /// connection is begun with it.
     fn acquire(&mut self, now: Instant, policy: PolicyId, packet: PacketSelectors) -> Result<(), CallError> {
-        self.advance(now);
-        self.check_events()?;
-        match self.state.policies.serving(policy) {
+        self.shell.advance(now);
+        self.shell.check_events()?;
+        match self.shell.protocol().policies.serving(policy) {
             Some(handle) => {
                 let by_call = |child: &Arc<ChildConfig>| child.lifecycle.start == Start::OnDemand;
-                let children = self.state.sas.get(handle).map_or(&[][..], |sa| &sa.connection.children);
+                let children = self.shell.sa(handle).map_or(&[][..], |sa| &sa.connection.children);
                 if children.iter().any(|child| child.policy == policy && by_call(child)) {
                     return Err(CallError::NotByTraffic);
                 }
@@ -248,7 +230,7 @@ impl Endpoint {
         policy: PolicyId,
         packet: Option<PacketSelectors>,
     ) -> Result<(), CallError> {
-        let now = self.state.now;
+        let now = self.shell.now();
         self.with_live_sa(now, handle, |sa, context| {
             let found = sa.connection.children.iter().find(|config| config.policy == policy);
             let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
@@ -260,9 +242,9 @@ impl Endpoint {
     /// begins by itself any more before [`Endpoint::start`].
     pub fn shut_down(&mut self, now: Instant) {
         let _call = trace::call("shut_down");
-        let now = self.advance(now);
+        let now = self.shell.advance(now);
         self.end_lives();
-        let handles: Vec<_> = self.state.sas.iter().map(|(handle, _)| handle).collect();
+        let handles: Vec<_> = self.shell.sas().map(|(handle, _)| handle).collect();
         for handle in handles {
             // What is closing already needs nothing.
             let _ = self.delete_ike_sa(now, handle);

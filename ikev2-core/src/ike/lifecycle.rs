@@ -166,17 +166,17 @@ impl Endpoint {
     /// Begins every connection whose [`Lifecycle`](crate::Lifecycle) says so, and those of later configurations.
     pub fn start(&mut self, now: Instant) {
         let _call = trace::call("start");
-        self.advance(now);
-        (self.state.lives.started, self.state.lives.over) = (true, false);
+        self.shell.advance(now);
+        (self.lives.started, self.lives.over) = (true, false);
         self.begin_new();
         self.run_lives();
     }
 
     /// Plans the first attempt of each connection that begins at once and was not begun yet.
     fn begin_new(&mut self) {
-        let at = self.state.now;
-        let lives = &mut self.state.lives;
-        for connection in &self.config.connections {
+        let at = self.shell.now();
+        let lives = &mut self.lives;
+        for connection in &self.shell.config().connections {
             let known = lives.connections.contains_key(&connection.name);
             if connection.lifecycle.start == Start::AtOnce && !known {
                 lives.connections.insert(connection.name.clone(), Life::default());
@@ -188,60 +188,60 @@ impl Endpoint {
 
     /// Connections that are gone from the configuration begin no more, new ones begin.
     pub(super) fn follow_config(&mut self) {
-        let named: Vec<_> = self.state.lives.connections.keys().cloned().collect();
+        let named: Vec<_> = self.lives.connections.keys().cloned().collect();
         for name in named {
-            if self.connections.named(&name).is_none_or(|connection| !has_life(connection)) {
+            if self.shell.protocol().connection(&name).is_none_or(|connection| !has_life(connection)) {
                 self.end_life(&name);
             }
         }
-        if self.state.lives.started {
+        if self.lives.started {
             self.begin_new();
         }
     }
 
     fn end_life(&mut self, name: &str) {
-        let lives = &mut self.state.lives;
+        let lives = &mut self.lives;
         if lives.forget(&Subject::Connection(name.to_string())) {
             let (connection, next) = (name.to_string(), Next::Nothing);
-            self.state.out.events.push_back(Event::ConnectionIdle { connection, next });
+            self.tell(Event::ConnectionIdle { connection, next });
         }
-        if let Some(life) = self.state.lives.connections.remove(name) {
+        if let Some(life) = self.lives.connections.remove(name) {
             for (sa, _) in life.sas {
-                self.state.lives.forget_children_of(sa);
+                self.lives.forget_children_of(sa);
             }
         }
     }
 
     /// Nothing begins by itself any more.
     pub(super) fn end_lives(&mut self) {
-        let named: Vec<_> = self.state.lives.connections.keys().cloned().collect();
+        let named: Vec<_> = self.lives.connections.keys().cloned().collect();
         for name in named {
             self.end_life(&name);
         }
-        self.state.lives.children.clear();
-        (self.state.lives.started, self.state.lives.over) = (false, true);
+        self.lives.children.clear();
+        (self.lives.started, self.lives.over) = (false, true);
     }
 
     /// A call began an IKE SA: its connection has a life, if the configuration says so.
     pub(super) fn note_begun(&mut self, connection: &Connection, sa: IkeSaHandle, path: Option<Path>) {
-        if self.state.lives.over || !has_life(connection) {
+        if self.lives.over || !has_life(connection) {
             return;
         }
-        let life = self.state.lives.connections.entry(connection.name.clone()).or_default();
+        let life = self.lives.connections.entry(connection.name.clone()).or_default();
         life.sas.push((sa, None));
         life.path = path.or(life.path);
         let subject = Subject::Connection(connection.name.clone());
-        let course = Course { attempt: None, not_before: None, ..self.state.lives.course(&subject) };
-        self.state.lives.set(subject, course);
+        let course = Course { attempt: None, not_before: None, ..self.lives.course(&subject) };
+        self.lives.set(subject, course);
     }
 
     /// Does what is due.
     pub(super) fn run_lives(&mut self) {
-        let now = self.state.now;
-        while let Some((at, subject)) = self.state.lives.due.first().filter(|(at, _)| *at <= now).cloned() {
-            self.state.lives.due.remove(&(at, subject.clone()));
-            let course = Course { attempt: None, ..self.state.lives.course(&subject) };
-            self.state.lives.courses.insert(subject.clone(), course);
+        let now = self.shell.now();
+        while let Some((at, subject)) = self.lives.due.first().filter(|(at, _)| *at <= now).cloned() {
+            self.lives.due.remove(&(at, subject.clone()));
+            let course = Course { attempt: None, ..self.lives.course(&subject) };
+            self.lives.courses.insert(subject.clone(), course);
             match &subject {
                 Subject::Connection(name) => self.attempt(name),
                 Subject::Child(sa, policy) => {
@@ -258,12 +258,14 @@ impl Endpoint {
     }
 
     fn attempt(&mut self, name: &str) {
-        let Some(connection) = self.connections.named(name).cloned() else { return self.end_life(name) };
-        let life = self.state.lives.connections.entry(name.to_string()).or_default();
+        let Some(connection) = self.shell.protocol().connection(name).cloned() else {
+            return self.end_life(name);
+        };
+        let life = self.lives.connections.entry(name.to_string()).or_default();
         if !life.sas.is_empty() {
             return;
         }
-        let path = connection.own_path(&self.config).or(life.path);
+        let path = connection.own_path(self.shell.config()).or(life.path);
         let wanted = life.wanted.first().copied();
         let begun = path
             .ok_or(CallError::BadPath)
@@ -279,20 +281,20 @@ impl Endpoint {
 
     /// What an event of an IKE SA leads to.
     pub(super) fn note(&mut self, note: Note) {
-        if self.state.lives.over {
+        if self.lives.over {
             return;
         }
         match note {
             Note::Up { sa, connection, began } => self.note_up(sa, &connection, began),
-            _ if self.state.lives.connections.is_empty() => {}
+            _ if self.lives.connections.is_empty() => {}
             Note::Down { sa, connection, end } => self.note_down(sa, &connection, end),
             Note::ChildUp { sa, id, policy } => {
                 if self.life_of(sa).is_some() {
-                    self.state.lives.children.insert(id, (policy, self.state.now));
+                    self.lives.children.insert(id, (policy, self.shell.now()));
                 }
             }
             Note::ChildDown { sa, id, end } => {
-                if let Some((policy, since)) = self.state.lives.children.remove(&id) {
+                if let Some((policy, since)) = self.lives.children.remove(&id) {
                     self.plan_child(sa, policy, end, Some(since));
                 }
             }
@@ -302,14 +304,16 @@ impl Endpoint {
 
     /// The connection of an IKE SA that lives, if it has a life of its own.
     fn life_of(&self, sa: IkeSaHandle) -> Option<Arc<Connection>> {
-        let connection = self.state.sas.get(sa).filter(|sa| !sa.has_ended())?.connection.clone();
-        self.state.lives.connections.contains_key(&connection.name).then_some(connection)
+        let connection = self.shell.sa(sa).filter(|sa| !sa.has_ended())?.connection.clone();
+        self.lives.connections.contains_key(&connection.name).then_some(connection)
     }
 
     fn note_up(&mut self, sa: IkeSaHandle, name: &str, began: bool) {
-        let Some(connection) = self.connections.named(name).cloned().filter(|c| has_life(c)) else { return };
-        let now = self.state.now;
-        let lives = &mut self.state.lives;
+        let Some(connection) = self.shell.protocol().connection(name).cloned().filter(|c| has_life(c)) else {
+            return;
+        };
+        let now = self.shell.now();
+        let lives = &mut self.lives;
         let life = lives.connections.entry(name.to_string()).or_default();
         life.sas.retain(|(other, _)| *other != sa);
         life.sas.push((sa, Some(now)));
@@ -327,25 +331,25 @@ impl Endpoint {
             let at_once = |child: &&Arc<ChildConfig>| child.lifecycle.start == Start::AtOnce;
             for child in connection.children.iter().filter(at_once) {
                 let course = Course { attempt: Some(now), ..Course::default() };
-                self.state.lives.set(Subject::Child(sa, child.policy), course);
+                self.lives.set(Subject::Child(sa, child.policy), course);
             }
             self.run_lives();
         }
     }
 
     fn note_down(&mut self, sa: IkeSaHandle, name: &str, end: End) {
-        self.state.lives.forget_children_of(sa);
-        let Some(life) = self.state.lives.connections.get_mut(name) else { return };
+        self.lives.forget_children_of(sa);
+        let Some(life) = self.lives.connections.get_mut(name) else { return };
         let Some(at) = life.sas.iter().position(|(other, _)| *other == sa) else { return };
         let (_, established) = life.sas.swap_remove(at);
         if !life.sas.is_empty() {
             return;
         }
-        match self.connections.named(name).cloned() {
+        match self.shell.protocol().connection(name).cloned() {
             Some(connection) if end != End::Meant => self.plan_connection(&connection, end, established),
             _ => {
-                self.state.lives.forget(&Subject::Connection(name.to_string()));
-                self.state.lives.connections.remove(name);
+                self.lives.forget(&Subject::Connection(name.to_string()));
+                self.lives.connections.remove(name);
             }
         }
     }
@@ -361,12 +365,12 @@ impl Endpoint {
         };
         let name = connection.name.clone();
         let after = after.resolved(life.start);
-        let wanted = self.state.lives.connections.get(&name).is_some_and(|life| !life.wanted.is_empty());
+        let wanted = self.lives.connections.get(&name).is_some_and(|life| !life.wanted.is_empty());
         let next = self.plan(Subject::Connection(name.clone()), after, &life.retry, established, wanted);
         if next == Next::Nothing {
-            self.state.lives.connections.remove(&name);
+            self.lives.connections.remove(&name);
         }
-        self.state.out.events.push_back(Event::ConnectionIdle { connection: name, next });
+        self.tell(Event::ConnectionIdle { connection: name, next });
     }
 
     /// Decides what follows the end of a Child SA.
@@ -379,12 +383,12 @@ impl Endpoint {
             End::NoAnswer | End::Failed => child.lifecycle.failed,
         };
         if after.resolved(child.lifecycle.start) != After::Restart || self.has_child(sa, policy) {
-            self.state.lives.forget(&Subject::Child(sa, policy));
+            self.lives.forget(&Subject::Child(sa, policy));
             return;
         }
         let retry = connection.lifecycle.retry;
         let next = self.plan(Subject::Child(sa, policy), After::Restart, &retry, up_since, false);
-        self.state.out.events.push_back(Event::ChildSaIdle { sa, policy, next });
+        self.tell(Event::ChildSaIdle { sa, policy, next });
     }
 
     fn plan(
@@ -395,9 +399,9 @@ impl Endpoint {
         up_since: Option<Instant>,
         wanted: bool,
     ) -> Next {
-        let now = self.state.now;
+        let now = self.shell.now();
         let steady = up_since.is_some_and(|since| now.saturating_since(since) >= retry.steady);
-        let failures = if steady { 0 } else { self.state.lives.course(&subject).failures.saturating_add(1) };
+        let failures = if steady { 0 } else { self.lives.course(&subject).failures.saturating_add(1) };
         let at = now + retry.pause(failures, self.jitter());
         let next = match after {
             After::Restart if retry.is_spent(failures) => Next::Nothing,
@@ -409,13 +413,13 @@ impl Endpoint {
         };
         match next {
             Next::Nothing => {
-                self.state.lives.forget(&subject);
+                self.lives.forget(&subject);
             }
             Next::Attempt(at) => {
-                self.state.lives.set(subject, Course { failures, attempt: Some(at), not_before: None });
+                self.lives.set(subject, Course { failures, attempt: Some(at), not_before: None });
             }
             Next::OnTraffic(at) => {
-                self.state.lives.set(subject, Course { failures, attempt: None, not_before: Some(at) });
+                self.lives.set(subject, Course { failures, attempt: None, not_before: Some(at) });
             }
         }
         next
@@ -424,11 +428,16 @@ impl Endpoint {
     /// 32 random bits. Where there are none the pause is whole.
     fn jitter(&mut self) -> u32 {
         let mut octets = [0; 4];
-        self.random.fill(&mut octets).map_or(0, |()| u32::from_be_bytes(octets))
+        let filled = self.shell.with_protocol(|_, services| services.random.fill(&mut octets));
+        filled.map_or(0, |()| u32::from_be_bytes(octets))
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.shell.with_protocol(|_, services| services.event(event));
     }
 
     fn has_child(&self, sa: IkeSaHandle, policy: PolicyId) -> bool {
-        let Some(sa) = self.state.sas.get(sa) else { return false };
+        let Some(sa) = self.shell.sa(sa) else { return false };
         sa.is_asked_for(policy) || sa.children.iter().any(|child| child.sa.policy == policy)
     }
 
@@ -440,11 +449,11 @@ impl Endpoint {
         packet: PacketSelectors,
     ) -> Result<(), CallError> {
         let serves = |child: &Arc<ChildConfig>| child.policy == policy;
-        let connections = &self.config.connections;
+        let connections = &self.shell.config().connections;
         let found = connections.iter().find(|c| c.children.iter().any(serves)).cloned();
         let connection = found.ok_or(CallError::NoSuchPolicy)?;
         let subject = Subject::Connection(connection.name.clone());
-        let lives = &mut self.state.lives;
+        let lives = &mut self.lives;
         let course = lives.course(&subject);
         let child = connection.children.iter().find(|child| serves(child));
         let by_call = child.is_some_and(|child| child.lifecycle.start == Start::OnDemand);
@@ -454,12 +463,12 @@ impl Endpoint {
             return Err(CallError::NotByTraffic);
         }
         let life = lives.connections.entry(connection.name.clone()).or_default();
-        let room = life.wanted.len() < self.config.max_queued_requests;
+        let room = life.wanted.len() < self.shell.config().max_queued_requests;
         if room && !life.wanted.iter().any(|(other, _)| *other == policy) {
             life.wanted.push((policy, packet));
         }
         if life.sas.is_empty() && course.attempt.is_none() {
-            let at = course.not_before.unwrap_or(self.state.now).max(self.state.now);
+            let at = course.not_before.unwrap_or(self.shell.now()).max(self.shell.now());
             lives.set(subject, Course { attempt: Some(at), not_before: None, ..course });
             self.run_lives();
         }
