@@ -4,8 +4,8 @@
 use hex_literal::hex;
 use ikev2_core::negotiation::{
     ChildExchange, EspChoice, EspProposal, IkeChoice, IkeExchange, IkeProposal, MAX_REPORTED, Mismatch,
-    RefusalReason, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike, offer_esp,
-    offer_ike, offered_ke,
+    ProposalError, RefusalReason, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike,
+    offer_esp, offer_ike, offered_ke,
 };
 use ikev2_wire::{
     Attribute, AttributeValue, EncrId, IntegId, KeMethod, Payload, PayloadType, Payloads, PrfId, Proposal,
@@ -163,6 +163,65 @@ fn item_13_addke_that_is_not_negotiated_is_an_unknown_type() {
         octets_of(choice.reply(None)),
         hex!("0000002800000024020100030300000c01000014800e0100 0300000802000005 000000080400001f")
     );
+}
+
+/// Key wrap algorithms (RFC 9838 §6, transform type 13): of a type that IKE has not, for a protocol that has it.
+#[test]
+fn types_of_another_protocol_are_negotiated_where_the_policy_has_them() {
+    let kwa = |id| Transform::new(TransformType::KWA, id);
+    let plain = ike(&["aes256gcm16-prfsha256-x25519"]);
+    let with = |ids: &[u16]| vec![plain[0].clone().with_others(ids.iter().map(|id| kwa(*id))).unwrap()];
+    let choose = |policy: &[IkeProposal], offer: &[Proposal]| {
+        choose_ike(policy, &sa(offer), IkeExchange::Initial, KeMethod::CURVE25519)
+    };
+    let offer = offer_ike(&with(&[3, 1, 3]), None);
+    assert_eq!(
+        octets_of(offer[0].clone()),
+        hex!(
+            "0000003800000034010100050300000c01000014800e0100 0300000802000005 030000080400001f"
+            "030000080d000003 000000080d000001"
+        )
+    );
+    let choice = chosen(choose(&with(&[2, 1, 3]), &offer));
+    assert_eq!(choice.transform(TransformType::KWA), Some(&kwa(1)));
+    let accept = |reply: Proposal| {
+        accept_ike(&offer, &sa(&[reply]), IkeExchange::Initial, KeMethod::CURVE25519).map(|choice| {
+            assert_eq!(choice.transform(TransformType::PRF), Some(&Transform::prf(PrfId::HMAC_SHA2_256)));
+            choice.transform(TransformType::KWA).cloned()
+        })
+    };
+    let reply = |ids: &[u16]| {
+        let mut reply = choice.reply(None);
+        reply.transforms.retain(|transform| transform.ty != TransformType::KWA);
+        reply.transforms.extend(ids.iter().map(|id| kwa(*id)));
+        reply
+    };
+    assert_eq!(accept(choice.reply(None)), Ok(Some(kwa(1))));
+    assert_eq!(accept(reply(&[])), Err(ResponseFault::Missing(TransformType::KWA)));
+    assert_eq!(accept(reply(&[2])), Err(ResponseFault::NotOffered(kwa(2))));
+    assert_eq!(accept(reply(&[1, 3])), Err(ResponseFault::Repeated(TransformType::KWA)));
+
+    let none_in_common = |offered: &[u16], allowed: &[u16]| RefusalReason::Transform {
+        ty: TransformType::KWA,
+        offered: offered.iter().map(|id| kwa(*id)).collect(),
+        allowed: allowed.iter().map(|id| kwa(*id)).collect(),
+    };
+    assert_eq!(reasons(choose(&plain, &offer)), [RefusalReason::TransformType(TransformType::KWA)]);
+    assert_eq!(reasons(choose(&with(&[2]), &offer)), [none_in_common(&[3, 1], &[2])]);
+    assert_eq!(reasons(choose(&with(&[1]), &offer_ike(&plain, None))), [none_in_common(&[], &[1])]);
+    // A policy for both protocols: neither takes what is for the other.
+    let both = [with(&[1]), plain.clone()].concat();
+    assert_eq!(chosen(choose(&both, &offer)).transform(TransformType::KWA), Some(&kwa(1)));
+    assert_eq!(chosen(choose(&both, &offer_ike(&plain, None))).transform(TransformType::KWA), None);
+    assert_eq!(reasons(choose(&both, &offer_ike(&with(&[2]), None))), [none_in_common(&[2], &[1])]);
+
+    let types = [TransformType(0), TransformType::ENCR, TransformType::SN, TransformType::ADDKE7];
+    for transform in types.map(|ty| Transform::new(ty, 1)) {
+        let refused =
+            ProposalError::NotForProtocol { transform: transform.clone(), protocol: ProtocolId::IKE };
+        assert_eq!(plain[0].clone().with_others([transform]), Err(refused));
+    }
+    assert_eq!(plain[0].clone().with_others((0..253).map(kwa)), Err(ProposalError::TooMany));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From both halves of the key exchange to the keys of the IKE SA (RFC 7296 §2.14).
 
+use crate::contents::Contents;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::exchanges::{Ends, Exchanges, Role};
@@ -9,7 +10,8 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use ikev2_wire::codes::{HashAlgorithm, KeMethod, PrfId};
+use ikev2_wire::codes::{HashAlgorithm, KeMethod, PrfId, TransformType};
+use ikev2_wire::{Message, Transform};
 use ipsec_crypto::{CipherAlgorithm, CryptoProvider, KxError, PendingKeyExchange, PrfAlgorithm};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{Path, SecretBytes};
@@ -67,6 +69,16 @@ impl Agreement {
     #[must_use]
     pub fn nonces(&self) -> Nonces<'_> {
         Nonces { initiator: &self.initiator_nonce, responder: &self.responder_nonce }
+    }
+
+    /// The transform of this type that was agreed on, as it stands in the answer: that of another protocol's own
+    /// ([`IkeProposal::with_others`](crate::negotiation::IkeProposal::with_others)) too.
+    #[must_use]
+    pub fn transform(&self, ty: TransformType) -> Option<Transform> {
+        let message = Message::parse(self.answer.message()).ok()?;
+        let contents = Contents::read(message.payloads()).ok()?;
+        let chosen = contents.sa?.proposals().next()?.to_owned();
+        chosen.of_type(ty).next().cloned()
     }
 
     /// The keys from the shared secret, and the message protection of our role.

@@ -12,6 +12,7 @@
 use super::mismatch::{MAX_REPORTED, Mismatch, RefusalReason, Refused};
 use super::proposal::{
     ChildExchange, ESP, EspProposal, IKE, IkeExchange, IkeProposal, ProtocolRules, esp_policy, ike_policy,
+    is_of_another_protocol,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -58,6 +59,13 @@ impl IkeChoice {
             spi: spi.map_or_else(Vec::new, |spi| spi.to_be_bytes().to_vec()),
             transforms: self.transforms.clone(),
         }
+    }
+
+    /// The transform of this type, if there is one: that of another protocol's own
+    /// ([`IkeProposal::with_others`]) too.
+    #[must_use]
+    pub fn transform(&self, ty: TransformType) -> Option<&Transform> {
+        self.transforms.iter().find(|transform| transform.ty == ty)
     }
 
     fn new(agreed: Agreed) -> Option<Self> {
@@ -124,7 +132,7 @@ pub fn choose_ike(
     exchange: IkeExchange,
     ke_sent: KeMethod,
 ) -> Result<Selection<IkeChoice>, Box<Mismatch>> {
-    choose(&Rules::ike(exchange), ike_policy(policy, &[]), offered, Some(ke_sent), IkeChoice::new)
+    choose(Rules::ike(exchange), ike_policy(policy, &[]), offered, Some(ke_sent), IkeChoice::new)
 }
 
 /// Chooses among the proposals for a Child SA, as the responder.
@@ -137,7 +145,7 @@ pub fn choose_esp(
     exchange: ChildExchange,
 ) -> Result<Selection<EspChoice>, Box<Mismatch>> {
     choose(
-        &Rules::esp(exchange),
+        Rules::esp(exchange),
         esp_policy(policy, &[], exchange),
         offered,
         exchange.ke_sent(),
@@ -233,19 +241,37 @@ struct Rules {
     spi_len: usize,
     /// Whether the exchange negotiates a key exchange at all.
     ke: bool,
+    /// Types of another protocol's that our policy has.
+    others: Vec<TransformType>,
 }
 
 impl Rules {
-    const fn ike(exchange: IkeExchange) -> Self {
+    fn ike(exchange: IkeExchange) -> Self {
         let spi_len = match exchange {
             IkeExchange::Initial => 0,
             IkeExchange::Rekey => 8,
         };
-        Self { protocol: &IKE, spi_len, ke: true }
+        Self { protocol: &IKE, spi_len, ke: true, others: Vec::new() }
     }
 
     fn esp(exchange: ChildExchange) -> Self {
-        Self { protocol: &ESP, spi_len: 4, ke: exchange.negotiates(TransformType::KE) }
+        Self { protocol: &ESP, spi_len: 4, ke: exchange.negotiates(TransformType::KE), others: Vec::new() }
+    }
+
+    /// The same, and what this policy negotiates beside.
+    fn with_others_of(mut self, policy: &[Proposal]) -> Self {
+        let types = policy.iter().flat_map(|ours| &ours.transforms).map(|transform| transform.ty);
+        for ty in types.filter(|ty| is_of_another_protocol(*ty)) {
+            if !self.others.contains(&ty) {
+                self.others.push(ty);
+            }
+        }
+        self
+    }
+
+    /// Whether transforms of this type are negotiated.
+    fn knows(&self, ty: TransformType) -> bool {
+        self.protocol.has(ty) || self.others.contains(&ty)
     }
 
     /// The transform types that are negotiated beside the cipher.
@@ -265,7 +291,7 @@ impl Rules {
         if self.spi_is_reserved(&proposal.spi) {
             return Err(RefusalReason::SpiReserved);
         }
-        if let Some(unknown) = proposal.transforms.iter().find(|t| !self.protocol.has(t.ty)) {
+        if let Some(unknown) = proposal.transforms.iter().find(|t| !self.knows(t.ty)) {
             return Err(RefusalReason::TransformType(unknown.ty));
         }
         match self.protocol.mandatory.iter().find(|ty| proposal.of_type(**ty).next().is_none()) {
@@ -325,12 +351,13 @@ impl Agreed {
 }
 
 fn choose<C>(
-    rules: &Rules,
+    rules: Rules,
     policy: Vec<Proposal>,
     offered: &SaPayload<'_>,
     ke_sent: Option<KeMethod>,
     build: fn(Agreed) -> Option<C>,
 ) -> Result<Selection<C>, Box<Mismatch>> {
+    let rules = &rules.with_others_of(&policy);
     let offers: Vec<Proposal> = offered.proposals().map(|view| view.to_owned()).collect();
     let mut other_ke = None;
     for ours in &policy {
@@ -369,7 +396,9 @@ fn select(
     ke_sent: Option<KeMethod>,
 ) -> Result<Vec<Transform>, TransformType> {
     let mut chosen = select_cipher(ours, theirs)?;
-    for ty in rules.further_types() {
+    let has = |proposal: &Proposal, ty| proposal.of_type(ty).next().is_some();
+    let others = rules.others.iter().copied().filter(|ty| has(ours, *ty) || has(theirs, *ty));
+    for ty in rules.further_types().chain(others) {
         let common: Vec<Transform> =
             alternatives(rules, ours, ty).filter(|transform| rules.offers(theirs, transform)).collect();
         let fits_ke = |transform: &&Transform| {
@@ -377,7 +406,7 @@ fn select(
         };
         let transform = common.iter().find(fits_ke).or(common.first()).ok_or(ty)?;
         // An answer has one transform of each type in the proposal (RFC 7296 §2.7), and no others.
-        if theirs.of_type(ty).next().is_some() {
+        if has(theirs, ty) {
             chosen.push(transform.clone());
         }
     }
@@ -423,7 +452,8 @@ fn alternatives(rules: &Rules, ours: &Proposal, ty: TransformType) -> impl Itera
 
 /// What a well-formed proposal failed on, with those of ours that came the furthest.
 fn explain(rules: &Rules, policy: &[Proposal], theirs: &Proposal) -> RefusalReason {
-    let rank = |ty: TransformType| CHECKED_IN_ORDER.iter().position(|checked| *checked == ty);
+    let place = |ty| CHECKED_IN_ORDER.iter().position(|checked| *checked == ty);
+    let rank = |ty: TransformType| place(ty).unwrap_or(CHECKED_IN_ORDER.len());
     let failed = |ours: &Proposal| select(rules, ours, theirs, None).err();
     let ty = policy.iter().filter_map(failed).max_by_key(|ty| rank(*ty)).unwrap_or(TransformType::ENCR);
     let mut allowed: Vec<Transform> = Vec::new();
@@ -435,7 +465,7 @@ fn explain(rules: &Rules, policy: &[Proposal], theirs: &Proposal) -> RefusalReas
     RefusalReason::Transform { ty, offered: theirs.of_type(ty).cloned().collect(), allowed }
 }
 
-/// The order in which [`select`] looks at transform types.
+/// The order in which [`select`] looks at transform types; those of another protocol's come last.
 const CHECKED_IN_ORDER: [TransformType; 5] =
     [TransformType::ENCR, TransformType::INTEG, TransformType::PRF, TransformType::KE, TransformType::SN];
 

@@ -107,11 +107,36 @@ impl IkeProposal {
         default_ciphers(integ, &common).map(|transforms| Self { transforms }).into()
     }
 
+    /// The same with transforms of types that IKE itself has not, for a protocol that negotiates them beside, such as
+    /// the key wrap algorithms of RFC 9838. Of each such type the peer must offer or answer one;
+    /// [`IkeChoice::transform`](super::IkeChoice::transform) and
+    /// [`Agreement::transform`](crate::establish::secrets::Agreement::transform) tell which was agreed on.
+    ///
+    /// # Errors
+    /// [`ProposalError::NotForProtocol`] for a type that IKE or ESP give a meaning to, [`ProposalError::TooMany`].
+    pub fn with_others(mut self, others: impl IntoIterator<Item = Transform>) -> Result<Self, ProposalError> {
+        for transform in others {
+            if !is_of_another_protocol(transform.ty) {
+                return Err(ProposalError::NotForProtocol { transform, protocol: ProtocolId::IKE });
+            }
+            if !self.transforms.contains(&transform) {
+                self.transforms.push(transform);
+            }
+        }
+        self.transforms.sort_by_key(|transform| transform.ty);
+        if self.transforms.len() > MAX_TRANSFORMS { Err(ProposalError::TooMany) } else { Ok(self) }
+    }
+
     /// The transforms: by type, and in each type the preferred one first.
     #[must_use]
     pub fn transforms(&self) -> &[Transform] {
         &self.transforms
     }
+}
+
+/// Whether neither IKE nor ESP negotiate transforms of this type.
+pub(super) fn is_of_another_protocol(ty: TransformType) -> bool {
+    ty.0 != 0 && !IKE.has(ty) && !ESP.has(ty) && !ty.is_key_exchange()
 }
 
 /// A proposal for an ESP SA pair: ENCR and SN, INTEG with ciphers that need it, and KE where wanted.
