@@ -123,7 +123,8 @@ impl<P: Protocol> Shell<P> {
         digest: &RequestDigest,
     ) -> Result<Handled, Rejection> {
         let answered = self.with_sa(handle, |_, services, sa| {
-            let Some(Standing::Repeat(answer)) = sa.responses().map(|kept| kept.judge(0, digest, None)) else {
+            let Some(Standing::Repeat(answer)) = sa.responses().map(|kept| kept.judge(0, digest, None))
+            else {
                 return Err(Rejection::OldMessageId(0));
             };
             services.transmit_again(path, &answer);

@@ -3,6 +3,9 @@
 //!
 //! The Message ID of one SA only grows. A sender counters loss by sending the same octets again, and a receiver
 //! drops what is not newer than all that it took.
+//!
+//! Each is one SK payload in one datagram: fragments of one-way messages (RFC 9838 §2.4.1.2) are neither made nor
+//! taken.
 
 use super::datagram::Datagram;
 use super::exchanges::SealError;
