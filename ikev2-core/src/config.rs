@@ -204,6 +204,14 @@ pub struct Connection {
     pub ike_rekey_after: Option<Duration>,
     /// After how long an IKE SA ends that nothing has rekeyed; `None` for never. Default: 5 h; never below 1 s.
     pub ike_expires_after: Option<Duration>,
+    /// After how long we authenticate anew where we began, up to a tenth earlier at random: by another IKE SA with
+    /// Child SAs of its own, after which the old one is deleted (§2.8.3). `None`: when the peer asks for it
+    /// (AUTH_LIFETIME, RFC 4478) or takes no rekey (NO_ADDITIONAL_SAS). Default: `None`; never below 10 s.
+    pub reauthenticate_after: Option<Duration>,
+    /// How long an authentication of the peer's lasts where it began, in whole seconds: it is told (AUTH_LIFETIME,
+    /// RFC 4478), and then the IKE SA is deleted. RFC 4478 §3 calls 300 s to one day reasonable. Default: `None`,
+    /// for ever; never below 1 s.
+    pub authentication_lifetime: Option<Duration>,
     /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
     /// Default: 30 s; never below 1 s.
     pub liveness: Option<Duration>,
@@ -265,6 +273,8 @@ impl Connection {
             refusal_patience: Duration::ZERO,
             ike_rekey_after: Some(Duration::from_secs(4 * 3_600)),
             ike_expires_after: Some(Duration::from_secs(5 * 3_600)),
+            reauthenticate_after: None,
+            authentication_lifetime: None,
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),
@@ -297,13 +307,18 @@ impl Connection {
     /// or is of another family.
     #[must_use]
     pub fn initial_path(&self, local: SocketAddr, config: &EndpointConfig) -> Option<Path> {
-        let remote = SocketAddr::new(self.remote_address?, self.remote_port);
-        let path = if self.remote_port == 500 {
+        let path = self.path_between(local, self.remote_address?, config);
+        path.is_consistent().then_some(path)
+    }
+
+    /// The path for a first message to this address.
+    pub(crate) fn path_between(&self, local: SocketAddr, remote: IpAddr, config: &EndpointConfig) -> Path {
+        let remote = SocketAddr::new(remote, self.remote_port);
+        if self.remote_port == 500 {
             Path::ike(local, remote)
         } else {
             Path::nat_t(SocketAddr::new(local.ip(), config.local_nat_t_port), remote)
-        };
-        path.is_consistent().then_some(path)
+        }
     }
 }
 

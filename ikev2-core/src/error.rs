@@ -547,6 +547,9 @@ pub enum Busy {
     /// We are rekeying the IKE SA.
     #[error("the IKE SA is being rekeyed")]
     IkeSaRekeying,
+    /// Another IKE SA is on its way to take its place.
+    #[error("the IKE SA is being authenticated anew")]
+    Reauthenticating,
     /// We are deleting the Child SA.
     #[error("the Child SA is being deleted")]
     ChildSaClosing,

@@ -89,6 +89,8 @@ pub struct IkeSaInfo {
     pub local_id: Identity,
     /// Who the peer is; `None` before it proved it.
     pub remote_id: Option<Identity>,
+    /// The IKE SA whose place it takes, where the two ends authenticate anew (RFC 7296 §2.8.3).
+    pub replaces: Option<IkeSaHandle>,
     /// What protects the messages; `None` before IKE_SA_INIT is over.
     pub suite: Option<CipherSuite>,
     /// The PRF.
@@ -155,6 +157,8 @@ pub enum DownReason {
     DeletedByPeer,
     /// A newer IKE SA with the same peer took its place.
     Replaced,
+    /// The peer did not authenticate anew in the time that it was given (RFC 4478).
+    AuthenticationExpired,
     /// A rekey took its place.
     Rekeyed,
     /// Both ends rekeyed one SA at once, and this one is left over (RFC 7296 §2.8.1).
@@ -173,6 +177,7 @@ impl fmt::Display for DownReason {
             Self::Requested => f.write_str("deleted by us"),
             Self::DeletedByPeer => f.write_str("deleted by the peer"),
             Self::Replaced => f.write_str("replaced by a newer one with the same peer"),
+            Self::AuthenticationExpired => f.write_str("the peer did not authenticate anew in time"),
             Self::Rekeyed => f.write_str("replaced by a rekey"),
             Self::Redundant => f.write_str("left over after both ends rekeyed at once"),
             Self::Expired(reason) => write!(f, "expired ({reason:?})"),
@@ -257,6 +262,13 @@ pub enum Event {
         sa: IkeSaHandle,
         /// Why.
         failure: Box<Failure>,
+    },
+    /// It is time to authenticate anew: another IKE SA is begun, whose [`IkeSaInfo::replaces`] names this one. When it
+    /// has its Child SAs, this one ends with [`DownReason::Replaced`]; if it comes to nothing, this one lives on, and
+    /// another attempt follows after a pause (RFC 7296 §2.8.3).
+    IkeSaReauthenticating {
+        /// The IKE SA.
+        sa: IkeSaHandle,
     },
     /// A Child SA came to nothing. The IKE SA lives on.
     ChildSaFailed {

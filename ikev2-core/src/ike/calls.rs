@@ -7,7 +7,7 @@ use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::lifecycle::Start;
 use crate::sa::context::Context;
 use crate::sa::mode;
-use crate::sa::{IkeSa, Task};
+use crate::sa::{IkeSa, Opening, Task};
 use crate::trace;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -39,21 +39,17 @@ impl Endpoint {
         &mut self,
         connection: &Arc<Connection>,
         path: Path,
-        wanted: Option<(PolicyId, PacketSelectors)>,
+        wanted: Option<Opening>,
     ) -> Result<IkeSaHandle, CallError> {
         if !path.is_consistent() {
             return Err(CallError::BadPath);
         }
-        let asked = wanted.and_then(|(policy, packet)| {
-            let child = connection.children.iter().find(|child| child.policy == policy)?;
-            Some((Arc::clone(child), packet))
-        });
-        let first = asked.as_ref().map(|(child, _)| child).or(connection.children.first());
+        let first = wanted.as_ref().map(|(child, _)| child).or(connection.children.first());
         mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
         self.shell.initiate(|ike, services, handle, spi| {
             let context = &mut ike.context(services);
             let mut sa = IkeSa::initiate(context, handle, Arc::clone(connection), spi, path)?;
-            sa.opening = asked.map(Box::new);
+            sa.opening = wanted.map(Box::new);
             Ok(sa)
         })
     }
@@ -129,7 +125,7 @@ impl Endpoint {
         self.with_live_sa(now, handle, |sa, context| sa.delete_child(context, child, DownReason::Requested))
     }
 
-    /// Deletes an IKE SA with its Child SAs; [`Event::IkeSaDown`] tells when the peer has answered or was given
+    /// Deletes an IKE SA with its Child SAs, and the one that is on its way to take its place; [`Event::IkeSaDown`] tells when the peer has answered or was given
     /// up. One that is not established yet ends at once.
     ///
     /// # Errors
@@ -137,7 +133,9 @@ impl Endpoint {
     pub fn delete_ike_sa(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
         let _call = trace::call("delete_ike_sa");
         self.shell.advance(now);
-        self.with_sa(handle, IkeSa::delete).unwrap_or(Err(CallError::NoSuchSa))
+        let deleted = self.with_sa(handle, IkeSa::delete).unwrap_or(Err(CallError::NoSuchSa));
+        self.end_renewal_of(handle);
+        deleted
     }
 
     /// Asks the peer whether it is there (RFC 7296 §2.4); [`Event::PeerAlive`] or [`Event::IkeSaDown`] tells.
@@ -235,6 +233,16 @@ impl Endpoint {
             let found = sa.connection.children.iter().find(|config| config.policy == policy);
             let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
             if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, packet) }
+        })
+    }
+
+    /// Asks for the Child SA of a policy, though there may be others.
+    pub(super) fn create_another(&mut self, handle: IkeSaHandle, policy: PolicyId) -> Result<(), CallError> {
+        let now = self.shell.now();
+        self.with_live_sa(now, handle, |sa, context| {
+            let found = sa.connection.children.iter().find(|config| config.policy == policy);
+            let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
+            create(sa, context, config, None)
         })
     }
 

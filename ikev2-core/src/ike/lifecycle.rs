@@ -91,11 +91,34 @@ impl Lives {
 
 /// What an event of an IKE SA means here.
 pub(super) enum Note {
-    Up { sa: IkeSaHandle, connection: String, began: bool },
-    Down { sa: IkeSaHandle, connection: String, end: End },
-    ChildUp { sa: IkeSaHandle, id: ChildSaId, policy: PolicyId },
-    ChildDown { sa: IkeSaHandle, id: ChildSaId, end: End },
-    ChildFailed { sa: IkeSaHandle, policy: PolicyId },
+    Up {
+        sa: IkeSaHandle,
+        connection: String,
+        began: bool,
+    },
+    Down {
+        sa: IkeSaHandle,
+        connection: String,
+        end: End,
+    },
+    ChildUp {
+        sa: IkeSaHandle,
+        id: ChildSaId,
+        policy: PolicyId,
+    },
+    ChildDown {
+        sa: IkeSaHandle,
+        id: ChildSaId,
+        end: End,
+    },
+    ChildFailed {
+        sa: IkeSaHandle,
+        policy: Option<PolicyId>,
+    },
+    /// It is time that another takes its place.
+    Renew {
+        sa: IkeSaHandle,
+    },
 }
 
 /// How something ended.
@@ -115,6 +138,7 @@ impl End {
             | DownReason::Replaced
             | DownReason::Rekeyed
             | DownReason::Redundant
+            | DownReason::AuthenticationExpired
             | DownReason::IkeSaEnded => Self::Meant,
             DownReason::DeletedByPeer => Self::DeletedByPeer,
             DownReason::Failed(failure) if matches!(**failure, Failure::Timeout { .. }) => Self::NoAnswer,
@@ -140,9 +164,8 @@ impl Note {
             Event::ChildSaDown { sa, id, reason } => {
                 Self::ChildDown { sa: *sa, id: *id, end: End::of(reason) }
             }
-            Event::ChildSaFailed { sa, policy: Some(policy), .. } => {
-                Self::ChildFailed { sa: *sa, policy: *policy }
-            }
+            Event::ChildSaFailed { sa, policy, .. } => Self::ChildFailed { sa: *sa, policy: *policy },
+            Event::IkeSaReauthenticating { sa } => Self::Renew { sa: *sa },
             _ => return None,
         })
     }
@@ -266,7 +289,10 @@ impl Endpoint {
             return;
         }
         let path = connection.own_path(self.shell.config()).or(life.path);
-        let wanted = life.wanted.first().copied();
+        let wanted = life.wanted.first().and_then(|(policy, packet)| {
+            let child = connection.children.iter().find(|child| child.policy == *policy)?;
+            Some((Arc::clone(child), Some(*packet)))
+        });
         let begun = path
             .ok_or(CallError::BadPath)
             .and_then(|path| self.begin(&connection, path, wanted).map(|sa| (sa, path)));
@@ -298,7 +324,8 @@ impl Endpoint {
                     self.plan_child(sa, policy, end, Some(since));
                 }
             }
-            Note::ChildFailed { sa, policy } => self.plan_child(sa, policy, End::Failed, None),
+            Note::ChildFailed { policy: None, .. } | Note::Renew { .. } => {}
+            Note::ChildFailed { sa, policy: Some(policy) } => self.plan_child(sa, policy, End::Failed, None),
         }
     }
 

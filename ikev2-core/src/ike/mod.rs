@@ -6,12 +6,14 @@
 //! | [`protocol`] | what the shell asks of IKEv2, and what its IKE SAs share |
 //! | [`policies`] | which IKE SAs serve a policy |
 //! | [`calls`] | what an embedder asks for |
+//! | [`reauthenticate`] | IKE SAs that take the place of others |
 //! | [`lifecycle`] | what begins by itself, and begins again |
 
 mod calls;
 mod lifecycle;
 mod policies;
 mod protocol;
+mod reauthenticate;
 
 use crate::config::EndpointConfig;
 use crate::endpoint::Shell;
@@ -30,18 +32,24 @@ use ipsec_crypto::SecureRandom;
 use ipsec_types::{Instant, Path};
 use lifecycle::{Lives, Note};
 use protocol::Ike;
+use reauthenticate::Renewals;
 
 /// One end of any number of IKE SAs, as a pure state machine. The contract is on the [crate's first
 /// page](crate).
 pub struct Endpoint {
     shell: Shell<Ike>,
     lives: Lives,
+    renewals: Renewals,
 }
 
 impl fmt::Debug for Endpoint {
     /// The whole state apart from statistics and the octets of secrets: equal texts mean that nothing changed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("shell", &self.shell).field("lives", &self.lives).finish()
+        f.debug_struct("Endpoint")
+            .field("shell", &self.shell)
+            .field("lives", &self.lives)
+            .field("renewals", &self.renewals)
+            .finish()
     }
 }
 
@@ -53,7 +61,11 @@ impl Endpoint {
     #[must_use]
     pub fn new(config: Arc<EndpointConfig>, random: Box<dyn SecureRandom>) -> Self {
         let ike = Ike::new(&config);
-        Self { shell: Shell::new(config, random, ike), lives: Lives::default() }
+        Self {
+            shell: Shell::new(config, random, ike),
+            lives: Lives::default(),
+            renewals: Renewals::default(),
+        }
     }
 
     /// A datagram came in. On a NAT-T path it begins with the non-ESP marker, or it is a keepalive; ESP is the
@@ -151,6 +163,7 @@ impl Endpoint {
         let result = act(&mut self.shell);
         let notes: Vec<_> = self.shell.events().range(told..).filter_map(Note::of).collect();
         for note in notes {
+            self.follow_renewal(&note);
             self.note(note);
         }
         result

@@ -71,11 +71,14 @@ impl IkeSa {
     pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
         self.established_at = Some(context.now);
         self.set_rekey_time(context);
+        self.start_authentication_time(context, contents);
         if let Some(peer) = self.peer_id.clone() {
             let pair = Arc::new((self.connection.local_id.clone(), peer));
             let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
             if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
-                for older in context.peers.older(&pair, self.created_at) {
+                let kept = self.authentication.predecessor;
+                for older in context.peers.older(&pair, self.created_at).filter(|older| Some(*older) != kept)
+                {
                     context.services.end_other(older);
                 }
             }

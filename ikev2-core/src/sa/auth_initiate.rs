@@ -117,7 +117,7 @@ impl IkeSa {
             return Ok(());
         }
         let (config, packet) = match self.opening.as_deref() {
-            Some((config, packet)) => (config, Some(packet)),
+            Some((config, packet)) => (config, packet.as_ref()),
             None => (self.connection.children.first().ok_or(Failure::NoChild)?, None),
         };
         let child = ChildAttempt::in_auth(context, config, &self.path, packet)?;

@@ -197,7 +197,8 @@ impl IkeSa {
         let connection = Arc::clone(&self.connection);
         let window = self.current.keyed()?.responses().size();
         let window_octets = window.to_be_bytes();
-        let mut payloads = Vec::with_capacity(8);
+        let lifetime = self.auth_lifetime().map(u32::to_be_bytes);
+        let mut payloads = Vec::with_capacity(9);
         let us = &connection.local_id;
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
         push_certificates(&mut payloads, &connection.local_auth);
@@ -210,6 +211,9 @@ impl IkeSa {
                 Ok(())
             }
         };
+        if let Some(lifetime) = &lifetime {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::AUTH_LIFETIME, lifetime)));
+        }
         if window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }

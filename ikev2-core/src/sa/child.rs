@@ -349,6 +349,22 @@ impl IkeSa {
         self.asked_children().next().is_some()
     }
 
+    /// Whether any Child SA was asked for and not answered yet, or will be.
+    pub(crate) fn asks_for_children(&self) -> bool {
+        self.awaits_child() || self.waiting_tasks().any(|task| matches!(task, Task::CreateChild { .. }))
+    }
+
+    /// The policies of the Child SAs that are there, asked for, or will be asked for; one for each.
+    pub(crate) fn policies_in_use(&self) -> impl Iterator<Item = PolicyId> {
+        let there = self.children.iter().filter(|child| child.deleting.is_none() && !child.replaced);
+        let asked = self.asked_children().filter(|attempt| attempt.rekeys.is_none());
+        let waiting = self.waiting_tasks().filter_map(|task| match task {
+            Task::CreateChild { config, .. } => Some(config.policy),
+            _ => None,
+        });
+        there.map(|child| child.sa.policy).chain(asked.map(|attempt| attempt.config.policy)).chain(waiting)
+    }
+
     /// Whether a Child SA for this policy was asked for and not answered yet.
     pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
         let asked = self.asked_children().any(|attempt| attempt.config.policy == policy);

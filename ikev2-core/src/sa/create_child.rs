@@ -124,6 +124,9 @@ impl IkeSa {
         if !self.is_established() {
             return Err(Failure::Busy(Busy::IkeSaClosing));
         }
+        if self.authentication.renewing {
+            return Err(Failure::Busy(Busy::Reauthenticating));
+        }
         if is_about_ike(contents) {
             return self.answer_rekey_ike(context, request, contents);
         }

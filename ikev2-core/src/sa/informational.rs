@@ -109,6 +109,7 @@ impl IkeSa {
         } else {
             self.delete_at_peers_wish(context, contents)
         };
+        self.learn_auth_lifetime(context, contents);
         let answered = deletes(&spis).and_then(|payloads| self.send_answer(context, request, &payloads));
         if let Err(failure) = answered {
             return self.close(context, DownReason::Failed(Box::new(failure)));

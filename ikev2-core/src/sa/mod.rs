@@ -13,6 +13,7 @@
 //! | [`rekey_child`] | rekeys of Child SAs | §1.3.3, §2.8 |
 //! | [`rekey_ike`] | rekeys of the IKE SA | §1.3.2, §2.18 |
 //! | [`former`] | what they replaced | §2.8 |
+//! | [`reauthenticate`] | how long an authentication lasts | §2.8.3, RFC 4478 |
 //! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
@@ -34,6 +35,7 @@ pub(crate) mod initiate;
 pub(crate) mod later;
 pub(crate) mod mode;
 pub(crate) mod peers;
+pub(crate) mod reauthenticate;
 pub(crate) mod receive;
 pub(crate) mod rekey_child;
 pub(crate) mod rekey_ike;
@@ -65,6 +67,7 @@ use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 use later::Later;
 use peers::IdentityPair;
+use reauthenticate::Authentication;
 use rekey_ike::IkeRekey;
 use suspend::Suspended;
 
@@ -173,13 +176,18 @@ impl Task {
     }
 }
 
+/// What Child SA IKE_AUTH asks for, and the packet that asked for it.
+pub(crate) type Opening = (Arc<ChildConfig>, Option<PacketSelectors>);
+
 /// One IKE SA.
 #[derive(Debug)]
 pub(crate) struct IkeSa {
     pub handle: IkeSaHandle,
+    /// Which end began it, whoever rekeyed it since.
+    pub origin: Role,
     pub connection: Arc<Connection>,
     /// The Child SA that IKE_AUTH asks for, with the packet that asked for it; the connection's first otherwise.
-    pub opening: Option<Box<(Arc<ChildConfig>, PacketSelectors)>>,
+    pub opening: Option<Box<Opening>>,
     /// What the last rekey made anew.
     pub current: Generation,
     /// What it replaced, until that is deleted.
@@ -190,6 +198,7 @@ pub(crate) struct IkeSa {
     pub rekey_at: Option<Instant>,
     /// When it ends if it was not rekeyed.
     pub expires_at: Option<Instant>,
+    pub authentication: Authentication,
     pub path: Path,
     pub nat: NatStatus,
     pub peer_id: Option<Identity>,
@@ -232,6 +241,7 @@ impl IkeSa {
     ) -> Self {
         Self {
             handle,
+            origin: role,
             connection,
             opening: None,
             current: Generation::Unkeyed { role, local_spi },
@@ -239,6 +249,7 @@ impl IkeSa {
             generation: 0,
             rekey_at: None,
             expires_at: None,
+            authentication: Authentication::default(),
             path,
             nat: NatStatus::default(),
             peer_id: None,
@@ -335,10 +346,13 @@ impl IkeSa {
             })
         };
         while let Some((true, _)) = window(self) {
-            if self.queue.front().is_some_and(|task| !self.may_begin(task)) {
+            // The rest keeps its order.
+            let first = self.queue.iter().position(|task| !self.is_held(task));
+            let Some(at) = first.filter(|at| self.queue.get(*at).is_some_and(|task| self.may_begin(task)))
+            else {
                 break;
-            }
-            let Some(task) = self.queue.pop_front() else { break };
+            };
+            let Some(task) = self.queue.remove(at) else { break };
             self.begin(context, task);
         }
         self.pump_former(context);
@@ -474,6 +488,7 @@ impl IkeSa {
             nat: self.nat,
             local_id: self.connection.local_id.clone(),
             remote_id: self.peer_id.clone(),
+            replaces: self.authentication.predecessor,
             suite: algorithms.map(|a| a.cipher.suite()),
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),

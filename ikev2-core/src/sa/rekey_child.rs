@@ -224,6 +224,7 @@ impl IkeSa {
             self.queue.push_back(Task::CreateChild { config, packet: None, tries: 0 });
             return;
         }
+        self.renew_if_not_rekeyed(context, &failure);
         self.try_again_later(context, Task::RekeyChild { id, tries }, &failure);
         self.tell_child_failed(context, Some(policy), failure);
     }

@@ -267,6 +267,7 @@ impl IkeSa {
     }
 
     fn on_rekey_ike_failed(&mut self, context: &mut Context<'_>, tries: u32, failure: Failure) {
+        self.renew_if_not_rekeyed(context, &failure);
         self.try_again_later(context, Task::RekeyIke { tries }, &failure);
         if self.is_established() {
             let (sa, failure) = (self.handle, Box::new(failure));

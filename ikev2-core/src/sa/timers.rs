@@ -31,7 +31,8 @@ impl IkeSa {
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
         let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
-        let lifetime = [self.rekey_at, self.expires_at].into_iter().flatten().min();
+        let lifetime =
+            [self.rekey_at, self.expires_at, self.authentication.deadline()].into_iter().flatten().min();
         let lifetime = lifetime.filter(|_| self.is_established());
         let own = [
             self.keepalive_at(),
@@ -75,6 +76,9 @@ impl IkeSa {
         self.on_former_timeout(context);
         if self.is_established() {
             self.on_lifetime(context);
+        }
+        if self.is_established() {
+            self.on_authentication_time(context);
         }
         match &self.stage {
             Stage::HalfOpen(_, expires) if *expires <= context.now => return self.expire(context),

@@ -22,6 +22,7 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
             Event::ChildSaReplaced { .. } => "Child replaced",
             Event::IkeSaRekeyed { .. } => "IKE rekeyed",
             Event::IkeRekeyFailed { .. } => "IKE rekey failed",
+            Event::IkeSaReauthenticating { .. } => "authenticating anew",
             _ => "other",
         })
         .collect()

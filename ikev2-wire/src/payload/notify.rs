@@ -59,6 +59,13 @@ impl<'a> NotifyPayload<'a> {
         self.fixed(NotifyType::SET_WINDOW_SIZE).map(u32::from_be_bytes)
     }
 
+    /// AUTH_LIFETIME: in how many seconds the initiator should authenticate anew (RFC 4478 §3). `None` for other types
+    /// and other lengths.
+    #[must_use]
+    pub fn auth_lifetime(&self) -> Option<u32> {
+        self.fixed(NotifyType::AUTH_LIFETIME).map(u32::from_be_bytes)
+    }
+
     /// COOKIE: its 1 to 64 octets (RFC 7296 §2.6). `None` for other types and other lengths.
     #[must_use]
     pub fn cookie(&self) -> Option<&'a [u8]> {

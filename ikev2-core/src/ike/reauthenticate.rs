@@ -1,0 +1,147 @@
+//! IKE SAs that take the place of others, so that the two ends authenticate anew: make before break (RFC 7296 §2.8.3).
+//!
+//! The new one gets as many Child SAs for each policy as the old one has; then the old one is deleted. While this goes on
+//! the old one takes no rekeys and begins none, and whatever ends it does not begin the connection once more.
+
+use super::Endpoint;
+use super::lifecycle::{End, Note};
+use crate::config::{ChildConfig, Connection};
+use crate::error::CallError;
+use crate::event::IkeSaHandle;
+use crate::sa::IkeSa;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::iter;
+use core::net::SocketAddr;
+use ipsec_types::PathKind;
+use ipsec_types::sa::PolicyId;
+
+/// How many Child SAs there are to be for each policy.
+type Counts = BTreeMap<PolicyId, usize>;
+
+/// An IKE SA on its way to take the place of another.
+#[derive(Debug)]
+struct Renewal {
+    old: IkeSaHandle,
+    /// What the old one had when this began.
+    had: Counts,
+    /// What was asked for on the new one: what failed is not asked for again.
+    tried: Counts,
+}
+
+/// All of them, by the handle of the new IKE SA. Never more than there are IKE SAs.
+#[derive(Debug, Default)]
+pub(super) struct Renewals(BTreeMap<IkeSaHandle, Renewal>);
+
+impl Renewals {
+    fn of_old(&self, old: IkeSaHandle) -> Option<IkeSaHandle> {
+        self.0.iter().find(|(_, renewal)| renewal.old == old).map(|(new, _)| *new)
+    }
+}
+
+/// Its Child SAs, and those that are to come.
+fn children_of(sa: &IkeSa) -> Counts {
+    let mut counts = Counts::new();
+    for policy in sa.policies_in_use() {
+        let count = counts.entry(policy).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts
+}
+
+impl Endpoint {
+    /// Begins the IKE SA that is to take the place of this one.
+    pub(super) fn renew(&mut self, old: IkeSaHandle) {
+        let begun = self.begin_renewal(old);
+        if let Err(error) = begun {
+            tracing::debug!(sa = %old, %error, "cannot authenticate anew");
+            self.with_sa(old, IkeSa::on_renewal_failed);
+        }
+    }
+
+    fn begin_renewal(&mut self, old: IkeSaHandle) -> Result<(), CallError> {
+        let sa = self.shell.sa(old).filter(|sa| sa.is_established()).ok_or(CallError::NoSuchSa)?;
+        let (path, had) = (sa.path, children_of(sa));
+        let connection = Arc::clone(&sa.connection);
+        let connection = self.shell.protocol().connection(&connection.name).cloned().unwrap_or(connection);
+        let local = SocketAddr::new(
+            path.local_ip(),
+            if path.kind == PathKind::Ike { path.local.port() } else { 500 },
+        );
+        let path = connection.path_between(local, path.remote_ip(), self.shell.config());
+        let first = had.keys().find_map(|policy| child_of(&connection, *policy)).cloned();
+        let tried = first.iter().map(|child| (child.policy, 1)).collect();
+        let new = self.begin(&connection, path, first.map(|child| (child, None)))?;
+        self.with_sa(new, |sa, _| sa.authentication.predecessor = Some(old));
+        self.note_begun(&connection, new, None);
+        self.renewals.0.insert(new, Renewal { old, had, tried });
+        Ok(())
+    }
+
+    /// What an event of an IKE SA means to the one whose place it takes, or that takes its place.
+    pub(super) fn follow_renewal(&mut self, note: &Note) {
+        match *note {
+            Note::Renew { sa } => self.renew(sa),
+            Note::Down { sa, end, .. } => self.on_renewal_down(sa, end),
+            Note::Up { sa, .. } | Note::ChildUp { sa, .. } | Note::ChildFailed { sa, .. } => {
+                self.advance_renewal(sa);
+            }
+            Note::ChildDown { .. } => {}
+        }
+    }
+
+    fn on_renewal_down(&mut self, sa: IkeSaHandle, end: End) {
+        if let Some(renewal) = self.renewals.0.remove(&sa) {
+            self.with_sa(renewal.old, |old, context| {
+                if old.is_established() {
+                    old.on_renewal_failed(context);
+                }
+            });
+        } else if end == End::Meant {
+            // Somebody else took its place.
+            self.end_renewal_of(sa);
+        }
+    }
+
+    /// This one is not wanted any more, and none in its place.
+    pub(super) fn end_renewal_of(&mut self, old: IkeSaHandle) {
+        if let Some(new) = self.renewals.of_old(old) {
+            self.renewals.0.remove(&new);
+            // What is closing already needs nothing.
+            self.with_sa(new, |sa, context| sa.delete(context).unwrap_or_default());
+        }
+    }
+
+    /// Asks for the Child SAs that the new IKE SA lacks, and deletes the old one when all are there or refused.
+    fn advance_renewal(&mut self, new: IkeSaHandle) {
+        let Some(Renewal { old, had, tried }) = self.renewals.0.get(&new) else { return };
+        let Some(sa) = self.shell.sa(new).filter(|sa| sa.is_established()) else { return };
+        let there = children_of(sa);
+        let live = self.shell.sa(*old).filter(|old| old.is_established()).map(children_of);
+        let count = |counts: &Counts, policy: &PolicyId| counts.get(policy).copied().unwrap_or_default();
+        let missing = |(policy, needed): (PolicyId, usize)| {
+            let begun = count(&there, &policy).max(count(tried, &policy));
+            iter::repeat_n(policy, needed.saturating_sub(begun))
+        };
+        let old = *old;
+        let needed = live.unwrap_or_else(|| had.clone());
+        for policy in needed.into_iter().flat_map(missing).collect::<Vec<_>>() {
+            if let Some(renewal) = self.renewals.0.get_mut(&new) {
+                let tried = renewal.tried.entry(policy).or_default();
+                *tried = tried.saturating_add(1);
+            }
+            if let Err(error) = self.create_another(new, policy) {
+                tracing::debug!(sa = %new, %error, "a Child SA of the former IKE SA cannot be asked for");
+            }
+        }
+        if self.shell.sa(new).is_some_and(|sa| sa.is_established() && !sa.asks_for_children()) {
+            self.renewals.0.remove(&new);
+            self.with_sa(old, IkeSa::retire);
+        }
+    }
+}
+
+fn child_of(connection: &Connection, policy: PolicyId) -> Option<&Arc<ChildConfig>> {
+    connection.children.iter().find(|child| child.policy == policy)
+}
