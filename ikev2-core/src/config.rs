@@ -9,6 +9,7 @@ use crate::exchange::retransmit::RetransmitPolicy;
 use crate::identity::{Identity, IdentityPattern};
 use crate::lifecycle::{ChildLifecycle, Lifecycle};
 use crate::negotiation::{EspProposal, IkeProposal};
+use crate::redirect::RedirectPolicy;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -212,6 +213,9 @@ pub struct Connection {
     /// RFC 4478), and then the IKE SA is deleted. RFC 4478 §3 calls 300 s to one day reasonable. Default: `None`,
     /// for ever; never below 1 s.
     pub authentication_lifetime: Option<Duration>,
+    /// Whether and how often we go where the peer sends us, where we began (RFC 5685): our own requests then say that
+    /// we do. Whoever we are sent to must prove to be the same peer. Default: `None`, never.
+    pub redirects: Option<RedirectPolicy>,
     /// After how long without a sign of the peer a liveness check is made (§2.4); `None` for never.
     /// Default: 30 s; never below 1 s.
     pub liveness: Option<Duration>,
@@ -275,6 +279,7 @@ impl Connection {
             ike_expires_after: Some(Duration::from_secs(5 * 3_600)),
             reauthenticate_after: None,
             authentication_lifetime: None,
+            redirects: None,
             liveness: Some(Duration::from_secs(30)),
             ike_keepalive: Some(Duration::from_secs(300)),
             nat_keepalive: Duration::from_secs(20),

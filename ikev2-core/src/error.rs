@@ -16,6 +16,7 @@ pub use offer::Offer;
 
 use crate::exchange::exchanges::SealError;
 use crate::negotiation::{Mismatch, ResponseFault, SelectorLists, TsMismatch};
+use crate::redirect::Gateway;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -397,6 +398,15 @@ pub enum Failure {
         /// The peer's.
         remote: IpAddr,
     },
+    /// The peer sends us to another gateway, and the connection does not follow redirects (RFC 5685).
+    #[error("redirected to {0}, which the connection does not follow")]
+    Redirected(Gateway),
+    /// A redirect that does not hold our nonce (RFC 5685 §3).
+    #[error("a redirect without our nonce")]
+    RedirectNonce,
+    /// Gateways sent us from one to the other too often (RFC 5685 §7).
+    #[error("more than {0} redirects in a row")]
+    TooManyRedirects(u32),
     /// The key exchange gave no secret.
     #[error("key exchange by {method}: {error}")]
     KeyExchange {
@@ -614,6 +624,7 @@ impl Failure {
             | Self::KeMethod { .. }
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
+            | Self::Redirected(_)
             | Self::Refused { .. }
             | Self::OfferRefused { .. }
             | Self::DeletedEarly
@@ -631,6 +642,8 @@ impl Failure {
             | Self::NoAnswer
             | Self::RekeySaForm { .. }
             | Self::IkeSpi
+            | Self::RedirectNonce
+            | Self::TooManyRedirects(_)
             | Self::TooManyRetries(_) => Fault::PeerMisbehaved,
             Self::KeyExchange { error: KxError::Random(_), .. } => Fault::Environment,
             Self::KeyExchange { .. } => Fault::PeerMisbehaved,

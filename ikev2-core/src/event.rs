@@ -7,12 +7,14 @@ pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
 use crate::lifecycle::Next;
+use crate::redirect::Gateway;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::net::IpAddr;
 use core::time::Duration;
 use ikev2_wire::codes::{KeMethod, NotifyType, PrfId};
 use ipsec_crypto::signature::{SignatureEncoding, SignatureScheme};
@@ -91,6 +93,8 @@ pub struct IkeSaInfo {
     pub remote_id: Option<Identity>,
     /// The IKE SA whose place it takes, where the two ends authenticate anew (RFC 7296 §2.8.3).
     pub replaces: Option<IkeSaHandle>,
+    /// The gateway that sent us to this one (RFC 5685).
+    pub redirected_from: Option<IpAddr>,
     /// What protects the messages; `None` before IKE_SA_INIT is over.
     pub suite: Option<CipherSuite>,
     /// The PRF.
@@ -159,6 +163,8 @@ pub enum DownReason {
     Replaced,
     /// The peer did not authenticate anew in the time that it was given (RFC 4478).
     AuthenticationExpired,
+    /// The peer sent us to another gateway (RFC 5685). Where that is an address, another IKE SA is begun there at once.
+    Redirected(Gateway),
     /// A rekey took its place.
     Rekeyed,
     /// Both ends rekeyed one SA at once, and this one is left over (RFC 7296 §2.8.1).
@@ -178,6 +184,7 @@ impl fmt::Display for DownReason {
             Self::DeletedByPeer => f.write_str("deleted by the peer"),
             Self::Replaced => f.write_str("replaced by a newer one with the same peer"),
             Self::AuthenticationExpired => f.write_str("the peer did not authenticate anew in time"),
+            Self::Redirected(to) => write!(f, "redirected to {to}"),
             Self::Rekeyed => f.write_str("replaced by a rekey"),
             Self::Redundant => f.write_str("left over after both ends rekeyed at once"),
             Self::Expired(reason) => write!(f, "expired ({reason:?})"),
@@ -269,6 +276,17 @@ pub enum Event {
     IkeSaReauthenticating {
         /// The IKE SA.
         sa: IkeSaHandle,
+    },
+    /// The peer of an established IKE SA wants us to go to another gateway (RFC 5685 §5).
+    IkeSaRedirected {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// To whom.
+        to: Gateway,
+        /// Whether another IKE SA is begun there to take the place of this one, as for
+        /// [`Event::IkeSaReauthenticating`]. Not where the connection does not follow redirects, or not so many; nor
+        /// to a name, which the embedder resolves.
+        follows: bool,
     },
     /// A Child SA came to nothing. The IKE SA lives on.
     ChildSaFailed {

@@ -144,6 +144,7 @@ pub use payload::ke::KePayload;
 pub use payload::nonce::NoncePayload;
 pub use payload::notify::NotifyPayload;
 pub use payload::proposal::{Attribute, AttributeValue, Proposal, Transform};
+pub use payload::redirect::{GatewayId, Redirect, redirected_from};
 pub use payload::sa::{ProposalView, SaPayload, TransformView};
 pub use payload::ts::{Selector, TsPayload, UnknownSelector};
 pub use payload::vendor::VendorIdPayload;

@@ -15,6 +15,7 @@ use ikev2_core::exchange::one_way::{OneWayReceiver, OneWaySender};
 use ikev2_core::exchange::requests::Due;
 use ikev2_core::exchange::retransmit::RetransmitPolicy;
 use ikev2_core::negotiation::IkeProposal;
+use ikev2_core::redirect::RedirectSupport;
 use ikev2_core::{CallError, Failure, Handled, Identity, IkeSaHandle, LocalAuth, Rejection, RemoteAuth};
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Message, NotifyPayload, Payload};
@@ -112,6 +113,7 @@ impl Group {
         path: Path,
     ) -> Result<GroupSa, CallError> {
         let terms = InitiatorTerms {
+            redirects: RedirectSupport::None,
             crypto: services.config.crypto,
             force_udp_encapsulation: false,
             nat_t_ports: (services.config.local_nat_t_port, 4500),
@@ -190,7 +192,7 @@ impl Group {
             match answer? {
                 InitAnswer::StartOver => services.send_plain(sa.path, initiator.request()),
                 InitAnswer::Error(notify) => services.event(Event::ErrorSeen(sa.handle, notify)),
-                InitAnswer::FurtherError => {}
+                InitAnswer::FurtherError | InitAnswer::Redirect(_) => {}
                 InitAnswer::Secured(mut secured) => {
                     services.log_ike_keys(&secured.agreement, &secured.keys);
                     match authenticate::ask(settings, services, &mut secured) {

@@ -32,6 +32,8 @@ pub struct InitMessage<'a> {
     pub nonce: &'a [u8],
     /// What we say of the path; `None` where the peer does no NAT traversal.
     pub nat: Option<Claim>,
+    /// What we say of redirects (RFC 5685).
+    pub redirect: Option<(NotifyType, &'a [u8])>,
     /// The hashes of the signatures that we read, as 16-bit numbers (RFC 7427 §4); empty for none.
     pub hashes: &'a [u8],
     /// Whether we fragment and take fragments (RFC 7383 §2.3); an answer only says so where its request did.
@@ -55,6 +57,9 @@ impl<'a> InitMessage<'a> {
             let notify = |ty, hash| Payload::Notify(NotifyPayload::new(ty, hash));
             payloads.push(notify(NotifyType::NAT_DETECTION_SOURCE_IP, &nat.source));
             payloads.push(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, &nat.destination));
+        }
+        if let Some((ty, data)) = self.redirect {
+            payloads.push(Payload::Notify(NotifyPayload::new(ty, data)));
         }
         if !self.hashes.is_empty() {
             let notify = NotifyPayload::new(NotifyType::SIGNATURE_HASH_ALGORITHMS, self.hashes);

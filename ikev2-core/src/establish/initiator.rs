@@ -21,6 +21,7 @@ use crate::exchange::requests::{Due, RequestWindow};
 use crate::exchange::responses::ResponseWindow;
 use crate::exchange::retransmit::RetransmitPolicy;
 use crate::negotiation::{self, IkeExchange, IkeProposal};
+use crate::redirect::{Gateway, RedirectSupport};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -28,7 +29,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
-use ikev2_wire::{Flags, Message, Proposal, SaPayload};
+use ikev2_wire::{Flags, Message, Proposal, Redirect, SaPayload};
 use ipsec_crypto::{CryptoProvider, SecureRandom};
 use ipsec_types::{IkeSpi, Instant, Path, PathKind};
 
@@ -57,6 +58,8 @@ pub struct InitiatorTerms {
     pub window: u32,
     /// Fragmentation of large messages, if the peer does it too; `None` for never (RFC 7383).
     pub fragmentation: Option<FragmentPolicy>,
+    /// What the request says of redirects (RFC 5685).
+    pub redirects: RedirectSupport,
 }
 
 /// What an answer was.
@@ -69,6 +72,8 @@ pub enum InitAnswer<P> {
     Error(NotifyType),
     /// One more error while an earlier one is doubted.
     FurtherError,
+    /// Somebody who saw our request sends us to another gateway (RFC 5685 §3): nothing more comes of this one.
+    Redirect(Gateway),
     /// Somebody answered, and there are keys with them: go on to authenticate.
     Secured(Box<Secured<P>>),
 }
@@ -167,6 +172,7 @@ impl Initiator {
             flags: Flags::new(true, false),
             message_id: 0,
         };
+        let redirect = self.terms.redirects.notify();
         let message = InitMessage {
             cookie,
             sa: SaPayload::build(&self.offered)?,
@@ -174,6 +180,7 @@ impl Initiator {
             public: half.pending.public(),
             nonce: &self.nonce,
             nat: Some(self.claim),
+            redirect: redirect.as_ref().map(|(ty, data)| (*ty, &**data)),
             hashes: &init::hash_list(&announced_hashes(self.terms.crypto)),
             fragmentation: self.terms.fragmentation.is_some(),
         };
@@ -262,6 +269,9 @@ impl Initiator {
             self.start_over(now, Some(cookie.to_vec()), None)?;
             return Ok(InitAnswer::StartOver);
         }
+        if let Some(redirect) = contents.notify(NotifyType::REDIRECT).and_then(|notify| notify.redirect()) {
+            return self.on_redirect(&redirect);
+        }
         let Some(error) = contents.error() else {
             return Err(Rejection::MissingPayload(PayloadType::SA));
         };
@@ -276,6 +286,18 @@ impl Initiator {
         }
         self.doubted = Some((error.ty, now + self.terms.error_patience));
         Ok(InitAnswer::Error(error.ty))
+    }
+
+    /// One without our nonce comes from somebody who has not seen our request, and the wait goes on (RFC 5685 §3).
+    fn on_redirect<P>(&self, redirect: &Redirect<'_>) -> Result<InitAnswer<P>, Rejection> {
+        let gateway = Gateway::from(redirect.gateway);
+        if redirect.nonce != self.nonce {
+            return Err(useless(Failure::RedirectNonce));
+        }
+        match self.terms.redirects {
+            RedirectSupport::None => Err(useless(Failure::Redirected(gateway))),
+            RedirectSupport::Supported | RedirectSupport::From(_) => Ok(InitAnswer::Redirect(gateway)),
+        }
     }
 
     /// INVALID_KE_PAYLOAD (§1.2): the same proposals with the method that the peer names, if we offered it.

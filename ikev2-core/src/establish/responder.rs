@@ -209,7 +209,9 @@ impl<'a> InitRequest<'a> {
             let head = MessageHead { responder_spi: Some(spi), ..stateless_head(self.message.header()) };
             let (public, nonce, hashes) = (&public, &nonce, &hashes);
             let (nat, fragmentation) = (claim, fragmentation.is_agreed());
-            let answer = InitMessage { cookie: None, sa, method, public, nonce, nat, hashes, fragmentation };
+            let (cookie, redirect) = (None, None);
+            let answer =
+                InitMessage { cookie, sa, method, public, nonce, nat, redirect, hashes, fragmentation };
             init::plain(&head, &answer.payloads()?)
         });
         let answer = encoded.map_err(|error| Refusal::silent(Rejection::Encode(error)))?;

@@ -5,6 +5,7 @@ use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError};
 use crate::event::{Answer, DownReason, Event, IkeSaHandle, Ticket};
 use crate::lifecycle::Start;
+use crate::redirect::Redirected;
 use crate::sa::context::Context;
 use crate::sa::mode;
 use crate::sa::{IkeSa, Opening, Task};
@@ -12,6 +13,7 @@ use crate::trace;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use ipsec_types::sa::{ChildSaId, PacketSelectors, PolicyId};
 use ipsec_types::{Instant, Path, SaReport};
 
@@ -29,8 +31,32 @@ impl Endpoint {
         let _call = trace::call("connect");
         self.shell.advance(now);
         let connection = self.connection(connection)?;
-        let sa = self.begin(&connection, path, None)?;
+        let sa = self.begin(&connection, path, None, None)?;
         self.note_begun(&connection, sa, Some(path));
+        Ok(sa)
+    }
+
+    /// Begins an IKE SA with a gateway that another one named, after [`DownReason::Redirected`] or
+    /// [`Event::IkeSaRedirected`] with a [`Gateway::Name`](crate::Gateway::Name): the embedder resolved it, and `path`
+    /// leads there. `from` is the address of the gateway that sent us, which the new one is told (RFC 5685 §3). In the
+    /// second case the embedder deletes the old IKE SA when the new one is up.
+    ///
+    /// Redirects by name are not counted over IKE SAs: an embedder that follows them bounds them.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub fn connect_redirected(
+        &mut self,
+        now: Instant,
+        connection: &str,
+        path: Path,
+        from: IpAddr,
+    ) -> Result<IkeSaHandle, CallError> {
+        let _call = trace::call("connect_redirected");
+        let now = self.shell.advance(now);
+        let connection = self.connection(connection)?;
+        let sa = self.begin(&connection, path, None, Some(Redirected::first(from, now)))?;
+        self.note_begun(&connection, sa, None);
         Ok(sa)
     }
 
@@ -40,6 +66,7 @@ impl Endpoint {
         connection: &Arc<Connection>,
         path: Path,
         wanted: Option<Opening>,
+        redirected: Option<Redirected>,
     ) -> Result<IkeSaHandle, CallError> {
         if !path.is_consistent() {
             return Err(CallError::BadPath);
@@ -48,7 +75,7 @@ impl Endpoint {
         mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
         self.shell.initiate(|ike, services, handle, spi| {
             let context = &mut ike.context(services);
-            let mut sa = IkeSa::initiate(context, handle, Arc::clone(connection), spi, path)?;
+            let mut sa = IkeSa::initiate(context, handle, Arc::clone(connection), spi, path, redirected)?;
             sa.opening = wanted.map(Box::new);
             Ok(sa)
         })

@@ -6,11 +6,13 @@ use crate::config::{ChildConfig, Connection};
 use crate::error::{CallError, Failure};
 use crate::event::{DownReason, Event, IkeSaHandle, Role};
 use crate::lifecycle::{After, Next, RetryPolicy, Start};
+use crate::redirect::Gateway;
 use crate::trace;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use ipsec_types::sa::{ChildSaId, PacketSelectors, PolicyId};
 use ipsec_types::{Instant, Path};
 
@@ -100,6 +102,8 @@ pub(super) enum Note {
         sa: IkeSaHandle,
         connection: String,
         end: End,
+        /// Where the peer sends us.
+        to: Option<IpAddr>,
     },
     ChildUp {
         sa: IkeSaHandle,
@@ -115,9 +119,10 @@ pub(super) enum Note {
         sa: IkeSaHandle,
         policy: Option<PolicyId>,
     },
-    /// It is time that another takes its place.
+    /// It is time that another takes its place, where the peer is or where it sends us.
     Renew {
         sa: IkeSaHandle,
+        at: Option<IpAddr>,
     },
 }
 
@@ -142,7 +147,7 @@ impl End {
             | DownReason::IkeSaEnded => Self::Meant,
             DownReason::DeletedByPeer => Self::DeletedByPeer,
             DownReason::Failed(failure) if matches!(**failure, Failure::Timeout { .. }) => Self::NoAnswer,
-            DownReason::Failed(_) | DownReason::Expired(_) => Self::Failed,
+            DownReason::Failed(_) | DownReason::Expired(_) | DownReason::Redirected(_) => Self::Failed,
         }
     }
 }
@@ -156,7 +161,11 @@ impl Note {
                 Self::Up { sa: *sa, connection: info.connection.clone(), began }
             }
             Event::IkeSaDown { sa, connection, reason } => {
-                Self::Down { sa: *sa, connection: connection.clone(), end: End::of(reason) }
+                let to = match reason {
+                    DownReason::Redirected(Gateway::Address(to)) => Some(*to),
+                    _ => None,
+                };
+                Self::Down { sa: *sa, connection: connection.clone(), end: End::of(reason), to }
             }
             Event::ChildSaUp { sa, info } => {
                 Self::ChildUp { sa: *sa, id: info.child.id, policy: info.child.policy }
@@ -165,7 +174,10 @@ impl Note {
                 Self::ChildDown { sa: *sa, id: *id, end: End::of(reason) }
             }
             Event::ChildSaFailed { sa, policy, .. } => Self::ChildFailed { sa: *sa, policy: *policy },
-            Event::IkeSaReauthenticating { sa } => Self::Renew { sa: *sa },
+            Event::IkeSaReauthenticating { sa } => Self::Renew { sa: *sa, at: None },
+            Event::IkeSaRedirected { sa, to: Gateway::Address(to), follows: true } => {
+                Self::Renew { sa: *sa, at: Some(*to) }
+            }
             _ => return None,
         })
     }
@@ -295,7 +307,7 @@ impl Endpoint {
         });
         let begun = path
             .ok_or(CallError::BadPath)
-            .and_then(|path| self.begin(&connection, path, wanted).map(|sa| (sa, path)));
+            .and_then(|path| self.begin(&connection, path, wanted, None).map(|sa| (sa, path)));
         match begun {
             Ok((sa, path)) => self.note_begun(&connection, sa, Some(path)),
             Err(error) => {
@@ -313,7 +325,7 @@ impl Endpoint {
         match note {
             Note::Up { sa, connection, began } => self.note_up(sa, &connection, began),
             _ if self.lives.connections.is_empty() => {}
-            Note::Down { sa, connection, end } => self.note_down(sa, &connection, end),
+            Note::Down { sa, connection, end, .. } => self.note_down(sa, &connection, end),
             Note::ChildUp { sa, id, policy } => {
                 if self.life_of(sa).is_some() {
                     self.lives.children.insert(id, (policy, self.shell.now()));

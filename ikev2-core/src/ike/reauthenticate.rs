@@ -13,9 +13,9 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::iter;
-use core::net::SocketAddr;
-use ipsec_types::PathKind;
+use core::net::{IpAddr, SocketAddr};
 use ipsec_types::sa::PolicyId;
+use ipsec_types::{Path, PathKind};
 
 /// How many Child SAs there are to be for each policy.
 type Counts = BTreeMap<PolicyId, usize>;
@@ -51,38 +51,65 @@ fn children_of(sa: &IkeSa) -> Counts {
 }
 
 impl Endpoint {
-    /// Begins the IKE SA that is to take the place of this one.
-    pub(super) fn renew(&mut self, old: IkeSaHandle) {
-        let begun = self.begin_renewal(old);
+    /// Begins the IKE SA that is to take the place of this one, with the peer where it is or where it sends us.
+    fn renew(&mut self, old: IkeSaHandle, at: Option<IpAddr>) {
+        let begun = self.begin_renewal(old, at);
         if let Err(error) = begun {
             tracing::debug!(sa = %old, %error, "cannot authenticate anew");
             self.with_sa(old, IkeSa::on_renewal_failed);
         }
     }
 
-    fn begin_renewal(&mut self, old: IkeSaHandle) -> Result<(), CallError> {
+    fn begin_renewal(&mut self, old: IkeSaHandle, at: Option<IpAddr>) -> Result<(), CallError> {
         let sa = self.shell.sa(old).filter(|sa| sa.is_established()).ok_or(CallError::NoSuchSa)?;
-        let (path, had) = (sa.path, children_of(sa));
-        let connection = Arc::clone(&sa.connection);
-        let connection = self.shell.protocol().connection(&connection.name).cloned().unwrap_or(connection);
-        let local = SocketAddr::new(
-            path.local_ip(),
-            if path.kind == PathKind::Ike { path.local.port() } else { 500 },
-        );
-        let path = connection.path_between(local, path.remote_ip(), self.shell.config());
+        let had = children_of(sa);
+        let redirected = at.and_then(|_| sa.next_redirect(self.shell.now()));
+        let (connection, path) = self.way_to(sa, at);
         let first = had.keys().find_map(|policy| child_of(&connection, *policy)).cloned();
         let tried = first.iter().map(|child| (child.policy, 1)).collect();
-        let new = self.begin(&connection, path, first.map(|child| (child, None)))?;
+        let new = self.begin(&connection, path, first.map(|child| (child, None)), redirected)?;
         self.with_sa(new, |sa, _| sa.authentication.predecessor = Some(old));
         self.note_begun(&connection, new, None);
         self.renewals.0.insert(new, Renewal { old, had, tried });
         Ok(())
     }
 
+    /// The connection of an IKE SA as it is configured now, and the path for a first message to the peer, where it is or
+    /// at another address.
+    fn way_to(&self, sa: &IkeSa, at: Option<IpAddr>) -> (Arc<Connection>, Path) {
+        let connection = self.shell.protocol().connection(&sa.connection.name).unwrap_or(&sa.connection);
+        let port = if sa.path.kind == PathKind::Ike { sa.path.local.port() } else { 500 };
+        let local = SocketAddr::new(sa.path.local_ip(), port);
+        let remote = at.unwrap_or(sa.path.remote_ip());
+        (Arc::clone(connection), connection.path_between(local, remote, self.shell.config()))
+    }
+
+    /// An IKE SA ended since its peer sends us elsewhere: begins the next, which does what that one was to do.
+    fn follow_redirect(&mut self, ended: IkeSaHandle, to: IpAddr) -> Result<(), CallError> {
+        let sa = self.shell.sa(ended).ok_or(CallError::NoSuchSa)?;
+        let opening = sa.opening.as_deref().cloned();
+        let redirected = sa.next_redirect(self.shell.now());
+        let (connection, path) = self.way_to(sa, Some(to));
+        let new = self.begin(&connection, path, opening, redirected)?;
+        self.note_begun(&connection, new, None);
+        if let Some(renewal) = self.renewals.0.remove(&ended) {
+            let old = renewal.old;
+            self.with_sa(new, |sa, _| sa.authentication.predecessor = Some(old));
+            self.renewals.0.insert(new, renewal);
+        }
+        Ok(())
+    }
+
     /// What an event of an IKE SA means to the one whose place it takes, or that takes its place.
     pub(super) fn follow_renewal(&mut self, note: &Note) {
         match *note {
-            Note::Renew { sa } => self.renew(sa),
+            Note::Renew { sa, at } => self.renew(sa, at),
+            Note::Down { sa, to: Some(to), end, .. } => {
+                if let Err(error) = self.follow_redirect(sa, to) {
+                    tracing::debug!(%sa, %to, %error, "a redirect cannot be followed");
+                    self.on_renewal_down(sa, end);
+                }
+            }
             Note::Down { sa, end, .. } => self.on_renewal_down(sa, end),
             Note::Up { sa, .. } | Note::ChildUp { sa, .. } | Note::ChildFailed { sa, .. } => {
                 self.advance_renewal(sa);

@@ -5,6 +5,7 @@ use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::child::ChildAttempt;
 use super::context::Context;
 use super::generation::Generation;
+use super::redirect;
 use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
@@ -407,6 +408,9 @@ impl IkeSa {
     pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, plaintext: &Plaintext<'_>) {
         let Ok(contents) = Contents::of(plaintext) else { return };
         let Some(Adopted { agreement, keys, child }) = self.adopt(context, spi) else { return };
+        if let Some(to) = redirect::gateway(&contents) {
+            return self.on_redirect_in_auth(context, &child, to);
+        }
         self.peer_id = contents.id_r.as_ref().map(identity);
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });

@@ -2,6 +2,7 @@
 //! (§2.21).
 
 use super::context::Context;
+use super::redirect;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{CallError, Failure};
@@ -116,8 +117,12 @@ impl IkeSa {
         }
         if let Some(notify) = fatal {
             self.close(context, DownReason::Failed(Box::new(Failure::Refused { notify })));
-        } else if deletes_ike && !self.fall_back(context) {
-            self.close(context, DownReason::DeletedByPeer);
+        } else if deletes_ike {
+            if !self.fall_back(context) {
+                self.close(context, DownReason::DeletedByPeer);
+            }
+        } else if let Some(to) = redirect::gateway(contents) {
+            self.on_redirect_in_session(context, to);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Failure, Rejection};
 use crate::establish::initiator::{InitAnswer, Initiator, InitiatorTerms};
 use crate::event::{Event, Handled, IkeSaHandle, Role};
 use crate::identity::IdentityPattern;
+use crate::redirect::{RedirectSupport, Redirected};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use ikev2_wire::Message;
@@ -22,6 +23,7 @@ impl IkeSa {
         connection: Arc<Connection>,
         local_spi: IkeSpi,
         path: Path,
+        redirected: Option<Redirected>,
     ) -> Result<Self, Failure> {
         let terms = InitiatorTerms {
             crypto: context.config.crypto,
@@ -32,12 +34,18 @@ impl IkeSa {
             max_restarts: context.config.max_init_retries,
             window: context.config.window,
             fragmentation: connection.fragmentation,
+            redirects: match (connection.redirects, &redirected) {
+                (None, _) => RedirectSupport::None,
+                (Some(_), None) => RedirectSupport::Supported,
+                (Some(_), Some(redirected)) => RedirectSupport::From(redirected.from),
+            },
         };
         let proposals = &connection.ike_proposals;
         let initiator = Initiator::start(context.now, context.random, terms, proposals, local_spi, path)?;
         context.send_plain(path, initiator.request());
         let stage = Stage::Initiating(Box::new(initiator));
         let mut sa = Self::new(context, handle, connection, Role::Initiator, local_spi, path, stage);
+        sa.redirected = redirected.map(Box::new);
         if let IdentityPattern::Exactly(peer) = &sa.connection.remote_id {
             let pair = Arc::new((sa.connection.local_id.clone(), peer.clone()));
             sa.list(context, pair);
@@ -67,6 +75,7 @@ impl IkeSa {
             }
             InitAnswer::Error(notify) => context.event(Event::InitErrorSeen { sa: self.handle, notify }),
             InitAnswer::FurtherError => {}
+            InitAnswer::Redirect(gateway) => self.on_redirect_in_init(context, gateway),
             InitAnswer::Secured(secured) => {
                 self.heard_at = context.now;
                 self.ike_heard_at = context.now;

@@ -14,6 +14,7 @@
 //! | [`rekey_ike`] | rekeys of the IKE SA | §1.3.2, §2.18 |
 //! | [`former`] | what they replaced | §2.8 |
 //! | [`reauthenticate`] | how long an authentication lasts | §2.8.3, RFC 4478 |
+//! | [`redirect`] | redirects to another gateway | RFC 5685 |
 //! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
@@ -37,6 +38,7 @@ pub(crate) mod mode;
 pub(crate) mod peers;
 pub(crate) mod reauthenticate;
 pub(crate) mod receive;
+pub(crate) mod redirect;
 pub(crate) mod rekey_child;
 pub(crate) mod rekey_ike;
 pub(crate) mod respond;
@@ -53,6 +55,7 @@ use crate::exchange::exchanges::{Exchanges, Request, SealedRequest};
 use crate::exchange::responses::RequestDigest;
 use crate::identity::Identity;
 use crate::keys::IkeKeys;
+use crate::redirect::Redirected;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -199,6 +202,8 @@ pub(crate) struct IkeSa {
     /// When it ends if it was not rekeyed.
     pub expires_at: Option<Instant>,
     pub authentication: Authentication,
+    /// The redirects that led to it.
+    pub redirected: Option<Box<Redirected>>,
     pub path: Path,
     pub nat: NatStatus,
     pub peer_id: Option<Identity>,
@@ -250,6 +255,7 @@ impl IkeSa {
             rekey_at: None,
             expires_at: None,
             authentication: Authentication::default(),
+            redirected: None,
             path,
             nat: NatStatus::default(),
             peer_id: None,
@@ -489,6 +495,7 @@ impl IkeSa {
             local_id: self.connection.local_id.clone(),
             remote_id: self.peer_id.clone(),
             replaces: self.authentication.predecessor,
+            redirected_from: self.redirected.as_ref().map(|redirected| redirected.from),
             suite: algorithms.map(|a| a.cipher.suite()),
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),

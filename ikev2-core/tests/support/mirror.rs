@@ -101,7 +101,9 @@ impl Mirror {
                 assert_eq!(as_set(&view.children), as_set(&info.children), "{event:?}");
                 assert!(info.remote_id.is_some() && info.established_at.is_some(), "{event:?}");
             }
-            Event::IkeRekeyFailed { sa, .. } | Event::IkeSaReauthenticating { sa } => self.alive(*sa, event),
+            Event::IkeRekeyFailed { sa, .. }
+            | Event::IkeSaReauthenticating { sa }
+            | Event::IkeSaRedirected { sa, .. } => self.alive(*sa, event),
             Event::PeerMoved { sa, path, children } => {
                 self.alive(*sa, event);
                 let view = self.sas.get_mut(sa).unwrap();

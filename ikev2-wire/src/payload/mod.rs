@@ -17,6 +17,7 @@ pub mod ke;
 pub mod nonce;
 pub mod notify;
 pub mod proposal;
+pub mod redirect;
 pub mod sa;
 pub mod ts;
 pub mod vendor;
