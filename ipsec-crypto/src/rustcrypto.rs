@@ -15,6 +15,7 @@ mod gmac;
 mod limits;
 mod mac;
 mod message;
+mod ml_kem;
 mod modp;
 mod null;
 mod packet;
@@ -35,6 +36,7 @@ use cmac::Cmac;
 use dh::DiffieHellman;
 use ecdsa::Ecdsa;
 use ecp::Ecp;
+use ml_kem::{MlKem, MlKem512, MlKem768, MlKem1024};
 use modp::{Modp2048, Modp3072, Modp4096};
 use p256::NistP256;
 use p384::NistP384;
@@ -77,6 +79,13 @@ pub static MODP_3072: &dyn KeyExchangeMethod = &DiffieHellman::<Modp3072>::new()
 /// The 4096-bit MODP group, 16 (RFC 3526).
 pub static MODP_4096: &dyn KeyExchangeMethod = &DiffieHellman::<Modp4096>::new();
 
+/// ML-KEM-512 (draft-ietf-ipsecme-ikev2-mlkem).
+pub static ML_KEM_512: &dyn KeyExchangeMethod = &MlKem::<MlKem512>::new();
+/// ML-KEM-768 (draft-ietf-ipsecme-ikev2-mlkem).
+pub static ML_KEM_768: &dyn KeyExchangeMethod = &MlKem::<MlKem768>::new();
+/// ML-KEM-1024 (draft-ietf-ipsecme-ikev2-mlkem).
+pub static ML_KEM_1024: &dyn KeyExchangeMethod = &MlKem::<MlKem1024>::new();
+
 /// Ed25519 (RFC 8032, RFC 8420).
 pub static ED25519: &dyn SignatureAlgorithm = &ed25519::Ed25519;
 /// ECDSA with SHA2-256, on P-256, P-384 and P-521 (RFC 7427, RFC 4754).
@@ -112,7 +121,18 @@ pub static RUSTCRYPTO: CryptoProvider = CryptoProvider {
     name: "RustCrypto",
     ciphers: suites::ALL,
     prfs: &[HMAC_SHA2_512, HMAC_SHA2_256, HMAC_SHA2_384, AES128_CMAC, AES128_XCBC, HMAC_SHA1],
-    key_exchanges: &[X25519, P256, P384, MODP_3072, MODP_4096, MODP_2048, P521],
+    key_exchanges: &[
+        X25519,
+        P256,
+        P384,
+        MODP_3072,
+        MODP_4096,
+        MODP_2048,
+        P521,
+        ML_KEM_768,
+        ML_KEM_1024,
+        ML_KEM_512,
+    ],
     signatures: &[
         ED25519,
         ECDSA_SHA2_256,
