@@ -500,6 +500,51 @@ fn a_child_sa_that_is_not_in_use_yet_is_rekeyed() {
     }
 }
 
+/// What replaces the one in use is to be deleted, and its own rekey is out, when the one in use goes: it carries the
+/// traffic until then.
+#[test]
+fn what_is_on_its_way_out_carries_the_traffic_where_nothing_else_does() {
+    let mut world = established();
+    let sa = world.handle(B);
+    rekey(&mut world, A);
+    world.deliver_next();
+    let answer = world.take();
+    let waiting = *world.node(B).mirror.children.keys().max().unwrap();
+    world.deliver(&answer).unwrap().unwrap();
+    let delete = world.take();
+    world.call(B, |e, now| e.rekey_child(now, sa, waiting)).unwrap();
+    world.call(B, |e, now| e.delete_child(now, sa, waiting)).unwrap();
+    let request = world.take();
+    world.deliver(&delete).unwrap().unwrap();
+    assert_eq!(in_use(&world, B), waiting);
+    world.put(request);
+    world.run_for_secs(60);
+    assert!(world.node(A).mirror.children.is_empty() && world.node(B).mirror.children.is_empty());
+}
+
+/// A rekey that waited for the window, of what the peer has replaced meanwhile, is not needed any more.
+#[test]
+fn what_was_replaced_while_its_rekey_waited_is_not_rekeyed() {
+    let mut world = established();
+    let sa = world.handle(B);
+    world.call(B, |e, now| e.check_liveness(now, sa)).unwrap();
+    let check = world.take();
+    let old = rekey(&mut world, B);
+    rekey(&mut world, A);
+    world.deliver_next();
+    let answer = world.take();
+    let newest = *world.node(B).mirror.children.keys().max().unwrap();
+    let now = world.now;
+    let report = SaReport::LastInbound { id: newest, at: now };
+    world.call(B, |e, _| e.handle_report(now, &report)).unwrap();
+    assert!(!world.node(B).mirror.children[&old].in_use);
+    world.put(check);
+    world.put(answer);
+    world.run_for_secs(60);
+    assert_one(&world);
+    assert_eq!(world.endpoint(B).statistics().child_sas_installed, 2);
+}
+
 #[test]
 fn replacements_of_one_child_sa_are_bounded() {
     let mut world = established();

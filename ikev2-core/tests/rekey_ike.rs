@@ -253,6 +253,78 @@ fn a_delete_ends_the_rekey_that_it_crosses() {
     world.assert_empty(B);
 }
 
+/// A Delete of the IKE SA while our own rekey of it is out waits for the answer: the peer may have made a new one by
+/// then, and that is the one to delete.
+#[test]
+fn an_ike_sa_that_is_deleted_while_its_rekey_is_out_is_gone_at_both_ends() {
+    for seed in 0..100 {
+        for both in [false, true] {
+            let (mut a, mut b) = two();
+            (a.config.window, b.config.window) = (2, 2);
+            let mut world = World::new(vec![a, b], seed);
+            world.strict = false;
+            world.connect(A, B);
+            world.run();
+            rekey(&mut world, A);
+            if both {
+                rekey(&mut world, B);
+            }
+            let sa = world.handle(A);
+            world.call(A, |e, now| e.delete_ike_sa(now, sa)).unwrap();
+            world.deliver_in_any_order(0);
+            // No time passes in which anybody could find the other gone.
+            world.run_for_secs(20);
+            world.assert_empty(A);
+            world.assert_empty(B);
+            assert_eq!(downs(&world.take_events(A)), [(sa, DownReason::Requested)], "{seed} {both}");
+            assert_eq!(downs(&world.take_events(B))[0].1, DownReason::DeletedByPeer, "{seed} {both}");
+        }
+    }
+}
+
+/// §2.25.2: "closing a Child SA of that IKE SA" is what the Delete by the former one still does.
+#[test]
+fn a_rekey_waits_for_a_delete_that_went_by_the_former_ike_sa() {
+    let (mut a, mut b) = two();
+    (a.config.window, b.config.window) = (2, 2);
+    let mut world = World::established(a, b);
+    rekey(&mut world, A);
+    let (sa, child) = (world.handle(A), *world.node(A).mirror.children.keys().next().unwrap());
+    world.call(A, |e, now| e.delete_child(now, sa, child)).unwrap();
+    let (request, delete) = (world.take(), world.take());
+    world.deliver(&request).unwrap().unwrap();
+    world.deliver_next().unwrap().unwrap();
+    let forger = Forger::new(&world.node(A).keys);
+    rekey(&mut world, B);
+    let request = world.take();
+    world.deliver(&request).unwrap().unwrap();
+    let answer = world.take();
+    assert_eq!(notifies(&forger.open(answer.message())), [(NotifyType::TEMPORARY_FAILURE, Vec::new())]);
+    world.put(answer);
+    world.put(delete);
+    world.run_for_secs(120);
+    assert_whole(&mut world, 0);
+    assert_eq!(world.endpoint(B).statistics().ike_sas_rekeyed, 2);
+}
+
+/// What waits for a former IKE SA holds no liveness check back, which would stay due for ever.
+#[test]
+fn a_liveness_check_goes_ahead_of_what_waits_for_a_former_ike_sa() {
+    let (mut a, b) = two();
+    a.connection.liveness = Some(Duration::from_secs(10));
+    let mut world = World::established(a, b);
+    rekey(&mut world, A);
+    world.take();
+    rekey(&mut world, B);
+    world.deliver_next().unwrap().unwrap();
+    let sa = world.handle(A);
+    world.call(A, |e, now| e.create_child(now, sa, "first")).unwrap();
+    world.take_all();
+    world.link.loss = 1_000;
+    world.run_for_secs(30);
+    assert_eq!(info(&world, A).requests_sent, 1);
+}
+
 #[test]
 fn a_refused_rekey_is_told_and_tried_again() {
     let mut world = established();

@@ -425,7 +425,7 @@ impl IkeSa {
     fn refuse_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
         let refused_us = matches!(failure, Failure::Refused { .. });
         self.tell_down(context, Some(DownReason::Failed(Box::new(failure))));
-        self.stage = Stage::Closing(Closing { reason: None });
+        self.stage = Stage::Closing(Closing { reason: None, established: None });
         if refused_us {
             self.close(context, DownReason::IkeSaEnded);
         } else {

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::generation::Generation;
 use super::informational::{deletes, is_fatal};
 use super::receive::{contents_of, refragment, repeat};
-use super::{Established, IkeSa, Purpose, Stage, Task};
+use super::{Established, IkeSa, Purpose, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure, Rejection};
 use crate::event::{Event, Handled};
@@ -47,8 +47,13 @@ impl Former {
         Self { exchanges, established, fate, crossed: None }
     }
 
+    /// What our requests in flight are for.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.exchanges.requests().purposes()
+    }
+
     pub(crate) fn awaits_rekey(&self) -> bool {
-        self.exchanges.requests().purposes().any(Purpose::is_ike_rekey)
+        self.purposes().any(Purpose::is_ike_rekey)
     }
 
     pub(crate) fn lives(&self) -> bool {
@@ -285,14 +290,16 @@ impl IkeSa {
         let mut former = self.former.swap_remove(at);
         let Some(established) = former.established.take() else { return false };
         self.algorithms = Some(established.algorithms);
-        self.stage = Stage::Established(established);
+        self.replace_keys(established);
         let fate = Fate::Over(context.now + context.config.closed_linger);
         let lost = core::mem::replace(&mut self.current, Generation::Keyed(former.exchanges));
         if let Generation::Keyed(exchanges) = lost {
             self.former.push(Former::new(exchanges, None, fate));
         }
-        let info = Box::new(self.info());
-        context.event(Event::IkeSaRekeyed { sa: self.handle, info });
+        if self.is_established() {
+            let info = Box::new(self.info());
+            context.event(Event::IkeSaRekeyed { sa: self.handle, info });
+        }
         true
     }
 }

@@ -173,7 +173,7 @@ impl IkeSa {
     }
 
     fn is_delete_in_flight(&self, id: ChildSaId) -> bool {
-        self.current.purposes().any(|purpose| match purpose {
+        self.purposes().any(|purpose| match purpose {
             Purpose::DeleteChildren(ids) => ids.contains(&id),
             _ => false,
         })

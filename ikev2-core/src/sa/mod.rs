@@ -114,6 +114,8 @@ pub(crate) struct Established {
 pub(crate) struct Closing {
     /// What to tell the embedder at the end; `None` where it was told.
     pub reason: Option<DownReason>,
+    /// While our own rekey is out: what the keys of that one are made from.
+    pub established: Option<Established>,
 }
 
 /// What a request in flight is for.
@@ -291,12 +293,17 @@ impl IkeSa {
 
     /// Whether the embedder was told that it ended.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.stage, Stage::Lingering(_) | Stage::Closing(Closing { reason: None }))
+        matches!(self.stage, Stage::Lingering(_) | Stage::Closing(Closing { reason: None, .. }))
     }
 
     /// Whether nothing is left to do for it, now or later.
     pub(crate) fn has_lingered(&self, now: Instant) -> bool {
         matches!(self.stage, Stage::Lingering(until) if until <= now)
+    }
+
+    /// What our requests in flight are for, by any generation.
+    pub(crate) fn purposes(&self) -> impl Iterator<Item = &Purpose> {
+        self.current.purposes().chain(self.former.iter().flat_map(Former::purposes))
     }
 
     /// The SPIs by which messages reach it, or what it replaced.
@@ -378,7 +385,9 @@ impl IkeSa {
             Task::RekeyIke { .. } => self.current.exchanges().is_some_and(|e| e.requests().is_idle()),
             Task::CreateChild { .. } | Task::RekeyChild { .. } => !self.awaits_rekey(),
             Task::DeleteChildren(_) | Task::DeleteUnused(_) => !self.former.iter().any(Former::awaits_rekey),
-            Task::DeleteIke | Task::RefuseAuthentication | Task::Liveness => true,
+            // The peer may have made what our rekey asks for, and that is what must be deleted then.
+            Task::DeleteIke => !self.awaits_rekey(),
+            Task::RefuseAuthentication | Task::Liveness => true,
         }
     }
 
@@ -436,7 +445,11 @@ impl IkeSa {
     }
 
     fn start_closing(&mut self, context: &mut Context<'_>, reason: Option<DownReason>, last: Task) {
-        self.stage = Stage::Closing(Closing { reason });
+        let closing = Stage::Closing(Closing { reason, established: None });
+        let stage = core::mem::replace(&mut self.stage, closing);
+        if let (Stage::Established(established), Stage::Closing(closing)) = (stage, &mut self.stage) {
+            closing.established = Some(established);
+        }
         self.queue.clear();
         self.later.clear();
         self.queue.push_back(last);

@@ -50,7 +50,7 @@ impl IkeSa {
         self.opening = Some(Box::new((Arc::clone(&child.config), None)));
         let reason = self.redirect_reason(context.now, to);
         self.tell_down(context, Some(reason));
-        self.stage = Stage::Closing(Closing { reason: None });
+        self.stage = Stage::Closing(Closing { reason: None, established: None });
         self.start_closing(context, None, Task::DeleteIke);
     }
 

@@ -59,7 +59,7 @@ impl IkeSa {
     /// that the peer has replaced needs none.
     pub(crate) fn begin_rekey_child(&mut self, context: &mut Context<'_>, id: ChildSaId, tries: u32) {
         let Some(child) = self.child(id) else { return };
-        if child.deleting.is_some() || self.is_awaited(id) {
+        if child.deleting.is_some() || child.replaced || self.is_awaited(id) {
             return;
         }
         let policy = child.sa.policy;
@@ -181,11 +181,16 @@ impl IkeSa {
         self.take_over(context, carrier.unwrap_or(first), id);
     }
 
-    /// The outbound half of this one is about to go: the newest that awaits it takes over, if there is one.
+    /// The outbound half of this one is about to go: the newest that awaits it takes over, if there is one. One that is
+    /// on its way out itself does where there is no other: until it is deleted it carries traffic, and its own rekey
+    /// may be out.
     pub(crate) fn hand_over(&mut self, context: &mut Context<'_>, id: ChildSaId) {
-        let heirs = self.children.iter().filter(|child| child.awaits == Some(id) && child.deleting.is_none());
-        if let Some(heir) = heirs.map(|child| child.sa.id).max() {
-            self.take_over(context, id, heir);
+        if self.child(id).is_none_or(|child| child.replaced) {
+            return;
+        }
+        let heirs = self.children.iter().filter(|child| child.awaits == Some(id) && !child.outbound_gone);
+        if let Some(heir) = heirs.max_by_key(|child| (child.deleting.is_none(), child.sa.id)) {
+            self.take_over(context, id, heir.sa.id);
         }
     }
 

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::former::{Fate, Former};
 use super::generation::Generation;
 use super::rekey_child::lower_nonce;
-use super::{Established, IkeSa, Purpose, Stage, Task};
+use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure};
 use crate::establish::half::Half;
@@ -128,17 +128,16 @@ impl IkeSa {
         attempt: IkeRekey,
         contents: &Contents<'_>,
     ) {
-        if !self.is_established() {
-            // The Delete of the IKE SA, which comes next, takes what the peer set up with it (§2.25.2).
-            return context.release_ike_spi(attempt.local_spi);
-        }
-        if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
+        let invalid_ke = contents.notify(NotifyType::INVALID_KE_PAYLOAD);
+        if let Some(notify) = invalid_ke.filter(|_| self.is_established()) {
             let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
             return self.retry_rekey_ike(context, attempt, wanted);
         }
         let (spi, tries) = (attempt.local_spi, attempt.tries);
         let made = match &self.stage {
-            Stage::Established(old) => self.check_rekey_ike(context, attempt, contents, old),
+            Stage::Established(old) | Stage::Closing(Closing { established: Some(old), .. }) => {
+                self.check_rekey_ike(context, attempt, contents, old)
+            }
             _ => Err(Failure::NoKeys),
         };
         match made {
@@ -161,7 +160,7 @@ impl IkeSa {
     ) {
         let spi = attempt.local_spi;
         let rival = former.crossed.take();
-        let made = match (&former.established, self.is_established()) {
+        let made = match (&former.established, self.has_keys()) {
             (Some(old), true) => self.check_rekey_ike(context, attempt, contents, old),
             _ => Err(Failure::NoKeys),
         };
@@ -240,15 +239,31 @@ impl IkeSa {
         let Next { exchanges, established } = next;
         self.algorithms = Some(established.algorithms);
         let old = mem::replace(&mut self.current, Generation::Keyed(exchanges));
-        let old_stage = mem::replace(&mut self.stage, Stage::Established(established));
-        if let (Generation::Keyed(exchanges), Stage::Established(established)) = (old, old_stage) {
-            let kept = crossed.is_some().then_some(established);
-            self.former.push(Former { crossed, ..Former::new(exchanges, kept, fate) });
+        let replaced = self.replace_keys(established).filter(|_| crossed.is_some());
+        if let Generation::Keyed(exchanges) = old {
+            self.former.push(Former { crossed, ..Former::new(exchanges, replaced, fate) });
         }
         self.generation = self.generation.saturating_add(1);
+        if !self.is_established() {
+            // It is deleted next.
+            return;
+        }
         self.set_rekey_time(context);
         count(&mut context.statistics.ike_sas_rekeyed);
         context.event(Event::IkeSaRekeyed { sa: self.handle, info: Box::new(self.info()) });
+    }
+
+    fn has_keys(&self) -> bool {
+        matches!(self.stage, Stage::Established(_) | Stage::Closing(_))
+    }
+
+    /// Puts others in place of what keys are made from, whether the IKE SA stays or is being deleted.
+    pub(super) fn replace_keys(&mut self, established: Established) -> Option<Established> {
+        match &mut self.stage {
+            Stage::Established(old) => Some(mem::replace(old, established)),
+            Stage::Closing(closing) => closing.established.replace(established),
+            _ => None,
+        }
     }
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
@@ -267,6 +282,9 @@ impl IkeSa {
     }
 
     fn on_rekey_ike_failed(&mut self, context: &mut Context<'_>, tries: u32, failure: Failure) {
+        if !self.is_established() {
+            return;
+        }
         self.renew_if_not_rekeyed(context, &failure);
         self.try_again_later(context, Task::RekeyIke { tries }, &failure);
         if self.is_established() {
@@ -321,7 +339,7 @@ impl IkeSa {
         const MOST: usize = 3;
         let is_of_child =
             |purpose: &Purpose| matches!(purpose, Purpose::CreateChild(_) | Purpose::DeleteChildren(_));
-        if self.current.purposes().any(is_of_child) {
+        if self.purposes().any(is_of_child) {
             return Err(Failure::Busy(Busy::ChildExchange));
         }
         if self.former.iter().any(Former::awaits_rekey) {

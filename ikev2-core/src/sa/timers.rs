@@ -87,7 +87,8 @@ impl IkeSa {
                 self.pump(context);
             }
             Stage::Established(_) if self.liveness_at().is_some_and(|at| at <= context.now) => {
-                self.queue.push_back(Task::Liveness);
+                // Ahead of what waits for an exchange by a former generation, or it would stay due.
+                self.queue.push_front(Task::Liveness);
                 self.pump(context);
             }
             _ => {}
