@@ -10,7 +10,7 @@ use ikev2_wire::{
     Flags, FragmentHeader, GenericHeader, Header, IkeSpi, Message, Payload, Payloads, Protected,
 };
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
-use ipsec_crypto::{PacketCipher, PacketNumber};
+use ipsec_crypto::{CryptoProvider, PacketCipher, PacketNumber};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::SaKeys;
 use ipsec_types::{EncrId, IntegId, SecretBytes};
@@ -105,6 +105,11 @@ impl Forger {
     }
 
     pub fn from_line(line: &str) -> Self {
+        Self::from_line_of(&RUSTCRYPTO, line)
+    }
+
+    /// The same with the ciphers of this provider.
+    pub fn from_line_of(crypto: &CryptoProvider, line: &str) -> Self {
         let fields: Vec<&str> = line.split(',').collect();
         let suite = match fields[4] {
             text if text.contains("AES-GCM") => {
@@ -121,11 +126,21 @@ impl Forger {
         let keys = |encr: &str, integ: &str| SaKeys { encr: secret(encr), integ: secret(integ) };
         let spi = |text: &str| IkeSpi::new(u64::from_str_radix(text, 16).unwrap()).unwrap();
         let spis = (spi(fields[0]), spi(fields[1]));
-        Self::from_keys(spis, suite, &keys(fields[2], fields[5]), &keys(fields[3], fields[6]))
+        Self::of(crypto, spis, suite, &keys(fields[2], fields[5]), &keys(fields[3], fields[6]))
     }
 
     pub fn from_keys(spis: (IkeSpi, IkeSpi), suite: CipherSuite, i2r: &SaKeys, r2i: &SaKeys) -> Self {
-        let algorithm = RUSTCRYPTO.cipher(suite).unwrap();
+        Self::of(&RUSTCRYPTO, spis, suite, i2r, r2i)
+    }
+
+    fn of(
+        crypto: &CryptoProvider,
+        spis: (IkeSpi, IkeSpi),
+        suite: CipherSuite,
+        i2r: &SaKeys,
+        r2i: &SaKeys,
+    ) -> Self {
+        let algorithm = crypto.cipher(suite).unwrap();
         Self {
             initiator_spi: spis.0,
             responder_spi: spis.1,
@@ -251,6 +266,15 @@ impl Forger {
         message.resize(message.len() + cipher.icv_len(), 0);
         cipher.seal(PacketNumber::explicit(self.number), header_len, &mut message).unwrap();
         message
+    }
+
+    /// Whether a message is one of this IKE SA, authentic and not a fragment.
+    pub fn opens(&self, message: &[u8]) -> bool {
+        let Ok(parsed) = Message::parse(message) else { return false };
+        let Some(Protected::Sk(sk)) = parsed.protected() else { return false };
+        let mut octets = message.to_vec();
+        let cipher = self.cipher(Self::sender(&head_of(message)));
+        cipher.open(PacketNumber::explicit(0), sk.header_len, &mut octets).is_ok()
     }
 
     /// The payloads inside a message.

@@ -8,6 +8,8 @@
 //! - the events alone tell what the endpoint's own table says ([`Mirror`]);
 //! - a datagram on the NAT-T path starts with the non-ESP marker or is a keepalive, one on the other never.
 //!
+//! Each node has a clock of its own, which may jump.
+//!
 //! With one seed a run is the same to the octet.
 
 use super::Dice;
@@ -15,15 +17,18 @@ use super::mirror::Mirror;
 use super::setup::{KeyBook, Setup, seeded};
 use super::tickets::Clerk;
 use ikev2_core::{
-    Answer, CallError, Endpoint, Event, Handled, IkeSaHandle, IkeSaInfo, Rejection, Ticket, Transmit,
+    Answer, CallError, Endpoint, EndpointConfig, Event, Handled, IkeSaHandle, IkeSaInfo, Rejection, Ticket,
+    Transmit,
 };
 use ikev2_wire::Header;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use ipsec_types::{Instant, Path, PathKind};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Debug, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,11 +131,50 @@ pub struct Link {
     pub mtu: usize,
 }
 
+/// A node's clock beside the world's. The endpoint is told what it shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    /// How far it has jumped ahead, all in all.
+    pub ahead: Duration,
+    /// How far it has jumped back.
+    pub back: Duration,
+    /// The latest time that the endpoint was told.
+    told: Duration,
+}
+
+impl Clock {
+    fn at(&self, now: Instant) -> Instant {
+        Instant::from_origin((now + self.ahead).since_origin().saturating_sub(self.back))
+    }
+
+    /// When the world's clock will stand where this one shows `at`.
+    fn in_the_world(&self, at: Instant) -> Instant {
+        Instant::from_origin((at + self.back).since_origin().saturating_sub(self.ahead))
+    }
+}
+
+/// Follows what happens in a world, and sees it before anything comes of it.
+pub trait Tap: Debug {
+    /// A node sends a datagram.
+    fn sends(&mut self, world: &World, node: usize, octets: &[u8]);
+    /// A node gets a datagram.
+    fn gets(&mut self, world: &World, node: usize, octets: &[u8]);
+    /// What became of it, after all that came of it was taken.
+    fn got(&mut self, world: &World, node: usize, octets: &[u8], result: &Result<Handled, Rejection>);
+    /// A node tells something.
+    fn tells(&mut self, world: &World, node: usize, event: &Event);
+    /// A datagram as a line of text.
+    fn text(&self, octets: &[u8]) -> String;
+}
+
 /// An endpoint with what an embedder has around it.
 #[derive(Debug)]
 pub struct Node {
     pub endpoint: Endpoint,
+    /// What the endpoint was made with.
+    pub config: Arc<EndpointConfig>,
     pub ip: IpAddr,
+    pub clock: Clock,
     pub nat_t_port: u16,
     pub nat: Option<Nat>,
     pub mirror: Mirror,
@@ -189,6 +233,7 @@ pub struct World {
     pub strict: bool,
     /// Everything that happened, if it is kept.
     pub transcript: Option<String>,
+    pub tap: Option<Rc<RefCell<dyn Tap>>>,
     queue: BTreeMap<(Instant, u64), Packet>,
     answers: BTreeMap<(Instant, u64), (usize, Ticket, Answer)>,
     next_number: u64,
@@ -211,8 +256,10 @@ impl World {
             let config = setup.finish();
             Node {
                 nat_t_port: config.local_nat_t_port,
-                endpoint: Endpoint::new(config, random),
+                endpoint: Endpoint::new(config.clone(), random),
+                config,
                 ip: IpAddr::from([192, 0, 2, number]),
+                clock: Clock::default(),
                 nat: None,
                 mirror: Mirror::default(),
                 events: Vec::new(),
@@ -229,6 +276,7 @@ impl World {
             dice: Dice::new(seed),
             strict: true,
             transcript: None,
+            tap: None,
             queue: BTreeMap::new(),
             answers: BTreeMap::new(),
             next_number: 0,
@@ -269,6 +317,25 @@ impl World {
         self.nodes[node].take_events()
     }
 
+    /// What a node's clock shows.
+    pub fn clock(&self, node: usize) -> Instant {
+        self.nodes[node].clock.at(self.now)
+    }
+
+    /// What a node's clock shows, about to be told to its endpoint; and the latest that the endpoint then knows.
+    fn tell_time(&mut self, node: usize) -> (Instant, Instant) {
+        let now = self.clock(node);
+        let clock = &mut self.nodes[node].clock;
+        clock.told = clock.told.max(now.since_origin());
+        (now, Instant::from_origin(clock.told))
+    }
+
+    fn tap(&self, act: impl FnOnce(&mut dyn Tap)) {
+        if let Some(tap) = &self.tap {
+            act(&mut *tap.borrow_mut());
+        }
+    }
+
     fn note(&mut self, line: impl FnOnce() -> String) {
         let now = self.now;
         if let Some(transcript) = &mut self.transcript {
@@ -278,7 +345,8 @@ impl World {
 
     /// Calls an endpoint, and polls it as the contract says.
     pub fn call<T>(&mut self, node: usize, act: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
-        let result = act(&mut self.nodes[node].endpoint, self.now);
+        let (now, _) = self.tell_time(node);
+        let result = act(&mut self.nodes[node].endpoint, now);
         self.settle(node);
         result
     }
@@ -292,6 +360,7 @@ impl World {
         while let Some(event) = self.nodes[node].endpoint.poll_event() {
             count += 1;
             self.note(|| format!("{node} {event:?}"));
+            self.tap(|tap| tap.tells(self, node, &event));
             self.nodes[node].mirror.apply(&event);
             self.ask_clerk(node, &event);
             self.nodes[node].events.push(event);
@@ -310,7 +379,7 @@ impl World {
         let Some(clerk) = &self.nodes[node].clerk else { return };
         let Some((ticket, deadline, answer)) = clerk.answer(event) else { return };
         let ((least, most), never) = (clerk.delay, clerk.never);
-        assert!(deadline > self.now, "{event:?}");
+        assert!(deadline > self.clock(node), "{event:?}");
         if self.dice.per_mille(never) {
             return;
         }
@@ -334,7 +403,9 @@ impl World {
     /// Puts a datagram on the wire.
     fn send(&mut self, node: usize, transmit: &Transmit) {
         let Transmit { path, datagram } = transmit;
-        self.note(|| format!("{node} sends {path} {}", hex(datagram)));
+        self.tap(|tap| tap.sends(self, node, datagram));
+        let text = self.text_of(datagram);
+        self.note(|| format!("{node} sends {path} {text}"));
         let sender = &mut self.nodes[node];
         let port = if path.kind == PathKind::Ike { 500 } else { sender.nat_t_port };
         assert_eq!(path.local.port(), port, "{path}");
@@ -349,6 +420,15 @@ impl World {
         let from = sender.nat.as_mut().map_or(inner, |nat| nat.outwards(inner));
         let packet = Packet { from, to: path.remote, octets: datagram.to_vec() };
         self.schedule(packet);
+    }
+
+    /// A datagram in the transcript, if there is one: what the tap makes of it, and its octets.
+    fn text_of(&self, octets: &[u8]) -> String {
+        match (&self.transcript, &self.tap) {
+            (None, _) => String::new(),
+            (_, None) => hex(octets),
+            (_, Some(tap)) => format!("{} {}", tap.borrow().text(octets), hex(octets)),
+        }
     }
 
     fn schedule(&mut self, mut packet: Packet) {
@@ -440,7 +520,8 @@ impl World {
     /// Hands octets to a node.
     pub fn receive(&mut self, node: usize, path: Path, octets: &[u8]) -> Result<Handled, Rejection> {
         let before = self.strict.then(|| dump_of_sas(&self.nodes[node].endpoint));
-        let now = self.now;
+        let (now, _) = self.tell_time(node);
+        self.tap(|tap| tap.gets(self, node, octets));
         let counted = self.nodes[node].endpoint.statistics().clone();
         let result = self.nodes[node].endpoint.handle_datagram(now, path, octets);
         let statistics = self.nodes[node].endpoint.statistics();
@@ -461,8 +542,10 @@ impl World {
             }
             self.nodes[node].rejections.push(rejection.clone());
         }
-        self.note(|| format!("{node} gets {path} {result:?}"));
+        let text = self.text_of(octets);
+        self.note(|| format!("{node} gets {path} {result:?}: {text}"));
         self.settle(node);
+        self.tap(|tap| tap.got(self, node, octets, &result));
         result
     }
 
@@ -489,12 +572,12 @@ impl World {
 
     /// Calls `handle_timeout`, and asserts that it has an effect if and only if it is due.
     pub fn fire(&mut self, node: usize) {
-        let now = self.now;
-        let due = self.nodes[node].endpoint.poll_timeout().is_some_and(|at| at <= now);
+        let (now, latest) = self.tell_time(node);
+        let due = self.nodes[node].endpoint.poll_timeout().is_some_and(|at| at <= latest);
         let before = self.strict.then(|| dump(&self.nodes[node].endpoint));
         self.nodes[node].endpoint.handle_timeout(now);
         let next = self.nodes[node].endpoint.poll_timeout();
-        assert!(next.is_none_or(|at| at > now), "due at {next:?} after handle_timeout({now:?})");
+        assert!(next.is_none_or(|at| at > latest), "due at {next:?} after handle_timeout({now:?})");
         if let Some(before) = before {
             let changed = before != dump(&self.nodes[node].endpoint);
             assert_eq!(due, changed, "due and without effect, or the other way round, at {now:?}: {before}");
@@ -506,7 +589,8 @@ impl World {
     /// The next timer of any node.
     pub fn next_timer(&self) -> Option<(Instant, usize)> {
         let timers = self.nodes.iter().enumerate();
-        timers.filter_map(|(number, node)| Some((node.endpoint.poll_timeout()?, number))).min()
+        let in_the_world = |node: &Node| Some(node.clock.in_the_world(node.endpoint.poll_timeout()?));
+        timers.filter_map(|(number, node)| Some((in_the_world(node)?, number))).min()
     }
 
     /// Lets datagrams arrive and timers fire until `end`.
