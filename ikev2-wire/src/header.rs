@@ -138,20 +138,16 @@ impl Header {
     /// The 28 octets, every field as it is.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
-        let mut octets = [0; Self::LEN];
         let version = (self.version.major << 4) | (self.version.minor & 0x0F);
-        let fields = self
-            .initiator_spi
-            .to_be_bytes()
-            .into_iter()
-            .chain(self.responder_spi.map_or([0; 8], IkeSpi::to_be_bytes))
-            .chain([self.next_payload.0, version, self.exchange.0, self.flags.0])
-            .chain(self.message_id.to_be_bytes())
-            .chain(self.length.to_be_bytes());
-        for (octet, field) in octets.iter_mut().zip(fields) {
-            *octet = field;
-        }
-        octets
+        let [a, b, c, d, e, f, g, h] = self.initiator_spi.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = self.responder_spi.map_or([0; 8], IkeSpi::to_be_bytes);
+        let [next, exchange, flags] = [self.next_payload.0, self.exchange.0, self.flags.0];
+        let [q, r, s, t] = self.message_id.to_be_bytes();
+        let [u, v, w, x] = self.length.to_be_bytes();
+        [
+            a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, next, version, exchange, flags, q, r, s, t, u, v,
+            w, x,
+        ]
     }
 
     /// Appends the 28 octets, every field as it is.

@@ -1,8 +1,8 @@
 //! Pseudorandom functions (RFC 7296 §2.13) and prf+ over them.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::fmt::Debug;
+use ipsec_types::SecretBytes;
 use thiserror::Error;
 
 pub use ikev2_wire::codes::PrfId;
@@ -81,14 +81,11 @@ pub fn prf_plus(
         return Err(PrfError::OutputLength { max, wanted: output.len() });
     }
     let prf = prf.with_key(key);
+    // A key exchange's shared secret may be in it.
+    let seed = SecretBytes::from(seed.concat());
     let mut previous: &[u8] = &[];
     for (number, block) in (1..=u8::MAX).zip(output.chunks_mut(block_len.max(1))) {
-        let number = [number];
-        let mut parts = Vec::with_capacity(seed.len().saturating_add(2));
-        parts.push(previous);
-        parts.extend_from_slice(seed);
-        parts.push(&number);
-        prf.compute(&parts, block);
+        prf.compute(&[previous, seed.as_slice(), &[number]], block);
         previous = block;
     }
     Ok(())

@@ -213,7 +213,8 @@ impl<E> Services<'_, E> {
             }
             None => message.as_bytes().len(),
         };
-        if let Ok(plaintext) = &arrived.plaintext
+        if self.config.hooks.observer.is_some()
+            && let Ok(plaintext) = &arrived.plaintext
             && let Ok(payloads) = plaintext.payloads()
         {
             self.observe_received(path, message, octets, payloads);

@@ -132,7 +132,8 @@ pub fn choose_ike(
     exchange: IkeExchange,
     ke_sent: KeMethod,
 ) -> Result<Selection<IkeChoice>, Box<Mismatch>> {
-    choose(Rules::ike(exchange), ike_policy(policy, &[]), offered, Some(ke_sent), IkeChoice::new)
+    let rules = Rules::ike(exchange).with_others_of(policy);
+    choose(&rules, ike_policy(policy, &[]), offered, Some(ke_sent), IkeChoice::new)
 }
 
 /// Chooses among the proposals for a Child SA, as the responder.
@@ -145,7 +146,7 @@ pub fn choose_esp(
     exchange: ChildExchange,
 ) -> Result<Selection<EspChoice>, Box<Mismatch>> {
     choose(
-        Rules::esp(exchange),
+        &Rules::esp(exchange),
         esp_policy(policy, &[], exchange),
         offered,
         exchange.ke_sent(),
@@ -259,8 +260,8 @@ impl Rules {
     }
 
     /// The same, and what this policy negotiates beside.
-    fn with_others_of(mut self, policy: &[Proposal]) -> Self {
-        let types = policy.iter().flat_map(|ours| &ours.transforms).map(|transform| transform.ty);
+    fn with_others_of(mut self, policy: &[IkeProposal]) -> Self {
+        let types = policy.iter().flat_map(IkeProposal::transforms).map(|transform| transform.ty);
         for ty in types.filter(|ty| is_of_another_protocol(*ty)) {
             if !self.others.contains(&ty) {
                 self.others.push(ty);
@@ -351,18 +352,17 @@ impl Agreed {
 }
 
 fn choose<C>(
-    rules: Rules,
-    policy: Vec<Proposal>,
+    rules: &Rules,
+    policy: impl Iterator<Item = Proposal> + Clone,
     offered: &SaPayload<'_>,
     ke_sent: Option<KeMethod>,
     build: fn(Agreed) -> Option<C>,
 ) -> Result<Selection<C>, Box<Mismatch>> {
-    let rules = &rules.with_others_of(&policy);
     let offers: Vec<Proposal> = offered.proposals().map(|view| view.to_owned()).collect();
     let mut other_ke = None;
-    for ours in &policy {
+    for ours in policy.clone() {
         for theirs in offers.iter().filter(|theirs| rules.check(theirs).is_ok()) {
-            let Ok(transforms) = select(rules, ours, theirs, ke_sent) else { continue };
+            let Ok(transforms) = select(rules, &ours, theirs, ke_sent) else { continue };
             let agreed = Agreed { number: theirs.number, spi: theirs.spi.clone(), transforms };
             match agreed.ke() {
                 Some(method) if ke_sent != Some(method) => {
@@ -379,6 +379,7 @@ fn choose<C>(
     if let Some(method) = other_ke {
         return Ok(Selection::InvalidKe(method));
     }
+    let policy: Vec<Proposal> = policy.collect();
     let more = offers.len().saturating_sub(MAX_REPORTED);
     let refused = offers.into_iter().take(MAX_REPORTED).map(|proposal| Refused {
         reason: rules.check(&proposal).err().unwrap_or_else(|| explain(rules, &policy, &proposal)),
@@ -399,15 +400,15 @@ fn select(
     let has = |proposal: &Proposal, ty| proposal.of_type(ty).next().is_some();
     let others = rules.others.iter().copied().filter(|ty| has(ours, *ty) || has(theirs, *ty));
     for ty in rules.further_types().chain(others) {
-        let common: Vec<Transform> =
-            alternatives(rules, ours, ty).filter(|transform| rules.offers(theirs, transform)).collect();
-        let fits_ke = |transform: &&Transform| {
+        let mut common = alternatives(rules, ours, ty).filter(|transform| rules.offers(theirs, transform));
+        let first = common.next().ok_or(ty)?;
+        let fits_ke = |transform: &Transform| {
             ty == TransformType::KE && transform.id == ke_sent.unwrap_or(KeMethod::NONE).0
         };
-        let transform = common.iter().find(fits_ke).or(common.first()).ok_or(ty)?;
+        let transform = if fits_ke(&first) { first } else { common.find(fits_ke).unwrap_or(first) };
         // An answer has one transform of each type in the proposal (RFC 7296 §2.7), and no others.
         if has(theirs, ty) {
-            chosen.push(transform.clone());
+            chosen.push(transform);
         }
     }
     chosen.sort_by_key(|transform| transform.ty);
@@ -419,7 +420,13 @@ fn select_cipher(ours: &Proposal, theirs: &Proposal) -> Result<Vec<Transform>, T
     let mut failed = TransformType::ENCR;
     for encr in ours.of_type(TransformType::ENCR).filter(|encr| theirs.transforms.contains(encr)) {
         match select_integrity(EncrId(encr.id), ours, theirs) {
-            Ok(integ) => return Ok([encr.clone()].into_iter().chain(integ).collect()),
+            Ok(integ) => {
+                // PRF, key exchange or sequence numbers may come to it.
+                let mut chosen = Vec::with_capacity(4);
+                chosen.push(encr.clone());
+                chosen.extend(integ);
+                return Ok(chosen);
+            }
             Err(ty) => failed = ty,
         }
     }

@@ -508,8 +508,8 @@ impl ChildExchange {
 #[must_use]
 pub fn offer_ike(policy: &[IkeProposal], spi: Option<IkeSpi>) -> Vec<Proposal> {
     match spi {
-        Some(spi) => ike_policy(policy, &spi.to_be_bytes()),
-        None => ike_policy(policy, &[]),
+        Some(spi) => ike_policy(policy, &spi.to_be_bytes()).collect(),
+        None => ike_policy(policy, &[]).collect(),
     }
 }
 
@@ -518,30 +518,49 @@ pub fn offer_ike(policy: &[IkeProposal], spi: Option<IkeSpi>) -> Vec<Proposal> {
 /// With IKE_AUTH, proposals that differ in their key exchange only become one.
 #[must_use]
 pub fn offer_esp(policy: &[EspProposal], spi: EspSpi, exchange: ChildExchange) -> Vec<Proposal> {
-    esp_policy(policy, &spi.to_be_bytes(), exchange)
+    esp_policy(policy, &spi.to_be_bytes(), exchange).collect()
 }
 
-pub(super) fn ike_policy(policy: &[IkeProposal], spi: &[u8]) -> Vec<Proposal> {
-    numbered(ProtocolId::IKE, spi, policy.iter().map(|proposal| proposal.transforms.clone()).collect())
+/// Our proposals, numbered.
+pub(super) fn ike_policy<'p>(
+    policy: &'p [IkeProposal],
+    spi: &'p [u8],
+) -> impl Iterator<Item = Proposal> + Clone + use<'p> {
+    numbered(ProtocolId::IKE, spi, policy.iter().map(|proposal| proposal.transforms.clone()))
 }
 
-pub(super) fn esp_policy(policy: &[EspProposal], spi: &[u8], exchange: ChildExchange) -> Vec<Proposal> {
-    let mut distinct: Vec<Vec<Transform>> = Vec::new();
-    for proposal in policy {
-        let mut transforms = proposal.transforms.clone();
-        transforms.retain(|transform| exchange.negotiates(transform.ty));
-        if !distinct.contains(&transforms) {
-            distinct.push(transforms);
-        }
-    }
-    numbered(ProtocolId::ESP, spi, distinct)
+/// Our proposals without what the exchange does not negotiate, each once, numbered.
+pub(super) fn esp_policy<'p>(
+    policy: &'p [EspProposal],
+    spi: &'p [u8],
+    exchange: ChildExchange,
+) -> impl Iterator<Item = Proposal> + Clone + use<'p> {
+    let negotiated = move |proposal: &'p EspProposal| {
+        proposal.transforms.iter().filter(move |transform| exchange.negotiates(transform.ty))
+    };
+    let first_of_kind = move |(at, proposal): &(usize, &'p EspProposal)| {
+        !policy.iter().take(*at).any(|earlier| negotiated(earlier).eq(negotiated(proposal)))
+    };
+    let distinct = policy.iter().enumerate().filter(first_of_kind);
+    let transforms = move |(_, proposal): (usize, &'p EspProposal)| {
+        let mut transforms = Vec::with_capacity(proposal.transforms.len());
+        transforms.extend(negotiated(proposal).cloned());
+        transforms
+    };
+    numbered(ProtocolId::ESP, spi, distinct.map(transforms))
 }
 
-fn numbered(protocol: ProtocolId, spi: &[u8], proposals: Vec<Vec<Transform>>) -> Vec<Proposal> {
-    (1..=u8::MAX)
-        .zip(proposals)
-        .map(|(number, transforms)| Proposal { number, protocol, spi: spi.to_vec(), transforms })
-        .collect()
+fn numbered(
+    protocol: ProtocolId,
+    spi: &[u8],
+    proposals: impl Iterator<Item = Vec<Transform>> + Clone,
+) -> impl Iterator<Item = Proposal> + Clone {
+    (1..=u8::MAX).zip(proposals).map(move |(number, transforms)| Proposal {
+        number,
+        protocol,
+        spi: spi.to_vec(),
+        transforms,
+    })
 }
 
 /// The methods of all the proposals, each once, in order and without NONE. A request's KE payload should have the

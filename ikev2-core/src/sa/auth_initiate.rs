@@ -16,7 +16,6 @@ use crate::establish::secrets::{Agreement, Secured};
 use crate::event::{DownReason, Handled, Role};
 use crate::exchange::exchanges::{Received, SealedRequest};
 use crate::exchange::fragment::Arrival;
-use crate::exchange::protect::Plaintext;
 use crate::exchange::requests::Due;
 use crate::identity::IdentityPattern;
 use crate::keys::IkeKeys;
@@ -277,19 +276,22 @@ impl IkeSa {
         context.opened(&path, message, &opened);
         let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
         answerer.exchanges.answered(id);
-        let checked = arrived.plaintext.and_then(|plaintext| {
-            let verdict = self.check_responder(context, spi, &plaintext)?;
-            Ok((plaintext, verdict))
+        let plaintext = match arrived.plaintext {
+            Ok(plaintext) => plaintext,
+            Err(failure) => {
+                self.refuse_answerer(context, spi, failure);
+                return Ok(Handled::Processed);
+            }
+        };
+        let checked = Contents::of(&plaintext).map_err(Failure::from).and_then(|contents| {
+            let verdict = self.check_responder(context, spi, &contents)?;
+            Ok((contents, verdict))
         });
         match checked {
-            Ok((plaintext, Verdict::Proven(_))) => {
-                self.finish_auth(context, spi, &plaintext);
-            }
-            Ok((plaintext, Verdict::Verify(signature))) => {
-                let peer = match Contents::of(&plaintext) {
-                    Ok(contents) => contents.id_r.as_ref().map(identity),
-                    Err(_) => None,
-                };
+            Ok((contents, Verdict::Proven(_))) => self.finish_auth(context, spi, &contents),
+            Ok((contents, Verdict::Verify(signature))) => {
+                let peer = contents.id_r.as_ref().map(identity);
+                drop(contents);
                 let step = Step::VerifyAnswer(spi, plaintext.into_owned());
                 self.suspend_to_verify(context, peer, *signature, step);
             }
@@ -378,10 +380,9 @@ impl IkeSa {
         &self,
         context: &Context<'_>,
         spi: IkeSpi,
-        plaintext: &Plaintext<'_>,
+        contents: &Contents<'_>,
     ) -> Result<Verdict, Failure> {
         let Answerer { agreement, keys, .. } = self.answerer(spi)?;
-        let contents = Contents::of(plaintext)?;
         let connection = &self.connection;
         let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
             // Without both, an error notify is the answer (§2.21.2).
@@ -401,22 +402,21 @@ impl IkeSa {
         }
         let body = id_body(id);
         let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
-        check_peer(context, connection, &peer, agreement, &octets, auth, &contents)
+        check_peer(context, connection, &peer, agreement, &octets, auth, contents)
     }
 
     /// The peer is authenticated: the IKE SA is up, and its first Child SA if the peer agreed.
-    pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, plaintext: &Plaintext<'_>) {
-        let Ok(contents) = Contents::of(plaintext) else { return };
+    pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, contents: &Contents<'_>) {
         let Some(Adopted { agreement, keys, child }) = self.adopt(context, spi) else { return };
-        if let Some(to) = redirect::gateway(&contents) {
+        if let Some(to) = redirect::gateway(contents) {
             return self.on_redirect_in_auth(context, &child, to);
         }
         self.peer_id = contents.id_r.as_ref().map(identity);
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
-        self.learn_window(context, &contents);
-        self.tell_up(context, &contents);
-        self.finish_child(context, child, &contents, agreement.nonces());
+        self.learn_window(context, contents);
+        self.tell_up(context, contents);
+        self.finish_child(context, child, contents, agreement.nonces());
         self.pump(context);
     }
 

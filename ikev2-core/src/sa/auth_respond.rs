@@ -9,7 +9,7 @@ use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::credentials::LocalAuth;
 use crate::error::{AuthFailure, Failure, Unsupported};
-use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
+use crate::establish::auth::{self, Proof, ProofOrRequest, SignatureForm, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
 use crate::event::{DownReason, Role};
 use crate::exchange::exchanges::Request;
@@ -36,17 +36,17 @@ impl IkeSa {
         request: &Request,
         plaintext: Result<Plaintext<'_>, Failure>,
     ) {
-        let checked = plaintext.and_then(|plaintext| {
-            // It is this connection's attempt from here on, whatever comes of it.
-            self.connection = self.connection_for(context, &plaintext)?;
-            let (peer, verdict) = self.check_initiator(context, &plaintext)?;
-            Ok((plaintext, peer, verdict))
-        });
-        match checked {
-            Ok((plaintext, peer, Verdict::Proven(used))) => {
-                self.prove_to_initiator(context, request, plaintext, peer, used);
+        let plaintext = match plaintext {
+            Ok(plaintext) => plaintext,
+            Err(failure) => return self.refuse_request(context, request, failure),
+        };
+        match self.check_claim(context, &plaintext) {
+            Ok((contents, peer, Verdict::Proven(used))) => {
+                let waiting = self.prove_to_initiator(context, request, contents, peer, used);
+                self.wait_for_signature(context, request, plaintext, waiting);
             }
-            Ok((plaintext, peer, Verdict::Verify(signature))) => {
+            Ok((contents, peer, Verdict::Verify(signature))) => {
+                drop(contents);
                 let claimed = Some(peer.clone());
                 let used = signature.scheme();
                 let (request, plaintext) = (*request, plaintext.into_owned());
@@ -57,14 +57,25 @@ impl IkeSa {
         }
     }
 
+    fn check_claim<'p>(
+        &mut self,
+        context: &mut Context<'_>,
+        plaintext: &'p Plaintext<'_>,
+    ) -> Result<(Contents<'p>, Identity, Verdict), Failure> {
+        let contents = Contents::of(plaintext)?;
+        // It is this connection's attempt from here on, whatever comes of it.
+        self.connection = self.connection_for(context, &contents)?;
+        let (peer, verdict) = self.check_initiator(context, &contents)?;
+        Ok((contents, peer, verdict))
+    }
+
     /// The connection that takes the peer's identities.
     fn connection_for(
         &self,
         context: &Context<'_>,
-        plaintext: &Plaintext<'_>,
+        contents: &Contents<'_>,
     ) -> Result<Arc<Connection>, Failure> {
         let (agreement, _) = self.answered()?;
-        let contents = Contents::of(plaintext)?;
         let peer = identity(contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?);
         let us = contents.id_r.as_ref().map(identity);
         // The closest pattern wins, and of equal ones the first.
@@ -86,10 +97,9 @@ impl IkeSa {
     fn check_initiator(
         &self,
         context: &mut Context<'_>,
-        plaintext: &Plaintext<'_>,
+        contents: &Contents<'_>,
     ) -> Result<(Identity, Verdict), Failure> {
         let (agreement, keys) = self.answered()?;
-        let contents = Contents::of(plaintext)?;
         let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
         let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
         let (connection, peer) = (&self.connection, identity(id));
@@ -97,7 +107,7 @@ impl IkeSa {
         if auth.method != AuthMethod::SHARED_KEY {
             context.spend();
         }
-        let verdict = check_peer(context, connection, &peer, agreement, &octets, auth, &contents)?;
+        let verdict = check_peer(context, connection, &peer, agreement, &octets, auth, contents)?;
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
         let pair = Arc::new((connection.local_id.clone(), peer.clone()));
         let older = context.peers.older(&pair, self.created_at).next().is_some();
@@ -116,8 +126,8 @@ impl IkeSa {
         }
     }
 
-    /// The peer proved itself: proves who we are, now or when the embedder has signed.
-    pub(crate) fn prove_to_initiator(
+    /// The embedder says that the peer proved itself.
+    pub(crate) fn on_initiator_verified(
         &mut self,
         context: &mut Context<'_>,
         request: &Request,
@@ -125,6 +135,22 @@ impl IkeSa {
         peer: Identity,
         used: Option<SignatureScheme>,
     ) {
+        let waiting = match Contents::of(&plaintext) {
+            Ok(contents) => self.prove_to_initiator(context, request, contents, peer, used),
+            Err(error) => return self.refuse_request(context, request, error.into()),
+        };
+        self.wait_for_signature(context, request, plaintext, waiting);
+    }
+
+    /// The peer proved itself: proves who we are. Gives what the embedder has to sign, if it has to.
+    fn prove_to_initiator(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        contents: Contents<'_>,
+        peer: Identity,
+        used: Option<SignatureScheme>,
+    ) -> Option<(Identity, SignatureForm, Vec<u8>)> {
         let connection = &self.connection;
         if matches!(connection.local_auth, LocalAuth::Signature(_)) {
             context.spend();
@@ -145,19 +171,33 @@ impl IkeSa {
         });
         match proof {
             Ok(ProofOrRequest::Ready(proof)) => {
-                self.finish_auth_request(context, request, &plaintext, peer, &proof);
+                self.finish_auth_request(context, request, contents, peer, &proof);
+                None
             }
-            Ok(ProofOrRequest::Sign(form, octets)) => {
-                let (request, plaintext) = (*request, plaintext.into_owned());
-                let step = Step::SignAnswer { request, plaintext, peer, form };
-                self.suspend_to_sign(context, form, octets, step);
+            Ok(ProofOrRequest::Sign(form, octets)) => Some((peer, form, octets)),
+            Err(failure) => {
+                self.refuse_request(context, request, failure);
+                None
             }
-            Err(failure) => self.refuse_request(context, request, failure),
         }
     }
 
-    /// Both proofs are there: the IKE SA is up, and its first Child SA if it can be agreed.
-    pub(crate) fn finish_auth_request(
+    fn wait_for_signature(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        plaintext: Plaintext<'_>,
+        waiting: Option<(Identity, SignatureForm, Vec<u8>)>,
+    ) {
+        if let Some((peer, form, octets)) = waiting {
+            let (request, plaintext) = (*request, plaintext.into_owned());
+            let step = Step::SignAnswer { request, plaintext, peer, form };
+            self.suspend_to_sign(context, form, octets, step);
+        }
+    }
+
+    /// The embedder has signed for us.
+    pub(crate) fn on_answer_signed(
         &mut self,
         context: &mut Context<'_>,
         request: &Request,
@@ -165,7 +205,22 @@ impl IkeSa {
         peer: Identity,
         proof: &Proof,
     ) {
-        let contents = match Contents::of(plaintext).map_err(Failure::from).and_then(with_child) {
+        match Contents::of(plaintext) {
+            Ok(contents) => self.finish_auth_request(context, request, contents, peer, proof),
+            Err(error) => self.refuse_request(context, request, error.into()),
+        }
+    }
+
+    /// Both proofs are there: the IKE SA is up, and its first Child SA if it can be agreed.
+    fn finish_auth_request(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        contents: Contents<'_>,
+        peer: Identity,
+        proof: &Proof,
+    ) {
+        let contents = match with_child(contents) {
             Ok(contents) => contents,
             Err(failure) => return self.refuse_request(context, request, failure),
         };

@@ -4,6 +4,7 @@
 
 use super::IkeSa;
 use super::context::Context;
+use crate::contents::Contents;
 use crate::error::{AuthFailure, CallError, Failure};
 use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
 use crate::event::{Answer, DownReason, Event, SignatureRequest, Ticket, VerificationRequest};
@@ -126,16 +127,18 @@ impl IkeSa {
             (Answer::Signature(signature), Step::SignAnswer { request, plaintext, peer, form }) => {
                 match Proof::from_signature(form, signature) {
                     Ok(proof) => {
-                        self.finish_auth_request(context, &request, &plaintext, peer, &proof);
+                        self.on_answer_signed(context, &request, &plaintext, peer, &proof);
                     }
                     Err(failure) => self.refuse_request(context, &request, failure),
                 }
             }
             (Answer::Verified, Step::VerifyAnswer(spi, plaintext)) => {
-                self.finish_auth(context, spi, &plaintext);
+                if let Ok(contents) = Contents::of(&plaintext) {
+                    self.finish_auth(context, spi, &contents);
+                }
             }
             (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
-                self.prove_to_initiator(context, &request, plaintext, peer, used);
+                self.on_initiator_verified(context, &request, plaintext, peer, used);
             }
             (Answer::Refused, step) => {
                 let failure = if signs { AuthFailure::NotSigned } else { AuthFailure::NotVerified };

@@ -36,7 +36,9 @@ impl<'a> SaPayload<'a> {
         in_range(proposals.len(), 1, MAX_PROPOSALS, Field::Proposals)?;
         let transforms = proposals.iter().map(|proposal| proposal.transforms.len()).sum();
         in_range(transforms, 0, MAX_TRANSFORMS, Field::Transforms)?;
-        let mut body = Vec::new();
+        // Each has 8 octets before its SPI or its attributes, and a Key Length 4.
+        let spis = proposals.iter().map(|proposal| proposal.spi.len().saturating_add(8)).sum::<usize>();
+        let mut body = Vec::with_capacity(spis.saturating_add(transforms.saturating_mul(12)));
         let mut left = proposals.len();
         for proposal in proposals {
             left = left.saturating_sub(1);
@@ -144,7 +146,8 @@ impl<'a> ProposalView<'a> {
     /// A copy that owns its octets.
     #[must_use]
     pub fn to_owned(&self) -> Proposal {
-        let transforms = self.transforms().map(|transform| transform.to_owned()).collect();
+        let mut transforms = Vec::with_capacity(self.transform_count());
+        transforms.extend(self.transforms().map(|transform| transform.to_owned()));
         Proposal { number: self.number, protocol: self.protocol, spi: self.spi.to_vec(), transforms }
     }
 

@@ -41,6 +41,8 @@ pub struct UnknownSelector<'a> {
 
 /// Number of TSs and three reserved octets.
 const HEADER_LEN: usize = 4;
+/// A range of IPv4 addresses.
+const IPV4_SELECTOR_LEN: usize = 16;
 /// Type, protocol and length of a selector.
 const SELECTOR_HEADER_LEN: usize = 4;
 
@@ -62,7 +64,10 @@ impl<'a> TsPayload<'a> {
     pub fn from_selectors<'s>(
         selectors: impl IntoIterator<Item = Selector<'s>>,
     ) -> Result<TsPayload<'static>, EncodeError> {
-        let mut body = alloc::vec![0; HEADER_LEN];
+        let selectors = selectors.into_iter();
+        let capacity = selectors.size_hint().0.saturating_mul(IPV4_SELECTOR_LEN).saturating_add(HEADER_LEN);
+        let mut body = Vec::with_capacity(capacity);
+        body.extend_from_slice(&[0; HEADER_LEN]);
         let mut count = 0usize;
         for selector in selectors {
             count = count.saturating_add(1);
@@ -135,7 +140,7 @@ impl<'a> Selector<'a> {
         let [ty, protocol, high, low] = reader.array(Field::SubstructureHeader)?;
         let (ty, length) = (TsType(ty), usize::from(u16::from_be_bytes([high, low])));
         let (min, max) = match ty {
-            TsType::IPV4_ADDR_RANGE => (16, 16),
+            TsType::IPV4_ADDR_RANGE => (IPV4_SELECTOR_LEN, IPV4_SELECTOR_LEN),
             TsType::IPV6_ADDR_RANGE => (40, 40),
             _ => (SELECTOR_HEADER_LEN, usize::from(u16::MAX)),
         };
