@@ -31,6 +31,7 @@
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
+//! retransmit = { seconds = 1, repeats = 8 }  # the default: the first pause, which grows, and how often a request is repeated
 //! force_encapsulation = false   # the default; true: ESP always in UDP
 //! fragments = 1280              # the size in octets of IP datagrams that IKE messages are fragmented to fit; the
 //!                               # default is this one, and 576 over IPv4 where nothing comes back. 0 is never
@@ -244,6 +245,10 @@ impl ConnectionFile {
         connection.remote_nat_t_port = self.remote_nat_t_port;
         connection.force_udp_encapsulation = self.force_encapsulation;
         connection.sha1_signatures = self.sha1_signatures;
+        if let Some(RetransmitFile { seconds, repeats }) = self.retransmit {
+            connection.retransmit.initial = Duration::from_secs(seconds);
+            connection.retransmit.repeats = repeats;
+        }
         if let Some(seconds) = self.liveness {
             connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
@@ -339,6 +344,7 @@ struct ConnectionFile {
     ike: List<IkeProposal>,
     liveness: Option<u64>,
     fragments: Option<u16>,
+    retransmit: Option<RetransmitFile>,
     #[serde(default)]
     force_encapsulation: bool,
     #[serde(default)]
@@ -366,6 +372,13 @@ enum Mode {
     Tunnel,
     PreferTransport,
     Transport,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetransmitFile {
+    seconds: u64,
+    repeats: u32,
 }
 
 #[derive(Default, Deserialize)]

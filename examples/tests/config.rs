@@ -220,6 +220,9 @@ fn values_in_all_their_forms() {
     assert_eq!(secret(&hex), Some(SecretBytes::copy_from(&[0, 0xFF, 0xA0])));
     let any = with("\"b.example\"", "\"any\"");
     assert_eq!(any.endpoint.connections[0].remote_id, IdentityPattern::Any);
+    let hasty =
+        with("psk", "retransmit = { seconds = 2, repeats = 3 }\npsk").endpoint.connections[0].retransmit;
+    assert_eq!((hasty.pause(0), hasty.repeats), (Duration::from_secs(2), 3));
     let old = with("psk", "sha1_signatures = true\npsk");
     assert!(old.endpoint.connections[0].sha1_signatures);
     let quiet = with("psk", "liveness = 0\npsk");

@@ -2,7 +2,7 @@
 # then has TEMPORARY_FAILURE in the Child SA's place.
 theirs_conn='' theirs_setup='' # further lines of the conn and of config setup, one a line
 
-libreswan_suite() { words libreswan "$1" | paste -sd- | sed 's/-dh/+dh/2g'; } # libreswan_suite SUITE: in a configuration
+libreswan_suite() { words libreswan "$1" | paste -sd- | sed 's/-dh/+dh/2g; s/-dh/;dh/'; } # libreswan_suite SUITE: in a configuration
 theirs_ike_chosen() { # theirs_ike_chosen [SUITE]
   local said integ=n/a; mapfile -t said <<<"$(words pluto "${1:-$ike_theirs}")"
   [[ ${#said[@]} == 3 ]] || integ=${said[1]}
@@ -58,6 +58,7 @@ theirs_initiate() { whack --name t --initiate --asynchronous >"$lab/initiate" 2>
 theirs_delete() { # theirs_delete ike|child; `want` its words for that the answer has come
   whack --name t --down-$1 --asynchronous >"$lab/terminate" 2>&1
 }
+theirs_rekey() { whack --name t --rekey-$1 --asynchronous >"$lab/rekey" 2>&1; } # theirs_rekey ike|child
 theirs_counted() { # its SA carried at least the pings, both ways: their octets without the outer header
   local n
   whack --trafficstatus >"$lab/sas" 2>&1
@@ -72,6 +73,10 @@ theirs_nat_seen() { # the NAT is known, and the SA is bound to what it gave
   else
     want theirs 'processing decrypted IKE_AUTH request from 10.9.0.1:UDP/2[0-9]{4} '
   fi
+}
+theirs_one() { # one IKE SA and one Child SA are left
+  wait_for eval '[[ $(whack --showstates | grep -c "established IKE SA") == 1 && $(whack --showstates | grep -c "established Child SA") == 1 ]]' ||
+    die "not one tunnel: $(whack --showstates)"
 }
 theirs_empty() { # nothing is left of the SA; as initiator it tries again at once, in vain
   wait_for eval '! whack --showstates | grep -qi "established"' || die "libreswan still has: $(whack --showstates)"

@@ -94,6 +94,30 @@ pings() {
   echo "$((each * ${#sizes[@]})) pings of ${sizes[0]} to ${sizes[-1]} octets, none lost"
 }
 
+cut_wire() { # cut_wire [INPUT|OUTPUT]: nothing passes, or nothing that comes to us, or nothing of ours
+  local way
+  for way in ${1:-INPUT OUTPUT}; do in_ns "$we" iptables -A "$way" -p udp -j DROP || die "no cut"; done
+}
+mend_wire() { in_ns "$we" iptables -F || die "not mended"; }
+flow() { # flow FROM: pings from there every few milliseconds, until flow_ends
+  local to=b; [[ $1 == b ]] && to=a
+  # no in_ns: its shell would be in the signal's way
+  ip netns exec "$ns$1" chroot "${root:-/}" ping -n -i 0.005 -s 120 -I "${host[$1]}" "${host[$to]}" >"$lab/flow" 2>&1 &
+  flow_pid=$!
+  wait_for grep -q icmp_seq=20 "$lab/flow" || die "no flow of pings: $(tail -n 2 "$lab/flow")"
+}
+flow_ends() { # each of them was answered, but for the last ones, which may be on their way
+  local lost
+  kill -INT "$flow_pid"; wait "$flow_pid"
+  lost=$(awk '
+    /bytes from .*icmp_seq=/ { n = $0; sub(/.*icmp_seq=/, "", n); came[n + 0] = 1 }
+    / packets transmitted/ { sent = $1 }
+    END { for (n = 1; n <= sent - 3; n++) if (!(n in came)) print n; if (sent < 20) print "all" }' "$lab/flow")
+  [[ -z $lost ]] || die "of a flow of pings these were lost: ${lost//$'\n'/ }: $(tail -n 3 "$lab/flow")"
+  pinged=$((pinged + $(awk '/ packets transmitted/ { print $1 }' "$lab/flow") - 3))
+  echo "a flow of pings: $(grep 'packets transmitted' "$lab/flow")"
+}
+
 half_open() { # a good IKE_SA_INIT request from side a of which no more will come: the responder then holds a half-open IKE SA
   local hex
   hex=68616c666f70656e'0000000000000000'21202208'00000000'00000080       # header: SA first, 128 octets

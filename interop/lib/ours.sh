@@ -1,5 +1,7 @@
 # ours.sh: our gateway, and what it says. It runs in its side's namespace as it is, makes its own TUN device there, and logs to $lab/ours.log.
-ours_cookies=never ours_auth='' ours_conn='' ours_children='' # when it asks for cookies; in place of its secret; further lines of its connection; further children
+ours_cookies=never ours_auth='' ours_conn='' ours_child='' ours_children='' # when it asks for cookies; in place of its secret; further lines
+# of its connection and its child; further children
+ours_reconnect=never # when it starts a connection again
 ours_routes=true # whether it makes the routes to what is behind the peer
 ours_connections='' # all of them, by `ours_connection`
 
@@ -23,7 +25,7 @@ ours_connection() { # ours_connection NAME OUR_ID ITS_ID OUR_SELECTORS ITS_SELEC
 [[connection]]
 name = "$1"
 start = $start
-reconnect = "never"
+reconnect = "$ours_reconnect"
 local = "${addr[$we]}"
 $remote
 local_id = "$2"
@@ -38,6 +40,7 @@ local = "$4"
 remote = "$5"
 esp = "$esp_ours"
 mode = "$mode"
+$ours_child
 $ours_children
 TOML
 }

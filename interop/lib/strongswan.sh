@@ -79,6 +79,10 @@ theirs_delete() { # theirs_delete ike|child|NAME: returns when the answer has co
     *) with_daemon timeout 10 swanctl --terminate --child "$1" ;;
   esac >"$lab/terminate" 2>&1 || die "strongSwan: delete unanswered: $(tail -n 2 "$lab/terminate")"
 }
+theirs_rekey() { # theirs_rekey ike|child
+  local what=(--ike t); [[ $1 == child ]] && what=(--child net)
+  with_daemon timeout 10 swanctl --rekey "${what[@]}" >"$lab/rekey" 2>&1 || die "rekey: $(cat "$lab/rekey")"
+}
 theirs_sas() { with_daemon swanctl --list-sas; }
 
 theirs_counted() { # its SA carried at least the pings, both ways
@@ -97,6 +101,9 @@ theirs_nat_seen() { # the NAT is known, and the SA is bound to what it gave
     theirs_sas >"$lab/sas"
     grep -qE "remote '$we.example' @ 10.9.0.1\[2[0-9]{4}\]" "$lab/sas" || die "not the NAT's port: $(cat "$lab/sas")"
   fi
+}
+theirs_one() { # one IKE SA and one Child SA are left; what they replaced is remembered for some seconds
+  wait_for eval '[[ $(theirs_sas | grep -c "^t: ") == 1 && $(theirs_sas | grep -c "INSTALLED") == 1 ]]' || die "not one tunnel: $(theirs_sas)"
 }
 theirs_empty() { # nothing is left of the SA
   wait_for eval '[[ -z $(theirs_sas) ]]' || die "strongSwan still has: $(theirs_sas)"
