@@ -30,6 +30,7 @@
 //! sha1_signatures = false       # the default; true: RSA with SHA-1 with a peer that knows no RFC 7427 and signs so
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
+//! lifetime = { seconds = 18000 }  # of the IKE SA; default: rekeyed after 4 h, ended after 5 h
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! retransmit = { seconds = 1, repeats = 8 }  # the default: the first pause, which grows, and how often a request is repeated
 //! force_encapsulation = false   # the default; true: ESP always in UDP
@@ -249,6 +250,11 @@ impl ConnectionFile {
             connection.retransmit.initial = Duration::from_secs(seconds);
             connection.retransmit.repeats = repeats;
         }
+        if let Some(IkeLifetimeFile { seconds }) = self.lifetime {
+            let Limit { soft, hard } = limit(Some(seconds));
+            connection.ike_rekey_after = soft.map(Duration::from_secs);
+            connection.ike_expires_after = hard.map(Duration::from_secs);
+        }
         if let Some(seconds) = self.liveness {
             connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
@@ -274,6 +280,11 @@ fn fragmentation(size: u16) -> Option<FragmentPolicy> {
     (size > 0).then_some(policy)
 }
 
+/// Nine tenths through its life, an SA is replaced.
+fn limit(hard: Option<u64>) -> Limit {
+    Limit { soft: hard.map(|hard| hard - hard.div_ceil(10)), hard }
+}
+
 impl ChildFile {
     fn build(self, policy: PolicyId) -> Result<ChildConfig, String> {
         if self.local.0.is_empty() || self.remote.0.is_empty() {
@@ -289,8 +300,6 @@ impl ChildFile {
         if !self.esp.0.is_empty() {
             child.proposals = self.esp.0;
         }
-        // Nine tenths through its life, a Child SA is replaced.
-        let limit = |hard: Option<u64>| Limit { soft: hard.map(|hard| hard - hard.div_ceil(10)), hard };
         let LifetimeFile { seconds, octets, packets } = self.lifetime;
         child.lifetimes =
             Lifetimes { seconds: limit(seconds), octets: limit(octets), packets: limit(packets) };
@@ -342,6 +351,7 @@ struct ConnectionFile {
     trusted: List<PathBuf>,
     #[serde(default)]
     ike: List<IkeProposal>,
+    lifetime: Option<IkeLifetimeFile>,
     liveness: Option<u64>,
     fragments: Option<u16>,
     retransmit: Option<RetransmitFile>,
@@ -379,6 +389,12 @@ enum Mode {
 struct RetransmitFile {
     seconds: u64,
     repeats: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IkeLifetimeFile {
+    seconds: u64,
 }
 
 #[derive(Default, Deserialize)]

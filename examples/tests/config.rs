@@ -225,6 +225,10 @@ fn values_in_all_their_forms() {
     assert_eq!((hasty.pause(0), hasty.repeats), (Duration::from_secs(2), 3));
     let old = with("psk", "sha1_signatures = true\npsk");
     assert!(old.endpoint.connections[0].sha1_signatures);
+    let short = with("psk", "lifetime = { seconds = 100 }\npsk");
+    let short = &short.endpoint.connections[0];
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!((short.ike_rekey_after, short.ike_expires_after), (seconds(90), seconds(100)));
     let quiet = with("psk", "liveness = 0\npsk");
     assert_eq!(quiet.endpoint.connections[0].liveness, None);
     let never = with("psk", "fragments = 0\npsk");
