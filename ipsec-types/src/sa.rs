@@ -130,7 +130,8 @@ pub enum SaCommand {
         /// The new encapsulation.
         encapsulation: Encapsulation,
     },
-    /// Forget one or both directions.
+    /// Forget one or both directions. The inbound SA of a pair that another one has replaced may go on receiving for
+    /// some seconds: the peer may have sent by it before its Delete.
     Remove {
         /// The pair.
         id: ChildSaId,

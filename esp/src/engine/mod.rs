@@ -6,6 +6,7 @@
 
 mod acquires;
 mod flows;
+mod lingering;
 mod policy;
 mod reports;
 mod routes;
@@ -14,6 +15,7 @@ mod table;
 pub use self::reports::ReportConfig;
 
 use self::flows::Route;
+use self::lingering::{Lingerer, Lingering};
 use self::policy::{NoSa, Policy};
 use self::reports::{Limiter, Reports};
 use self::table::{Armed, SaMap, TimerKey, Timers};
@@ -57,6 +59,14 @@ pub struct EngineConfig {
     /// Octets of the longest packet that an SA's numbers are looked for with ([`InboundConfig::resync`]); default
     /// 2,048, taken when the engine is made. 0 for none.
     pub resync_buffer: usize,
+    /// How long the inbound SA of a pair still receives after [`SaCommand::Remove`], where another pair has taken its
+    /// place ([`SaCommand::SwitchOutbound`]) and is there: a packet that the peer sent before its Delete may be read
+    /// after it, since ESP and IKE come by different sockets. Default: 5 s; zero for not at all.
+    ///
+    /// It tells nothing more upwards, and its hard lifetime holds. It counts for [`EngineConfig::max_sas`], and gives
+    /// way to an SA that needs its room or its SPI. A pair without a successor ends at once, and so does what lingers
+    /// when its successor ends without one.
+    pub linger: Duration,
 }
 
 impl Default for EngineConfig {
@@ -68,6 +78,7 @@ impl Default for EngineConfig {
             reports: ReportConfig::default(),
             flow_cache: 1_024,
             resync_buffer: 2_048,
+            linger: Duration::from_secs(5),
         }
     }
 }
@@ -159,6 +170,10 @@ struct Inbound {
     moved_to: Option<SocketAddr>,
     /// When a packet was reported last.
     told_at: Option<Instant>,
+    /// The pair that took its place.
+    heir: Option<ChildSaId>,
+    /// It lingers: nothing more is told of it.
+    removed: bool,
     armed: Armed,
 }
 
@@ -178,7 +193,9 @@ pub struct Engine {
     provider: CryptoProvider,
     config: EngineConfig,
     inbound: SaMap<EspSpi, Box<Inbound>>,
+    /// Without those that linger.
     inbound_of: SaMap<ChildSaId, EspSpi>,
+    lingering: Lingering,
     outbound: SaMap<ChildSaId, Box<Outbound>>,
     policy: Policy,
     timers: Timers,
@@ -203,6 +220,7 @@ impl Engine {
             config,
             inbound: SaMap::default(),
             inbound_of: SaMap::default(),
+            lingering: Lingering::default(),
             outbound: SaMap::default(),
             policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
@@ -226,7 +244,7 @@ impl Engine {
             SaCommand::InstallOutbound(install) => self.install_outbound(now, *install),
             SaCommand::SwitchOutbound { from, to } => self.switch(from, to),
             SaCommand::Move { id, path, encapsulation } => self.relocate(id, path, encapsulation),
-            SaCommand::Remove { id, inbound, outbound } => self.remove(id, inbound, outbound),
+            SaCommand::Remove { id, inbound, outbound } => self.remove(now, id, inbound, outbound),
             _ => Err(CommandError::UnknownCommand),
         }
     }
@@ -400,6 +418,9 @@ impl Engine {
     /// Tells the time. To be called when [`Engine::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock(now);
+        while let Some(Lingerer { spi, .. }) = self.lingering.take_due(now) {
+            self.end_inbound(spi);
+        }
         while let Some(key) = self.timers.due(now) {
             match key {
                 TimerKey::Inbound(spi) => {
@@ -422,7 +443,7 @@ impl Engine {
     /// change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.lingering.next()).min()
     }
 
     /// The next thing that IKE must know. Any other call may bring one about.
@@ -452,7 +473,7 @@ impl Engine {
         self.clock_regressions
     }
 
-    /// The inbound SA of this SPI.
+    /// The inbound SA of this SPI, also where it only lingers ([`EngineConfig::linger`]).
     #[must_use]
     pub fn inbound(&self, spi: EspSpi) -> Option<&InboundSa> {
         self.inbound.get(&spi).map(|entry| &entry.sa)
@@ -466,18 +487,25 @@ impl Engine {
 
     fn install_inbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
         let (id, spi) = (install.child.id, install.spi);
-        self.check_room(self.inbound.len())?;
+        self.check_room(self.inbound_of.len())?;
         if self.inbound_of.contains_key(&id) {
             return Err(CommandError::AlreadyInstalled { id, direction: Direction::Inbound });
         }
-        if self.inbound.contains_key(&spi) {
+        let lingers = self.lingering.has_spi(spi);
+        if self.inbound.contains_key(&spi) && !lingers {
             return Err(CommandError::SpiInUse(spi));
         }
         let (path, encapsulation) = (install.child.path, install.child.encapsulation);
         let sa = InboundSa::new(&self.provider, install, self.config.inbound, now)?;
+        if (lingers || self.inbound.len() >= self.config.max_sas)
+            && let Some(lingerer) = self.lingering.take_for(spi)
+        {
+            self.end_inbound(lingerer.spi);
+        }
         let armed = sa.deadlines();
         self.timers.arm(TimerKey::Inbound(spi), armed);
-        let entry = Inbound { sa, path, encapsulation, moved_to: None, told_at: None, armed };
+        let (moved_to, told_at, heir) = (None, None, None);
+        let entry = Inbound { sa, path, encapsulation, moved_to, told_at, heir, removed: false, armed };
         self.inbound.insert(spi, Box::new(entry));
         self.inbound_of.insert(id, spi);
         self.reports.make_room(self.inbound.len() + self.outbound.len());
@@ -509,6 +537,10 @@ impl Engine {
     fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
         let entry = self.outbound.get(&to).ok_or(CommandError::NotInstalled(to))?;
         self.policy.switch(from, entry.sa.child());
+        let inbound = self.inbound_of.get(&from).and_then(|spi| self.inbound.get_mut(spi));
+        if let Some(entry) = inbound.filter(|_| from != to) {
+            entry.heir = Some(to);
+        }
         Ok(())
     }
 
@@ -532,19 +564,20 @@ impl Engine {
         Ok(())
     }
 
-    fn remove(&mut self, id: ChildSaId, inbound: bool, outbound: bool) -> Result<(), CommandError> {
+    fn remove(
+        &mut self,
+        now: Instant,
+        id: ChildSaId,
+        inbound: bool,
+        outbound: bool,
+    ) -> Result<(), CommandError> {
         let spi = self.inbound_of.get(&id).copied().filter(|_| inbound);
         let has_outbound = outbound && self.outbound.contains_key(&id);
         if spi.is_none() && !has_outbound {
             return Err(CommandError::NotInstalled(id));
         }
-        if let Some(spi) = spi
-            && let Some(mut entry) = self.inbound.remove(&spi)
-        {
-            self.inbound_of.remove(&id);
-            self.timers.settle(TimerKey::Inbound(spi), &mut entry.armed, [None; 2]);
-            self.reports.forget(id, Direction::Inbound);
-            self.statistics.inbound.add(entry.sa.statistics());
+        if let Some(spi) = spi {
+            self.remove_inbound(now, id, spi);
         }
         if has_outbound && let Some(mut entry) = self.outbound.remove(&id) {
             self.policy.remove(id);
@@ -553,6 +586,44 @@ impl Engine {
             self.statistics.outbound.add(entry.sa.statistics());
         }
         Ok(())
+    }
+
+    fn remove_inbound(&mut self, now: Instant, id: ChildSaId, spi: EspSpi) {
+        let heir = self.heir_of(spi).filter(|_| !self.config.linger.is_zero());
+        self.inbound_of.remove(&id);
+        self.reports.forget(id, Direction::Inbound);
+        if let Some(heir) = heir
+            && let Some(entry) = self.inbound.get_mut(&spi)
+        {
+            entry.removed = true;
+            self.lingering.add(now, self.config.linger, id, spi, heir);
+        } else {
+            self.end_inbound(spi);
+            for lingerer in self.lingering.take_predecessors(id) {
+                self.end_inbound(lingerer.spi);
+            }
+        }
+    }
+
+    /// The pair that has the place of this inbound SA's, if it receives. Where both ends rekeyed a pair at once, the
+    /// one that is left over has the same heir as the one that it was to replace (RFC 7296 §2.8.1).
+    fn heir_of(&self, spi: EspSpi) -> Option<ChildSaId> {
+        let entry = self.inbound.get(&spi)?;
+        let child = entry.sa.child();
+        let of_replaced = || {
+            let replaced = child.replaces?;
+            let spi = self.inbound_of.get(&replaced).copied().or_else(|| self.lingering.spi(replaced))?;
+            self.inbound.get(&spi)?.heir.filter(|heir| *heir != child.id)
+        };
+        let heir = entry.heir.or_else(of_replaced)?;
+        (self.inbound_of.contains_key(&heir) || self.lingering.holds(heir)).then_some(heir)
+    }
+
+    fn end_inbound(&mut self, spi: EspSpi) {
+        if let Some(mut entry) = self.inbound.remove(&spi) {
+            self.timers.settle(TimerKey::Inbound(spi), &mut entry.armed, [None; 2]);
+            self.statistics.inbound.add(entry.sa.statistics());
+        }
     }
 
     /// The time of this call: never before that of an earlier one.
@@ -592,7 +663,9 @@ impl Inbound {
     #[inline]
     fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
         while let Some(event) = self.sa.poll_event() {
-            reports.expired(self.sa.child().id, Direction::Inbound, event);
+            if !self.removed {
+                reports.expired(self.sa.child().id, Direction::Inbound, event);
+            }
             timers.settle(TimerKey::Inbound(self.sa.spi()), &mut self.armed, self.sa.deadlines());
         }
     }
@@ -612,6 +685,9 @@ impl Inbound {
         arrival: Arrival,
         reports: &mut Reports,
     ) {
+        if self.removed {
+            return;
+        }
         let id = self.sa.child().id;
         let due = |told: Instant| now.saturating_since(told) >= reports.last_inbound_interval();
         if self.told_at.is_none_or(due) {
@@ -652,6 +728,7 @@ impl fmt::Debug for Engine {
             .field("config", &self.config)
             .field("inbound", &self.inbound)
             .field("inbound_of", &self.inbound_of)
+            .field("lingering", &self.lingering)
             .field("outbound", &self.outbound)
             .field("policy", &self.policy)
             .field("timers", &self.timers)

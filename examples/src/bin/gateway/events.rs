@@ -7,10 +7,6 @@ use ipsec_types::SaCommand;
 use ipsec_types::sa::{ChildSaId, ExpiryReason, PolicyId};
 use std::time::Duration;
 
-/// How long a Child SA that another one replaced still receives: ESP and IKE come by different sockets, and what was
-/// sent before its Delete may be read after it.
-const GRACE: Duration = Duration::from_millis(500);
-
 impl Gateway {
     /// Carries an event out and tells it.
     pub(crate) fn on_event(&mut self, event: Event) {
@@ -31,9 +27,6 @@ impl Gateway {
             }
             Event::ChildSaExpiring { id, reason, .. } => self.on_expiring(id, reason),
             Event::ChildSaReplaced { old, new, .. } => {
-                if let Some(child) = self.children.get_mut(&old) {
-                    child.replaced = true;
-                }
                 self.log.line(format_args!("Child SA {} took over from {}", new.0, old.0));
             }
             Event::IkeSaRekeyed { info, .. } => {
@@ -55,18 +48,8 @@ impl Gateway {
         }
     }
 
-    fn on_command(&mut self, mut command: SaCommand) {
+    fn on_command(&mut self, command: SaCommand) {
         let now = self.log.now();
-        if let SaCommand::Remove { id, inbound, outbound } = &mut command
-            && *inbound
-            && self.children.get(id).is_some_and(|child| child.replaced)
-        {
-            self.outdated.push_back((now + GRACE, *id));
-            if !*outbound {
-                return;
-            }
-            *inbound = false;
-        }
         let changed = match &command {
             SaCommand::InstallOutbound(install) => Some(install.child.id),
             SaCommand::Move { id, .. } => Some(*id),
@@ -98,7 +81,7 @@ impl Gateway {
         let (id, name) = (info.child.id, self.name_of(info.child.policy));
         self.log.line(format_args!("Child SA up: {}", tell::child_sa(&name, info)));
         self.starts.is_up(sa);
-        self.children.insert(id, Child { sa, name, expiring: false, replaced: false });
+        self.children.insert(id, Child { sa, name, expiring: false });
     }
 
     /// Told for each direction, and by each limit: the first one counts.
@@ -114,15 +97,6 @@ impl Gateway {
         let pause =
             if replaced { None } else { self.starts.child_is_down(self.log.now(), sa, &name, Some(reason)) };
         self.log.line(format_args!("Child SA down: {name}: {reason}{}", again(pause)));
-    }
-
-    /// Removes what was replaced long enough ago.
-    pub(crate) fn remove_outdated(&mut self) {
-        let now = self.log.now();
-        while let Some((_, id)) = self.outdated.front().copied().filter(|(at, _)| *at <= now) {
-            self.outdated.pop_front();
-            self.on_command(SaCommand::Remove { id, inbound: true, outbound: false });
-        }
     }
 
     /// Asks for a Child SA on an IKE SA that we started; on another one it is the peer's to ask.

@@ -17,7 +17,7 @@ use ipsec_examples::tell;
 use ipsec_types::sa::ChildSaId;
 use ipsec_types::udp::{Datagram4500, classify};
 use ipsec_types::{Encapsulation, Instant, Path};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -41,8 +41,6 @@ pub(crate) struct Child {
     pub(crate) name: String,
     /// A lifetime is almost over, and that was told.
     pub(crate) expiring: bool,
-    /// Another one carries its traffic.
-    pub(crate) replaced: bool,
 }
 
 /// Everything.
@@ -56,8 +54,6 @@ pub(crate) struct Gateway {
     pub(crate) path_mtu: usize,
     pub(crate) starts: Starts,
     pub(crate) children: BTreeMap<ChildSaId, Child>,
-    /// Child SAs that were replaced and are gone but for their inbound half, and when that goes.
-    pub(crate) outdated: VecDeque<(Instant, ChildSaId)>,
     net: Net,
     listen: Vec<IpAddr>,
     ike_port: u16,
@@ -94,7 +90,6 @@ impl Gateway {
             path_mtu: tun_config.path_mtu.into(),
             starts: Starts::new(starts),
             children: BTreeMap::new(),
-            outdated: VecDeque::new(),
             net,
             listen,
             ike_port,
@@ -134,7 +129,6 @@ impl Gateway {
             self.endpoint.poll_timeout(),
             self.engine.poll_timeout(),
             self.starts.poll_timeout(),
-            self.outdated.front().map(|(at, _)| *at),
             self.closing,
         ];
         let next = timers.into_iter().flatten().min();
@@ -174,7 +168,6 @@ impl Gateway {
     fn on_time(&mut self) {
         self.endpoint.handle_timeout(self.log.now());
         self.engine.handle_timeout(self.log.now());
-        self.remove_outdated();
     }
 
     /// Datagrams of a socket, one batch at most.
