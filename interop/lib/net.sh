@@ -94,17 +94,28 @@ pings() {
   echo "$((each * ${#sizes[@]})) pings of ${sizes[0]} to ${sizes[-1]} octets, none lost"
 }
 
-cut_wire() { # cut_wire [INPUT|OUTPUT]: nothing passes, or nothing that comes to us, or nothing of ours
-  local way
-  for way in ${1:-INPUT OUTPUT}; do in_ns "$we" iptables -A "$way" -p udp -j DROP || die "no cut"; done
+cut_wire() { # cut_wire [INPUT|OUTPUT]: nothing passes, or nothing that comes to us, or nothing of ours: it goes to a MAC address that nobody has
+  local way from=$we to=$they
+  for way in ${1:-INPUT OUTPUT}; do
+    [[ $way == OUTPUT ]] || from=$they to=$we
+    ip -n "$ns$from" neigh replace "${addr[$to]}" lladdr 02:00:00:00:00:fe dev "v$from" nud permanent || die "no cut"
+  done
 }
-mend_wire() { in_ns "$we" iptables -F || die "not mended"; }
+mend_wire() { # `cut_wire` is undone
+  local s
+  for s in "$we:$they" "$they:$we"; do ip -n "$ns${s%:*}" neigh del "${addr[${s#*:}]}" dev "v${s%:*}" || true; done 2>/dev/null
+}
 flow() { # flow FROM: pings from there every few milliseconds, until flow_ends
   local to=b; [[ $1 == b ]] && to=a
+  : >"$lab/flow"
   # no in_ns: its shell would be in the signal's way
   ip netns exec "$ns$1" chroot "${root:-/}" ping -n -i 0.005 -s 120 -I "${host[$1]}" "${host[$to]}" >"$lab/flow" 2>&1 &
   flow_pid=$!
-  wait_for grep -q icmp_seq=20 "$lab/flow" || die "no flow of pings: $(tail -n 2 "$lab/flow")"
+  flow_goes_on
+}
+flow_goes_on() { # twenty more of its pings are answered
+  local past; past=$(grep -c icmp_seq "$lab/flow")
+  wait_for eval "(( \$(grep -c icmp_seq '$lab/flow') >= $((past + 20)) ))" || die "the flow of pings does not go on: $(tail -n 2 "$lab/flow")"
 }
 flow_ends() { # each of them was answered, but for the last ones, which may be on their way
   local lost

@@ -83,6 +83,9 @@ theirs_rekey() { # theirs_rekey ike|child
   local what=(--ike t); [[ $1 == child ]] && what=(--child net)
   with_daemon timeout 10 swanctl --rekey "${what[@]}" >"$lab/rekey" 2>&1 || die "rekey: $(cat "$lab/rekey")"
 }
+theirs_restless() { # it looks every second whether we live, and begins again where we do not
+  theirs_conn='dpd_delay = 1s' theirs_child='dpd_action = restart' theirs_daemon='retransmit_tries = 2'
+}
 theirs_sas() { with_daemon swanctl --list-sas; }
 
 theirs_counted() { # its SA carried at least the pings, both ways
@@ -133,6 +136,10 @@ declare -A says=(
   [got-none]='received NO_PROPOSAL_CHOSEN notify error'
   [bad-auth]='but MAC mismatched'
   [auth-refused]='received AUTHENTICATION_FAILED notify error'
+  [begins-delete]='generating INFORMATIONAL request [0-9]+ \[ D \]'
+  [crossing-rekey]='detected rekey collision for CHILD_SA net'
+  [initial-contact]="destroying duplicate IKE_SA for peer '$we.example', received INITIAL_CONTACT"
+  [gives-up]='giving up after 2 retransmits'
   [our-delete-ike]='received DELETE for IKE_SA t'
   [ike-gone]='IKE_SA deleted'
   [our-delete-child]='received DELETE for ESP CHILD_SA'
