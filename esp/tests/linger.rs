@@ -141,7 +141,8 @@ fn its_outbound_half_goes_at_once_and_ike_hears_no_more_of_it() {
 fn replays_and_its_hard_lifetime_count_as_before() {
     let mut world = world();
     let seconds = Limit { soft: Some(1), hard: Some(2) };
-    let old = world.pair_with(ChildSa { lifetimes: Lifetimes { seconds, ..Lifetimes::default() }, ..child() });
+    let old =
+        world.pair_with(ChildSa { lifetimes: Lifetimes { seconds, ..Lifetimes::default() }, ..child() });
     let packet = seal(&mut world.peer[0], &v4(60));
     world.open(&mut packet.clone()).unwrap();
     while world.engine.poll_report().is_some() {}
@@ -155,7 +156,7 @@ fn replays_and_its_hard_lifetime_count_as_before() {
         SaReport::SoftExpired { id, .. } | SaReport::HardExpired { id, .. } => *id == ChildSaId(old),
         _ => false,
     };
-    assert!(told.filter(of_old).next().is_none());
+    assert_eq!(told.filter(of_old).collect::<Vec<_>>(), []);
     world.pass(LINGER);
     assert_eq!((world.receiving(), world.engine.poll_timeout()), (vec![new], None));
 }

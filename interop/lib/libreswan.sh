@@ -101,7 +101,6 @@ declare -A says=(
   [bad-auth]='authentication failed: computed hash does not match hash received from peer'
   [auth-refused]='authentication request rejected by peer: AUTHENTICATION_FAILED'
   [begins-delete]='sent INFORMATIONAL request to delete IKE SA'
-  [crossing-rekey]='responder rekeyed Child SA #2|no such IPsec SA to rekey'
   [initial-contact]='"t" #2: ESP traffic information'
   [gives-up]='[0-9]+ second timeout exceeded after 2 retransmits'
   [our-delete-ike]='deleting IKE SA \(established IKE SA\)'

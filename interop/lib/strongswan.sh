@@ -136,6 +136,7 @@ declare -A says=(
   [got-none]='received NO_PROPOSAL_CHOSEN notify error'
   [bad-auth]='but MAC mismatched'
   [auth-refused]='received AUTHENTICATION_FAILED notify error'
+  [reassembled]='received fragment #[0-9]+ of [0-9]+, reassembled fragmented IKE message'
   [begins-delete]='generating INFORMATIONAL request [0-9]+ \[ D \]'
   [crossing-rekey]='detected rekey collision for CHILD_SA net'
   [initial-contact]="destroying duplicate IKE_SA for peer '$we.example', received INITIAL_CONTACT"
