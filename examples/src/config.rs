@@ -31,6 +31,8 @@
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! lifetime = { seconds = 18000 }  # of the IKE SA; default: rekeyed after 4 h, ended after 5 h
+//! reauthenticate = 3600         # seconds after which we authenticate anew where we began; default: when the peer asks
+//! authentication_lifetime = 3600  # seconds after which a peer that began must have authenticated anew; default: never
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! retransmit = { seconds = 1, repeats = 8 }  # the default: the first pause, which grows, and how often a request is repeated
 //! force_encapsulation = false   # the default; true: ESP always in UDP
@@ -255,6 +257,8 @@ impl ConnectionFile {
             connection.ike_rekey_after = soft.map(Duration::from_secs);
             connection.ike_expires_after = hard.map(Duration::from_secs);
         }
+        connection.reauthenticate_after = self.reauthenticate.map(Duration::from_secs);
+        connection.authentication_lifetime = self.authentication_lifetime.map(Duration::from_secs);
         if let Some(seconds) = self.liveness {
             connection.liveness = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
@@ -352,6 +356,8 @@ struct ConnectionFile {
     #[serde(default)]
     ike: List<IkeProposal>,
     lifetime: Option<IkeLifetimeFile>,
+    reauthenticate: Option<u64>,
+    authentication_lifetime: Option<u64>,
     liveness: Option<u64>,
     fragments: Option<u16>,
     retransmit: Option<RetransmitFile>,

@@ -229,6 +229,9 @@ fn values_in_all_their_forms() {
     let short = &short.endpoint.connections[0];
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     assert_eq!((short.ike_rekey_after, short.ike_expires_after), (seconds(90), seconds(100)));
+    let anew = with("psk", "reauthenticate = 60\nauthentication_lifetime = 70\npsk");
+    let anew = &anew.endpoint.connections[0];
+    assert_eq!((anew.reauthenticate_after, anew.authentication_lifetime), (seconds(60), seconds(70)));
     let quiet = with("psk", "liveness = 0\npsk");
     assert_eq!(quiet.endpoint.connections[0].liveness, None);
     let never = with("psk", "fragments = 0\npsk");

@@ -35,6 +35,10 @@ impl Gateway {
             Event::IkeRekeyFailed { failure, .. } => {
                 self.log.line(format_args!("the IKE SA was not rekeyed: {failure}"));
             }
+            Event::IkeSaReauthenticating { .. } => self.log.line("time to authenticate anew"),
+            Event::IkeSaRedirected { to, .. } => {
+                self.log.line(format_args!("the peer sends us to {to}, where we do not go"));
+            }
             Event::ChildSaDown { sa, id, reason } => self.on_child_down(sa, id, &reason),
             Event::PeerAlive { round_trip, .. } => {
                 self.tell_if_verbose(format_args!("the peer is alive, after {round_trip:?}"));
@@ -68,7 +72,12 @@ impl Gateway {
 
     fn on_ike_up(&mut self, sa: IkeSaHandle, info: &IkeSaInfo) {
         self.log.line(format_args!("IKE SA up: {}", tell::ike_sa(info)));
-        if info.role == Role::Initiator && self.starts.is_ours(sa) {
+        if let Some(old) = info.replaces {
+            // It gets the Child SAs of the one whose place it takes.
+            if self.starts.is_ours(old) {
+                self.starts.began(&info.connection, sa);
+            }
+        } else if info.role == Role::Initiator && self.starts.is_ours(sa) {
             let connection = self.config.connections.iter().find(|c| c.name == info.connection);
             // The first one comes with the IKE SA.
             let others = connection.into_iter().flat_map(|c| &c.children).skip(1);
