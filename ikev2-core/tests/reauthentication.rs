@@ -320,6 +320,32 @@ fn what_crosses_it_leaves_one_ike_sa() {
     }
 }
 
+/// The peer has forgotten everything and comes again, from elsewhere, at whatever moment: what it begins is what is left.
+/// Two that began at the same time are both kept, until liveness tells that nobody is at the other end of one.
+#[test]
+fn initial_contact_that_crosses_it_leaves_one_ike_sa() {
+    const AGAIN: usize = 2;
+    for packets in 0..12 {
+        let (mut a, b) = anew_after(AFTER);
+        a.connection.liveness = Some(Duration::from_secs(30));
+        let (_, again) = quiet();
+        let mut world = World::new(vec![a, b, again], 1);
+        world.link.latency = (3, 9);
+        world.connect(A, B);
+        world.run_for_secs(AFTER * 9 / 10 - 1);
+        while !kinds(&world.node(A).events).contains(&"authenticating anew") {
+            world.run_for(Duration::from_millis(5));
+        }
+        world.run_for(Duration::from_millis(10 * packets));
+        world.nodes[B].polled = false;
+        world.connect(AGAIN, A);
+        world.run_for_secs(800);
+        let (_, info) = world.node(A).only_sa();
+        assert_eq!(info.path.remote_ip(), world.node(AGAIN).ip, "after {packets}");
+        assert_crosswise(&world.node(A).mirror, &world.node(AGAIN).mirror);
+    }
+}
+
 /// RFC 7296 §2.8.3 with a policy that keeps one IKE SA for each peer, at either end or at both.
 #[test]
 fn policies_for_duplicates_do_not_break_it() {
