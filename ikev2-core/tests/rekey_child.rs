@@ -522,6 +522,44 @@ fn what_is_on_its_way_out_carries_the_traffic_where_nothing_else_does() {
     assert!(world.node(A).mirror.children.is_empty() && world.node(B).mirror.children.is_empty());
 }
 
+/// Both rekey one Child SA, and what the peer made is rekeyed in its turn before the answer to our own request comes:
+/// whatever the nonces say, ours is left over.
+#[test]
+fn an_answer_that_comes_when_its_rival_was_rekeyed_makes_nothing() {
+    for seed in 0..20 {
+        let (mut a, mut b) = two();
+        (a.config.window, b.config.window) = (4, 4);
+        let mut world = World::new(vec![a, b], seed);
+        world.connect(A, B);
+        world.run();
+        let sa = world.handle(B);
+        let old = rekey(&mut world, B);
+        let ours = world.take();
+        rekey(&mut world, A);
+        world.deliver_next();
+        let answer = world.take();
+        let rival = *world.node(B).mirror.children.keys().max().unwrap();
+        // A serves ours too; its answer is slow.
+        world.deliver(&ours).unwrap().unwrap();
+        let late = world.take();
+        world.deliver(&answer).unwrap().unwrap();
+        world.call(B, |e, now| e.rekey_child(now, sa, rival)).unwrap();
+        world.run();
+        world.call(B, |e, now| e.delete_child(now, sa, old)).ok();
+        world.run();
+        world.put(late);
+        world.run_for_secs(100);
+        assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+        for node in [A, B] {
+            let children = &world.node(node).mirror.children;
+            assert!(
+                children.len() <= 1 && children.values().all(|child| child.in_use),
+                "{seed}: {children:?}"
+            );
+        }
+    }
+}
+
 /// A rekey that waited for the window, of what the peer has replaced meanwhile, is not needed any more.
 #[test]
 fn what_was_replaced_while_its_rekey_waited_is_not_rekeyed() {

@@ -593,6 +593,9 @@ impl IkeSa {
         context.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
         context.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
         let ke = choice.ke;
+        if rival_nonce.is_some() {
+            self.crossed.extend(replaces);
+        }
         let child = Child {
             sa,
             ke,

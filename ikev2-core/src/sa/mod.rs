@@ -218,6 +218,8 @@ pub(crate) struct IkeSa {
     pub children: Vec<Child>,
     /// SPIs of Child SAs that the peer deleted before we knew them, while a request for one is out.
     pub deleted_early: Vec<EspSpi>,
+    /// Child SAs that the peer has rekeyed while our own request to do so is out.
+    pub crossed: Vec<ChildSaId>,
     /// Under whose identities it stands in the list of peers.
     pub listed: Option<Arc<IdentityPair>>,
     /// What waits for the embedder.
@@ -267,6 +269,7 @@ impl IkeSa {
             later: Vec::new(),
             children: Vec::new(),
             deleted_early: Vec::new(),
+            crossed: Vec::new(),
             listed: None,
             suspended: None,
             tickets: 0,

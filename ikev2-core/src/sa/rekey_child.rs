@@ -101,10 +101,18 @@ impl IkeSa {
         of_this.filter_map(|child| Some((child.sa.id, child.rival_nonce.as_deref()?)))
     }
 
-    fn forget_rivalry(&mut self, id: ChildSaId) {
+    /// Whether there was any, even if it is gone or replaced by now.
+    fn forget_rivalry(&mut self, id: ChildSaId) -> bool {
+        let before = self.crossed.len();
+        self.crossed.retain(|crossed| *crossed != id);
         for child in self.children.iter_mut().filter(|child| child.sa.replaces == Some(id)) {
             child.rival_nonce = None;
         }
+        if self.crossed.is_empty() {
+            // Nothing crosses most of the time, and thousands of SAs are kept.
+            self.crossed = Vec::new();
+        }
+        before != self.crossed.len()
     }
 
     /// What carries the traffic of a Child SA that we asked to rekey: itself, or what the peer has put in its place
@@ -123,7 +131,13 @@ impl IkeSa {
         new: ChildSaId,
         nonce: &[u8],
     ) {
-        let Some(carrier) = self.carrier_of(old) else { return };
+        let Some(carrier) = self.carrier_of(old) else {
+            // What the peer had put in its place was replaced in its turn: that carries the traffic.
+            if self.forget_rivalry(old) {
+                self.start_deleting(new, DownReason::Redundant);
+            }
+            return;
+        };
         let unwanted = self.child(old).is_some_and(|child| child.deleting == Some(DownReason::Requested));
         let lost = self.rivals(old).next().is_some() && self.rivals(old).all(|(_, rival)| nonce < rival);
         self.forget_rivalry(old);
