@@ -1,5 +1,6 @@
 //! What the nodes' embedders do, at any time and at the same instant.
 
+use super::support::mirror::ChildView;
 use super::support::world::*;
 use ikev2_core::{CallError, IkeSaHandle, IkeSaInfo, IkeSaState};
 use ipsec_types::SaReport;
@@ -109,6 +110,23 @@ fn clash(world: &mut World) {
     }
 }
 
+/// Whether another end sends by this one, so that packets can come.
+fn is_used(world: &World, node: usize, id: ChildSaId) -> bool {
+    let spi = world.node(node).mirror.children[&id].inbound.as_ref().map(|half| half.spi);
+    let sends = |child: &ChildView| child.in_use && child.outbound.as_ref().map(|half| half.spi) == spi;
+    spi.is_some() && world.nodes.iter().any(|other| other.mirror.children.values().any(sends))
+}
+
+/// A node asks for several Child SAs at once, now and then.
+pub fn crowd(world: &mut World) {
+    let node = world.dice.below(world.nodes.len() as u64) as usize;
+    if world.dice.per_mille(300)
+        && let Some(end) = some_child(world, node)
+    {
+        (0..4).for_each(|_| perform(world, node, end, Deed::Create));
+    }
+}
+
 /// The data path of a node reports something.
 fn report(world: &mut World, node: usize) {
     let children: Vec<ChildSaId> = world.node(node).mirror.children.keys().copied().collect();
@@ -118,7 +136,7 @@ fn report(world: &mut World, node: usize) {
     let report = match (world.dice.below(5), id) {
         (0, Some(id)) => SaReport::HardExpired { id, direction, reason: ExpiryReason::Octets },
         (1, Some(id)) => SaReport::SoftExpired { id, direction, reason: ExpiryReason::Time },
-        (2 | 3, Some(id)) => SaReport::LastInbound { id, at },
+        (2 | 3, Some(id)) if is_used(world, node, id) => SaReport::LastInbound { id, at },
         _ => {
             let packet = PacketSelectors { source: net("10.1.2.3/32"), destination: net("10.2.3.4/32") };
             SaReport::Acquire { policy: PolicyId(1 + world.dice.below(4)), packet }

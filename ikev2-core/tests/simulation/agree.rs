@@ -124,7 +124,8 @@ pub fn assert_agreement(world: &mut World, ages: bool) {
                 assert!(ages, "{error}");
                 continue;
             }
-            world.run_for_secs(1);
+            // It may cross a rekey, and be repeated.
+            world.run_for_secs(5);
             let alive = |event: &Event| match event {
                 Event::PeerAlive { sa, .. } => *sa == handle,
                 Event::IkeSaDown { sa, .. } => ages && *sa == handle,

@@ -38,6 +38,8 @@ pub struct Reading {
     pub deletes_ike: bool,
     /// The SPIs of Child SAs that are deleted; `None` where there is no such Delete payload.
     pub deletes: Option<Vec<EspSpi>>,
+    /// Whether it was under protection.
+    pub protected: bool,
     /// How many payloads there are, readable or not.
     pub payloads: usize,
 }
@@ -71,7 +73,7 @@ impl Reading {
     /// Reads a datagram; `None` where it cannot be read.
     pub fn of(octets: &[u8]) -> Option<Self> {
         let message = Message::parse(message_of(octets)).ok()?;
-        let mut reading = Self::default();
+        let mut reading = Self { protected: message.protected().is_some(), ..Self::default() };
         for raw in payloads(&message)? {
             reading.payloads += 1;
             match raw.decode().ok()? {

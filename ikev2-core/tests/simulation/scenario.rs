@@ -81,6 +81,11 @@ impl Class {
         !matches!(self, Self::Insider | Self::Fragments)
     }
 
+    /// Whether nobody is on the path but the network, and every configuration can be served.
+    pub fn is_sound(self) -> bool {
+        matches!(self, Self::Plain | Self::Crossing | Self::Mesh | Self::Lifetimes)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",

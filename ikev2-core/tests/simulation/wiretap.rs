@@ -3,7 +3,7 @@
 
 use super::coverage::{Outcome, Point, Seen};
 use super::matrix::{Doing, Rule, keeps, strictest};
-use super::reading::{Asks, Reading, Spis, header_of, line};
+use super::reading::{Asks, Reading, Spis, header_of, line, message_of};
 use super::support::mirror::ChildView;
 use super::support::world::{Tap, World};
 use ikev2_core::{Event, Handled, IkeSaHandle, IkeSaInfo, IkeSaState, Rejection};
@@ -52,6 +52,10 @@ struct Ear {
     done: BTreeSet<(Spis, u32)>,
     sas: BTreeMap<Spis, IkeSaHandle>,
     children: BTreeMap<ChildSaId, EspSpi>,
+    /// IKE SAs that are authenticated anew, or were tried to be: they refuse what they would serve otherwise.
+    renewing: BTreeSet<IkeSaHandle>,
+    /// What it sent under protection, by IKE SA, Message ID and whether it was an answer.
+    sent: BTreeMap<(Spis, u32, bool), Vec<u8>>,
     arriving: Option<Arriving>,
     answered: Option<((Spis, u32), Reading)>,
     /// Which Child SAs took over from others in the call that is being made.
@@ -125,6 +129,7 @@ impl Wiretap {
             None => doing.push(Doing::ClosingIke),
         }
         certain &= sa.is_some() || asks != Asks::CloseChild;
+        certain &= sa.is_none_or(|sa| !ear.renewing.contains(&sa));
         let children: Vec<_> = sa.into_iter().flat_map(|sa| endpoint.child_sas(sa)).collect();
         let by_outbound = |spi: EspSpi| children.iter().find(|child| child.outbound == spi);
         let mut in_return = Vec::new();
@@ -263,6 +268,23 @@ impl Wiretap {
         }
     }
 
+    /// A repeat is the same to the octet, of a request and of an answer (RFC 7296 §2.1).
+    fn same_as_before(&mut self, node: usize, reading: &Reading, octets: &[u8]) {
+        if !self.judges || !reading.protected {
+            return;
+        }
+        let Some((header, spis)) = header_of(octets) else { return };
+        let key = (spis, header.message_id, header.flags.is_response());
+        let message = message_of(octets);
+        let before = self.ears[node].sent.entry(key).or_insert_with(|| message.to_vec());
+        assert!(
+            before == message,
+            "{node}: other octets in {}, before it was {}",
+            line(octets),
+            line(before)
+        );
+    }
+
     /// A rejected request of an IKE SA that is gone.
     fn rejected(&mut self, node: usize, rejection: &Rejection) {
         let gone = matches!(rejection, Rejection::UnknownSpi(_) | Rejection::UnexpectedExchange(_));
@@ -277,6 +299,7 @@ impl Tap for Wiretap {
     fn sends(&mut self, world: &World, node: usize, octets: &[u8]) {
         let Some((header, spis)) = header_of(octets) else { return };
         let Some(reading) = Reading::of(octets) else { return };
+        self.same_as_before(node, &reading, octets);
         for (notify, _) in &reading.errors {
             self.seen.reach(Point::Notify(*notify));
         }
@@ -340,6 +363,7 @@ impl Tap for Wiretap {
             Event::ChildSaUp { info, .. } => {
                 ear.children.insert(info.child.id, info.inbound);
             }
+            Event::IkeSaReauthenticating { sa } => drop(ear.renewing.insert(*sa)),
             Event::ChildSaReplaced { new, .. } => ear.took_over.extend(ear.children.get(new)),
             Event::ChildSaDown { id, .. } => drop(ear.children.remove(id)),
             Event::IkeSaDown { sa, .. } => {
