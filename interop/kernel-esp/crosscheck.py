@@ -306,6 +306,13 @@ def cases():
         for route in range(1, 10):
             yield case(COMMON[0], "beet", outer=outer, inner=4, route=route)
         yield case(COMMON[0], "beet", outer=outer, inner=6, route=1)
+    for mode in ("tunnel", "transport", "beet"):
+        # over 2^32 in the other ways to carry it, and up to the last 32-bit number
+        for outer in (4, 6):
+            for udp in (False, True):
+                if udp or outer == 6:
+                    yield case(COMMON[0], mode, True, udp, outer, outer, start=(1 << 32) - 5)
+                yield case(COMMON[0], mode, False, udp, outer, outer, start=(1 << 32) - 10)
     for mode in ("tunnel", "transport"):
         yield case(COMMON[0], mode, route=9)
         yield case(COMMON[0], mode, outer=6, inner=6, route=1)
