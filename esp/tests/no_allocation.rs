@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use ipsec_crypto::PacketNumber;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
-use ipsec_esp::{Arrival, Engine, EngineConfig, Framing, OutboundConfig, PacketBuf};
+use ipsec_esp::{Arrival, DropReason, Engine, EngineConfig, Framing, OutboundConfig, PacketBuf};
 use ipsec_types::sa::{ChildSa, Lifetimes, Limit};
 use ipsec_types::{Encapsulation, Instant, Mode, SaCommand};
 
@@ -110,6 +110,35 @@ fn dropping_allocates_nothing() {
         });
         assert_eq!(info.count_total, 0, "{suite}");
     }
+}
+
+/// However many packets come again, or by SPIs never seen: what is told of these has its bound.
+#[test]
+fn replays_and_unknown_spis_allocate_nothing() {
+    let child = child();
+    let mut engine = engine(&child, Framing::EspPacket);
+    let arrival = Arrival::udp(mirrored(&child).path);
+    let (mut sender, _) = default_pair(&child);
+    let good = seal(&mut sender, &v4(84));
+    let mut copies = vec![good; 1_001];
+    let (first, repeated) = copies.split_first_mut().unwrap();
+    engine.open(Instant::ZERO, arrival, &mut PacketBuf::whole(first)).unwrap();
+    let mut strange = repeated.to_vec();
+    for (packet, value) in strange.iter_mut().zip(0x2000u32..) {
+        packet[..4].copy_from_slice(&value.to_be_bytes());
+    }
+    let info = allocation_counter::measure(|| {
+        for packet in repeated.iter_mut().chain(&mut strange) {
+            assert!(engine.open(Instant::ZERO, arrival, &mut PacketBuf::whole(packet)).is_err());
+        }
+    });
+    assert_eq!(info.count_total, 0);
+    let inbound = engine.statistics().inbound;
+    assert_eq!(
+        (inbound.dropped(DropReason::Replayed), inbound.dropped(DropReason::UnknownSpi)),
+        (1_000, 1_000)
+    );
+    assert_eq!(inbound.packets, 1);
 }
 
 /// The moments when limits are reached, told and enforced.
