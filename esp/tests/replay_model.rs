@@ -131,8 +131,8 @@ fn starts() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    // 128 runs of 4,000 packets: half a million.
-    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    // 256 runs of 4,000 packets: a million.
+    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn window_equals_the_set_of_received_numbers(
