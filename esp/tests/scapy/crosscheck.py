@@ -4,7 +4,7 @@ tunnel mode with IPv4 and IPv6 inside of either, transport mode with IPv4 option
 transport mode with other addresses; 32-bit and 64-bit sequence
 numbers, also around 2^32; raw and in UDP. What we seal Scapy opens to the same octets, and the other way round; a packet with one octet changed
 opens on neither side.
-Needs: cargo build -p ipsec-esp --examples; pip install scapy cryptography. Time: 60 s.
+Needs: cargo build -p ipsec-esp --examples; pip install scapy cryptography. Time: 30 s.
 ESP_HEX names the program, default target/debug/examples/esp_hex in the repository (or in CARGO_TARGET_DIR)."""
 import os, pathlib, random, subprocess, sys
 from scapy.all import IP, IPv6, ICMP, ICMPv6EchoRequest, TCP, UDP, Raw, raw
