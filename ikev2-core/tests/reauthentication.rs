@@ -113,15 +113,9 @@ fn it_is_no_initial_contact() {
     let (a, b) = anew_after(AFTER);
     let mut world = established(a, b);
     begin(&mut world);
-    loop {
-        let packet = world.take();
-        if packet.header().exchange == ExchangeType::IKE_AUTH {
-            let payloads = Forger::new(&world.node(A).keys).open(packet.message());
-            assert!(notifies(&payloads).iter().all(|(ty, _)| *ty != NotifyType::INITIAL_CONTACT));
-            return;
-        }
-        world.deliver(&packet).unwrap().unwrap();
-    }
+    let request = world.take_first(ExchangeType::IKE_AUTH, false);
+    let payloads = Forger::new(&world.node(A).keys).open(request.message());
+    assert!(notifies(&payloads).iter().all(|(ty, _)| *ty != NotifyType::INITIAL_CONTACT));
 }
 
 /// RFC 4478 §2, §3: four octets of seconds in the last message of IKE_AUTH; the initiator begins within that time.
@@ -131,14 +125,7 @@ fn the_responder_tells_how_long_an_authentication_lasts() {
     b.connection.authentication_lifetime = Some(Duration::from_secs(600));
     let mut world = World::pair(a, b);
     world.connect(A, B);
-    let answer = loop {
-        let packet = world.take();
-        let header = packet.header();
-        if header.exchange == ExchangeType::IKE_AUTH && header.flags.is_response() {
-            break packet;
-        }
-        world.deliver(&packet).unwrap().unwrap();
-    };
+    let answer = world.take_first(ExchangeType::IKE_AUTH, true);
     let payloads = Forger::new(&world.node(A).keys).open(answer.message());
     assert!(notifies(&payloads).contains(&(NotifyType::AUTH_LIFETIME, vec![0, 0, 2, 88])));
     world.deliver(&answer).unwrap().unwrap();
@@ -162,13 +149,7 @@ fn an_authentication_that_is_not_renewed_ends() {
     b.connection.authentication_lifetime = Some(Duration::from_secs(600));
     let mut world = World::pair(a, b);
     world.connect(A, B);
-    let mut answer = loop {
-        let packet = world.take();
-        if packet.header().exchange == ExchangeType::IKE_AUTH && packet.header().flags.is_response() {
-            break packet;
-        }
-        world.deliver(&packet).unwrap().unwrap();
-    };
+    let mut answer = world.take_first(ExchangeType::IKE_AUTH, true);
     let lifetime = NotifyType::AUTH_LIFETIME.0.to_be_bytes();
     answer = Forger::new(&world.node(A).keys).alter(&answer, |payloads| {
         payloads.retain(|raw| raw.ty != PayloadType::NOTIFY || raw.body[2..4] != lifetime);

@@ -112,13 +112,7 @@ fn a_redirect_in_ike_auth_is_followed_after_the_proof() {
     for follows in [true, false] {
         let mut world = world(follows.then(RedirectPolicy::default));
         world.connect(A, B);
-        let answer = loop {
-            let packet = world.take();
-            if packet.header().exchange == ExchangeType::IKE_AUTH && packet.header().flags.is_response() {
-                break packet;
-            }
-            world.deliver(&packet).unwrap().unwrap();
-        };
+        let answer = world.take_first(ExchangeType::IKE_AUTH, true);
         let answer = Forger::new(&world.node(A).keys).alter(&answer, |payloads| {
             payloads.retain(|raw| matches!(raw.ty, PayloadType::ID_R | PayloadType::AUTH));
             payloads.push(Raw::notify(NotifyType::REDIRECT, &TO_C));
@@ -144,13 +138,7 @@ fn a_redirect_in_ike_auth_is_followed_after_the_proof() {
 fn a_redirect_with_a_wrong_proof_is_not_followed() {
     let mut world = following();
     world.connect(A, B);
-    let answer = loop {
-        let packet = world.take();
-        if packet.header().exchange == ExchangeType::IKE_AUTH && packet.header().flags.is_response() {
-            break packet;
-        }
-        world.deliver(&packet).unwrap().unwrap();
-    };
+    let answer = world.take_first(ExchangeType::IKE_AUTH, true);
     let answer = Forger::new(&world.node(A).keys).alter(&answer, |payloads| {
         payloads.retain(|raw| matches!(raw.ty, PayloadType::ID_R | PayloadType::AUTH));
         payloads[1].body[10] ^= 1;

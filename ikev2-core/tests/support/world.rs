@@ -21,6 +21,7 @@ use ikev2_core::{
     Transmit,
 };
 use ikev2_wire::Header;
+use ikev2_wire::codes::ExchangeType;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use ipsec_types::{Instant, Path, PathKind};
@@ -553,6 +554,18 @@ impl World {
     pub fn deliver_next(&mut self) -> Option<Result<Handled, Rejection>> {
         let packet = self.take();
         self.deliver(&packet)
+    }
+
+    /// Delivers up to the first request or answer of this exchange, and takes that.
+    pub fn take_first(&mut self, exchange: ExchangeType, is_response: bool) -> Packet {
+        loop {
+            let packet = self.take();
+            let header = packet.header();
+            if (header.exchange, header.flags.is_response()) == (exchange, is_response) {
+                return packet;
+            }
+            self.deliver(&packet).unwrap().unwrap();
+        }
     }
 
     /// Delivers until nothing is in flight and no answer is due. Timers do not fire.
