@@ -124,8 +124,8 @@ pub fn assert_agreement(world: &mut World, ages: bool) {
                 assert!(ages, "{error}");
                 continue;
             }
-            // It may cross a rekey, and be repeated.
-            world.run_for_secs(5);
+            // It may cross a rekey, and be repeated; and a signature of the other end's may take its time.
+            world.run_for_secs(if ages { 40 } else { 5 });
             let alive = |event: &Event| match event {
                 Event::PeerAlive { sa, .. } => *sa == handle,
                 Event::IkeSaDown { sa, .. } => ages && *sa == handle,
