@@ -167,7 +167,7 @@ fn icmp_types_and_codes_narrow_as_one_number() {
 }
 
 #[test]
-fn item_23_opaque_is_in_any_and_in_no_range() {
+fn opaque_is_in_any_and_in_no_range() {
     let opaque = lists(&["10.0.0.1 tcp/opaque"], &["10.0.0.2 tcp"]);
     assert_eq!(narrowed(&lists(&["10.0.0.1 tcp"], &["10.0.0.2"]), &opaque).local, opaque.local);
     assert_eq!(narrowed(&opaque, &lists(&["10.0.0.1"], &["10.0.0.2"])).local, opaque.local);
@@ -178,7 +178,7 @@ fn item_23_opaque_is_in_any_and_in_no_range() {
 }
 
 #[test]
-fn item_23_families_of_the_two_ends_must_meet() {
+fn families_of_the_two_ends_must_meet() {
     let both = lists(&["0.0.0.0/0", "::/0"], &["0.0.0.0/0", "::/0"]);
     assert_eq!(refusal(&both, &lists(&["10.0.0.0/8"], &["2001:db8::/32"])), TsMismatchKind::NoPair);
     // What nothing goes with is left out; what goes with something stays.
@@ -202,7 +202,7 @@ fn protocols_of_the_two_ends_must_meet() {
 }
 
 #[test]
-fn item_23_only_unknown_types_leave_an_empty_list() {
+fn only_unknown_types_leave_an_empty_list() {
     let any = lists(&["0.0.0.0/0"], &["0.0.0.0/0"]);
     assert_eq!(refusal(&any, &lists(&[], &["10.0.0.1"])), TsMismatchKind::NothingKnown(Side::Local));
     assert_eq!(refusal(&any, &lists(&["10.0.0.1"], &[])), TsMismatchKind::NothingKnown(Side::Remote));
@@ -210,7 +210,7 @@ fn item_23_only_unknown_types_leave_an_empty_list() {
 }
 
 #[test]
-fn item_23_255_selectors_and_an_answer_that_would_have_more() {
+fn as_many_as_255_selectors_and_an_answer_that_would_have_more() {
     let host = |i: u32, j: u32| format!("10.{}.{}.0/24", i, j);
     let many: Vec<String> = (0..255).map(|i| host(i, 1)).collect();
     let many = lists(&many.iter().map(String::as_str).collect::<Vec<_>>(), &["192.0.2.1"]);
@@ -247,7 +247,7 @@ fn an_answer_may_straddle_adjacent_selectors_of_the_request() {
 }
 
 #[test]
-fn item_23_an_answer_that_is_no_subset_fails() {
+fn an_answer_that_is_no_subset_fails() {
     let request = lists(&["10.0.0.0/24 tcp"], &["10.1.0.0/24"]);
     for (local, remote, side) in [
         ("10.0.0.0/23 tcp", "10.1.0.0/24", Side::Local),
@@ -265,7 +265,7 @@ fn item_23_an_answer_that_is_no_subset_fails() {
 }
 
 #[test]
-fn item_23_unknown_types_are_passed_over_in_a_request_and_refused_in_an_answer() {
+fn unknown_types_are_passed_over_in_a_request_and_refused_in_an_answer() {
     let label = Selector::Unknown(UnknownSelector { ty: TsType(10), protocol: 0, body: b"label" });
     let known = ts("10.0.0.0/24");
     let mixed = TsPayload::from_selectors([label, Selector::Known(known)]).unwrap();

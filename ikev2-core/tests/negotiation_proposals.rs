@@ -143,7 +143,7 @@ fn esp_offer_and_answer_to_the_octet() {
 /// IKE, AES_GCM_16-256, PRF SHA2-256, Curve25519, ADDKE1 = ML-KEM-768 or NONE: with a type that takes part in no
 /// exchange of ours (RFC 9370 §2.2.1: then as any unknown type), even where NONE would do.
 #[test]
-fn item_13_addke_that_is_not_negotiated_is_an_unknown_type() {
+fn addke_that_is_not_negotiated_is_an_unknown_type() {
     let octets = hex!(
         "2200003800000034010100050300000c01000014800e0100 0300000802000005 030000080400001f"
         "0300000806000024 0000000806000000"
@@ -225,7 +225,7 @@ fn types_of_another_protocol_are_negotiated_where_the_policy_has_them() {
 }
 
 #[test]
-fn item_13_addke_for_a_child_sa_and_addke_without_ke() {
+fn addke_for_a_child_sa_and_addke_without_ke() {
     let addke = Transform::new(TransformType::ADDKE2, KeMethod::ML_KEM_768.0);
     let with_ke = esp_proposal(1, vec![gcm(256), X25519, addke.clone(), sn32()]);
     let without_ke = esp_proposal(2, vec![gcm(256), addke, sn32()]);
@@ -443,7 +443,7 @@ fn invalid_ke_names_ours_when_the_method_of_the_request_does_not_do() {
 // Item 11 of the edge cases: what an SA payload may have in it.
 
 #[test]
-fn item_11_protocol_and_spi_must_fit_the_exchange() {
+fn protocol_and_spi_must_fit_the_exchange() {
     let esp_policy = EspProposal::defaults();
     let transforms = vec![gcm(256), sn64()];
     for spi in [&hex!("")[..], &hex!("c0ffee"), &hex!("c0ffee02 00000000")] {
@@ -480,7 +480,7 @@ fn item_11_protocol_and_spi_must_fit_the_exchange() {
 }
 
 #[test]
-fn item_11_one_bad_proposal_does_not_spoil_the_others() {
+fn one_bad_proposal_does_not_spoil_the_others() {
     let bad = [
         Proposal { protocol: ProtocolId(99), ..esp_proposal(1, vec![gcm(256), sn64()]) },
         esp_proposal(2, vec![gcm(256), sn64(), Transform::new(TransformType(77), 0)]),
@@ -504,7 +504,7 @@ fn item_11_one_bad_proposal_does_not_spoil_the_others() {
 }
 
 #[test]
-fn item_11_bad_key_lengths_and_unknown_attributes_cost_the_transform_only() {
+fn bad_key_lengths_and_unknown_attributes_cost_the_transform_only() {
     let attribute = |ty, value| Attribute { ty: TransformAttribute(ty), value };
     let with = |attributes: Vec<Attribute<'static>>| Transform { other_attributes: attributes, ..gcm(256) };
     let bad = vec![
@@ -542,7 +542,7 @@ fn item_11_bad_key_lengths_and_unknown_attributes_cost_the_transform_only() {
 }
 
 #[test]
-fn item_11_255_transforms_and_255_proposals() {
+fn as_many_as_255_transforms_and_255_proposals() {
     let mut transforms: Vec<Transform> =
         (0..253).map(|id| Transform::encr(EncrId(2000 + id), Some(128))).collect();
     transforms.extend([gcm(256), sn64()]);
@@ -603,7 +603,7 @@ fn combined_mode_goes_with_no_integrity_or_with_none() {
 // The initiator's check: item 12 of the edge cases, each a fault of its own.
 
 #[test]
-fn item_12_answers_that_are_none_of_our_proposals() {
+fn answers_that_are_none_of_our_proposals() {
     let exchange = create(KeMethod::CURVE25519);
     let offered = offer_esp(
         &esp(&["aes256gcm16-aes128gcm16-x25519-ecp256", "aes256-sha256-none"]),
@@ -676,7 +676,7 @@ fn item_12_answers_that_are_none_of_our_proposals() {
 }
 
 #[test]
-fn item_12_an_ike_answer() {
+fn an_ike_answer() {
     let offered = offer_ike(&IkeProposal::defaults(), None);
     let prf = Transform::prf(PrfId::HMAC_SHA2_256);
     let check = |proposal: Proposal| {
