@@ -9,13 +9,15 @@
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
 mod auth;
+mod fragments;
 mod offer;
 
 pub use auth::{AnnouncedHashes, AuthFailure};
+pub use fragments::{FragmentFault, Incomplete};
 pub use offer::Offer;
 
 use crate::exchange::exchanges::SealError;
-use crate::negotiation::{Mismatch, ResponseFault, SelectorLists, TsMismatch};
+use crate::negotiation::{KeMismatch, Mismatch, ResponseFault, SelectorLists, TsMismatch};
 use crate::redirect::Gateway;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -113,13 +115,8 @@ pub enum Rejection {
     #[error("no proposal chosen: {0}")]
     NoProposalChosen(Box<Mismatch>),
     /// Its key exchange method is not the one that we would choose; the peer was told which.
-    #[error("KE with {got} where {wanted} is wanted")]
-    KeMethod {
-        /// What the KE payload names.
-        got: KeMethod,
-        /// What INVALID_KE_PAYLOAD named.
-        wanted: KeMethod,
-    },
+    #[error("{0}")]
+    KeMethod(Box<KeMismatch>),
     /// Its key exchange data is not what the method's is.
     #[error("key exchange: {0}")]
     KeyExchange(#[from] KxError),
@@ -144,50 +141,6 @@ pub enum Rejection {
     /// The random generator failed.
     #[error(transparent)]
     Random(#[from] RandomError),
-}
-
-/// Why a fragment is of no use.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-pub enum FragmentFault {
-    /// The two ends did not agree to fragment (RFC 7383 §2.3).
-    #[error("a fragment, and fragmentation was not agreed")]
-    NotAgreed,
-    /// It is kept already.
-    #[error("fragment {number} is there already")]
-    Held {
-        /// Its number.
-        number: u16,
-    },
-    /// Its message began anew in smaller fragments.
-    #[error("a fragment of {total} in all, of a message that now comes in {by}")]
-    Replaced {
-        /// Its Total Fragments.
-        total: u16,
-        /// That of the fragments that are kept.
-        by: u16,
-    },
-    /// Its request is whole already, and fragment 1 alone asks for the answer again (§2.6.1).
-    #[error("fragment {number} of a request that is whole already")]
-    Answered {
-        /// Its number.
-        number: u16,
-    },
-}
-
-/// A message of which some fragments never came.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
-#[error("{received} of {total} fragments came of the {exchange} {}", if *.is_response { "answer" } else { "request" })]
-pub struct Incomplete {
-    /// Its exchange type.
-    pub exchange: ExchangeType,
-    /// Its Message ID.
-    pub message_id: u32,
-    /// Whether it would have been an answer.
-    pub is_response: bool,
-    /// How many fragments came.
-    pub received: u16,
-    /// How many there are.
-    pub total: u16,
 }
 
 /// The kinds of [`Rejection`], to count them by.
@@ -280,7 +233,7 @@ impl Rejection {
             Self::UselessAnswer(_) => RejectionKind::UselessAnswer,
             Self::NoConnection => RejectionKind::NoConnection,
             Self::NoProposalChosen(_) => RejectionKind::NoProposalChosen,
-            Self::KeMethod { .. } => RejectionKind::KeMethod,
+            Self::KeMethod(_) => RejectionKind::KeMethod,
             Self::KeyExchange(_) => RejectionKind::KeyExchange,
             Self::CookieRequired => RejectionKind::CookieRequired,
             Self::Refused(_) => RejectionKind::Refused,
@@ -298,7 +251,7 @@ impl Rejection {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NoConnection | Self::NoProposalChosen(_) | Self::KeMethod { .. } => Fault::PeerIncompatible,
+            Self::NoConnection | Self::NoProposalChosen(_) | Self::KeMethod(_) => Fault::PeerIncompatible,
             Self::UnknownSpi(_) | Self::OldMessageId(_) | Self::Unsolicited(_) | Self::CookieRequired => {
                 Fault::Environment
             }
@@ -339,9 +292,6 @@ pub enum Bound {
     /// [`EndpointConfig::max_queued_requests`](crate::EndpointConfig::max_queued_requests).
     #[error("max_queued_requests")]
     QueuedRequests,
-    /// [`EndpointConfig::max_init_retries`](crate::EndpointConfig::max_init_retries).
-    #[error("max_init_retries")]
-    InitRetries,
     /// [`EndpointConfig::max_children`](crate::EndpointConfig::max_children).
     #[error("max_children")]
     Children,
@@ -415,10 +365,13 @@ pub enum Failure {
         /// What was wrong.
         error: KxError,
     },
-    /// The KE payload is of another method than the chosen one.
+    /// The peer's request has KE by another method than we would choose; it is told which.
+    #[error("{0}")]
+    InvalidKe(Box<KeMismatch>),
+    /// The KE payload of the peer's answer is of another method than the chosen one.
     #[error("KE with {got} where {wanted} is wanted")]
     KeMethod {
-        /// What the KE payload names; `None` where there was none.
+        /// What the KE payload names; NONE where there was none.
         got: KeMethod,
         /// What was chosen.
         wanted: KeMethod,
@@ -483,11 +436,12 @@ pub enum Failure {
         /// The last unprotected error that came meanwhile: a hint, which anyone can send.
         hint: Option<NotifyType>,
     },
-    /// Some fragments of a message never came: perhaps they are too large for the path.
+    /// No answer came but for some of its fragments: perhaps the others are too large for the path.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
-    /// The peer keeps asking for a cookie or another method.
-    #[error("the peer let us start over {0} times")]
+    /// The peer keeps asking for a cookie or another method, as often as
+    /// [`EndpointConfig::max_init_retries`](crate::EndpointConfig::max_init_retries) allows.
+    #[error("the peer let us start over {0} times, which is max_init_retries")]
     TooManyRetries(u32),
     /// The peer asks for something that we do not do.
     #[error("{0} is not supported")]
@@ -542,7 +496,7 @@ pub enum Failure {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum Unsupported {
-    /// EAP: an IKE_AUTH request without AUTH.
+    /// EAP: an IKE_AUTH request without AUTH, or an answer that goes on with it.
     #[error("EAP authentication")]
     Eap,
 }
@@ -621,7 +575,7 @@ impl Failure {
             Self::NoProposalChosen(_)
             | Self::TsUnacceptable(_)
             | Self::Mode { .. }
-            | Self::KeMethod { .. }
+            | Self::InvalidKe(_)
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
             | Self::Redirected(_)
@@ -634,6 +588,7 @@ impl Failure {
             | Self::Unsupported(_) => Fault::PeerIncompatible,
             Self::ProposalAnswer(_)
             | Self::TsAnswer(_)
+            | Self::KeMethod { .. }
             | Self::Malformed(_)
             | Self::Padding
             | Self::MissingPayload(_)
@@ -668,7 +623,7 @@ impl Failure {
             Self::TsUnacceptable(_) | Self::TransportEnds { .. } | Self::NoChild => {
                 NotifyType::TS_UNACCEPTABLE
             }
-            Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
+            Self::InvalidKe(_) | Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
             Self::Authentication(_) | Self::Signing { .. } | Self::Unsupported(Unsupported::Eap) => {
                 NotifyType::AUTHENTICATION_FAILED
             }
@@ -690,6 +645,7 @@ impl Failure {
     #[must_use]
     pub fn notify_data(&self) -> Vec<u8> {
         match self {
+            Self::InvalidKe(mismatch) => mismatch.wanted.0.to_be_bytes().to_vec(),
             Self::KeMethod { wanted, .. } => wanted.0.to_be_bytes().to_vec(),
             Self::CriticalPayload(ty) => Vec::from([ty.0]),
             _ => Vec::new(),

@@ -5,13 +5,18 @@
 mod support;
 
 use ikev2_core::error::{AuthFailure, Bound, Fault, Offer};
-use ikev2_core::negotiation::{Mismatch, RefusalReason, Side, TsMismatchKind, offer_ike};
-use ikev2_core::{ChildConfig, Event, Failure, IdentityPattern, Rejection, Role, SharedKeys};
-use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
+use ikev2_core::negotiation::{KeMismatch, Mismatch, RefusalReason, Side, TsMismatchKind, offer_ike};
+use ikev2_core::{
+    CallError, ChildConfig, Event, Failure, IdentityPattern, LocalAuth, Rejection, RemoteAuth, Role,
+    SharedKeys,
+};
+use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
 use ikev2_wire::{Transform, TransformType};
+use ipsec_crypto::rustcrypto::PrivateKey;
 use ipsec_types::sa::PolicyId;
 use std::sync::Arc;
 use support::forge::{Forger, Raw};
+use support::peer::body_mut;
 use support::setup::*;
 use support::stages::about_to_authenticate;
 use support::tickets::*;
@@ -204,12 +209,20 @@ fn identities_of_both_ends() {
     says(&down(&world.take_events(A)), &["AUTHENTICATION_FAILED", "secrets and identities"]);
 }
 
+fn no_keys() -> SharedKeys {
+    SharedKeys::ByIdentity(Arc::new(ikev2_core::credentials::SharedKeyTable::default()))
+}
+
+fn p256() -> Arc<PrivateKey> {
+    let pem = include_str!("../../ipsec-crypto/tests/vectors/keys/p256.pem");
+    Arc::new(PrivateKey::from_pem(pem).unwrap())
+}
+
 #[test]
 fn a_missing_and_a_wrong_credential() {
     // Missing at the responder: its own fault.
     let (a, mut b) = two();
-    let empty = SharedKeys::ByIdentity(Arc::new(ikev2_core::credentials::SharedKeyTable::default()));
-    b.connection.remote_auth = ikev2_core::RemoteAuth::SharedKey(empty);
+    b.connection.remote_auth = RemoteAuth::SharedKey(no_keys());
     let mut world = World::pair(a, b);
     world.connect(A, B);
     world.run();
@@ -226,6 +239,142 @@ fn a_missing_and_a_wrong_credential() {
     assert_eq!(failure.fault(), Fault::PeerIncompatible);
     assert!(matches!(&failure, Failure::Authentication(AuthFailure::WrongSecret { .. })));
     says(&failure, &["a.example", "does not fit the shared secret"]);
+}
+
+/// Who has to change something, for what can go wrong with identities and proofs at either end.
+#[test]
+fn faults_of_authentication() {
+    type Change = fn(&mut Setup, &mut Setup);
+    let cases: [(&str, Change, usize, Fault, &[&str]); 6] = [
+        (
+            "another responder than the one that is wanted",
+            |a, _| a.connection.remote_id = "*.example.org".parse().unwrap(),
+            A,
+            Fault::PeerIncompatible,
+            &["the peer is b.example", "wants *.example.org"],
+        ),
+        (
+            "no secret at the initiator",
+            |a, _| a.connection.local_auth = LocalAuth::SharedKey(no_keys()),
+            A,
+            Fault::Caller,
+            &["no shared secret for a.example with b.example"],
+        ),
+        (
+            "no secret for the responder's proof",
+            |a, _| a.connection.remote_auth = RemoteAuth::SharedKey(no_keys()),
+            A,
+            Fault::Caller,
+            &["no shared secret for a.example with b.example"],
+        ),
+        (
+            "another secret at the responder",
+            |_, b| b.connection.local_auth = LocalAuth::SharedKey(SharedKeys::One(secret(b"another"))),
+            A,
+            Fault::PeerIncompatible,
+            &["b.example", "does not fit the shared secret"],
+        ),
+        (
+            "a signature by a key that the responder does not trust",
+            |a, b| {
+                sign_now(a, &p256());
+                verify_now(b, &ed25519());
+            },
+            B,
+            Fault::PeerIncompatible,
+            &["a.example", "none of the 1 keys", "hashes announced: ours"],
+        ),
+        (
+            "a signature by a key that the initiator does not trust",
+            |a, b| {
+                sign_now(b, &p256());
+                verify_now(a, &ed25519());
+            },
+            A,
+            Fault::PeerIncompatible,
+            &["b.example", "none of the 1 keys", "hashes announced: ours"],
+        ),
+    ];
+    for (why, change, node, fault, words) in cases {
+        let (mut a, mut b) = two();
+        change(&mut a, &mut b);
+        let mut world = World::pair(a, b);
+        world.connect(A, B);
+        world.run();
+        let failure = down(&world.take_events(node));
+        assert!(matches!(failure, Failure::Authentication(_)), "{why}: {failure:?}");
+        assert_eq!(failure.fault(), fault, "{why}");
+        says(&failure, words);
+    }
+}
+
+/// AUTH with one bit changed, by a secret and by a signature.
+#[test]
+fn an_auth_that_does_not_fit() {
+    for signs in [false, true] {
+        let (mut a, mut b) = two();
+        if signs {
+            sign_now(&mut a, &ed25519());
+            verify_now(&mut b, &ed25519());
+        }
+        let mut world = World::pair(a, b);
+        world.connect(A, B);
+        world.deliver_next();
+        world.deliver_next();
+        let mut forger = Forger::new(&world.node(A).keys);
+        let altered = forger.alter(&world.take(), |payloads| {
+            *body_mut(payloads, PayloadType::AUTH).last_mut().unwrap() ^= 1;
+        });
+        world.deliver(&altered).unwrap().unwrap();
+        let failure = down(&world.take_events(B));
+        assert_eq!(failure.fault(), Fault::PeerIncompatible);
+        let Failure::Authentication(why) = &failure else { panic!("{failure:?}") };
+        match why {
+            AuthFailure::Signature { .. } => assert!(signs),
+            AuthFailure::WrongSecret { .. } => assert!(!signs),
+            other => panic!("{other:?}"),
+        }
+        says(&failure, &["a.example"]);
+    }
+}
+
+/// KE by another method than the responder would choose: what each side has, in each exchange.
+#[test]
+fn a_key_exchange_method_that_is_not_the_first_choice() {
+    let (x25519, p256) = (KeMethod::CURVE25519, KeMethod::ECP_256);
+    let check = |mismatch: &KeMismatch| {
+        assert_eq!((mismatch.sent, mismatch.wanted), (Some(x25519), p256));
+        assert_eq!((&mismatch.offered[..], &mismatch.allowed[..]), (&[x25519, p256][..], &[p256][..]));
+        let words = [
+            "KE with Curve25519 where 256-bit random ECP",
+            "the peer offers Curve25519, 256-bit",
+            "we allow 256-bit",
+        ];
+        says(mismatch, &words);
+    };
+    let (mut a, mut b) = two();
+    a.connection.children.push(child_with(2, "pfs", &["aes256gcm16-x25519-ecp256"]));
+    b.connection.children = vec![child_with(2, "pfs", &["aes256gcm16-ecp256"])];
+    let a = a.ike(&["aes256gcm16-prfsha256-x25519-ecp256"]);
+    let mut world = World::pair(a, b.ike(&["aes256gcm16-prfsha256-ecp256"]));
+    world.connect(A, B);
+    world.deliver_next();
+    let rejection = world.nodes[B].rejections.pop().unwrap();
+    assert_eq!(rejection.fault(), Fault::PeerIncompatible);
+    let Rejection::KeMethod(mismatch) = &rejection else { panic!("{rejection:?}") };
+    check(mismatch);
+    world.run();
+    world.take_events(B);
+    let sa = world.handle(A);
+    world.call(A, |e, now| e.create_child(now, sa, "pfs")).unwrap();
+    world.deliver_next();
+    let failure = child_failure(&world.take_events(B));
+    assert_eq!(failure.fault(), Fault::PeerIncompatible);
+    let Failure::InvalidKe(mismatch) = &failure else { panic!("{failure:?}") };
+    check(mismatch);
+    // Neither is the end: the method that is wanted was offered.
+    world.run();
+    assert!(kinds(&world.take_events(A)).contains(&"Child up"));
 }
 
 /// A signature where a secret is wanted: methods and hashes of both sides.
@@ -282,6 +431,38 @@ fn limits() {
     let rejection = world.nodes[B].rejections.pop().unwrap();
     assert_eq!((&rejection, rejection.fault()), (&Rejection::Limit(Bound::IkeSas), Fault::Limit));
     says(&rejection, &["max_ike_sas"]);
+}
+
+/// What any bound refuses is nobody's fault but the configuration's, and says which field it is.
+#[test]
+fn each_bound_is_a_limit_of_ours_and_is_named() {
+    let bounds = [
+        (Bound::IkeSas, "max_ike_sas"),
+        (Bound::HalfOpen, "max_half_open"),
+        (Bound::HalfOpenFromSource, "max_half_open_from_source"),
+        (Bound::Operations, "max_operations_per_second"),
+        (Bound::Admission, "the embedder's admission"),
+        (Bound::Events, "max_events"),
+        (Bound::QueuedRequests, "max_queued_requests"),
+        (Bound::Children, "max_children"),
+        (Bound::Datagram, "max_datagram"),
+        (Bound::Window, "window of the peer"),
+        (Bound::ReassemblyOctets, "reassembly.octets"),
+        (Bound::Fragments, "reassembly.fragments"),
+        (Bound::FragmentedMessages, "reassembly.messages"),
+        (Bound::MessageIds, "Message IDs"),
+    ];
+    for (bound, name) in bounds {
+        let (rejection, failure) = (Rejection::Limit(bound), Failure::Limit(bound));
+        assert_eq!((rejection.fault(), failure.fault()), (Fault::Limit, Fault::Limit), "{bound:?}");
+        says(&rejection, &[name]);
+        says(&failure, &[name]);
+        says(&CallError::Limit(bound), &[name]);
+    }
+    // How often a peer may have us start over is counted, and it is the peer that did.
+    let failure = Failure::TooManyRetries(6);
+    assert_eq!(failure.fault(), Fault::PeerMisbehaved);
+    says(&failure, &["6 times", "max_init_retries"]);
 }
 
 /// The mode, both ways.

@@ -530,5 +530,5 @@ fn fragmentation_is_on_by_default() {
     assert_eq!(setup.connection.fragmentation, Some(FragmentPolicy::default()));
     let limits = setup.config.reassembly;
     assert_eq!((limits.octets, limits.fragments, limits.messages), (65_536, 1_024, 4));
-    assert_eq!(limits.timeout, Duration::from_secs(195));
+    assert_eq!(limits.timeout, Duration::from_secs(200));
 }

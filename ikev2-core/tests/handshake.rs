@@ -4,7 +4,7 @@
 mod support;
 
 use ikev2_core::error::RejectionKind;
-use ikev2_core::negotiation::RefusalReason;
+use ikev2_core::negotiation::{KeMismatch, RefusalReason};
 use ikev2_core::{CookiePolicy, Event, Failure, IkeSaState, Rejection, Role};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use ikev2_wire::{KeMethod, Transform, TransformType};
@@ -188,8 +188,10 @@ fn invalid_ke_payload_is_followed_with_all_proposals_unchanged() {
     world.connect(A, B);
     let first = world.take();
     let refused = world.deliver(&first).unwrap();
-    let (got, wanted) = (KeMethod::ECP_256, KeMethod::CURVE25519);
-    assert_eq!(refused, Err(Rejection::KeMethod { got, wanted }));
+    let (sent, wanted) = (KeMethod::ECP_256, KeMethod::CURVE25519);
+    let (offered, allowed) = (vec![sent, wanted], vec![wanted]);
+    let mismatch = KeMismatch { sent: Some(sent), wanted, offered, allowed };
+    assert_eq!(refused, Err(Rejection::KeMethod(Box::new(mismatch))));
     assert_eq!(world.endpoint(B).ike_sas().count(), 0);
     let answer = world.take();
     assert_eq!(
@@ -235,7 +237,7 @@ fn cookie_and_invalid_ke_come_in_either_order() {
         refusals.push(world.deliver_next().unwrap().unwrap_err());
         let cookie = refusals.iter().position(|r| *r == Rejection::CookieRequired).unwrap();
         assert_eq!(cookie, usize::from(!cookie_first));
-        assert!(matches!(refusals[1 - cookie], Rejection::KeMethod { .. }), "{refusals:?}");
+        assert!(matches!(refusals[1 - cookie], Rejection::KeMethod(_)), "{refusals:?}");
         world.run();
         assert_eq!(world.node(A).mirror.sas.len(), 1);
         assert_crosswise(&world.nodes[A].mirror, &world.nodes[B].mirror);

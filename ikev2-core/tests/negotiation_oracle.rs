@@ -135,9 +135,10 @@ proptest! {
                     prop_assert_eq!(accepted, Ok(choice));
                 }
             }
-            Ok(Selection::InvalidKe(method)) => {
+            Ok(Selection::InvalidKe(mismatch)) => {
                 prop_assert!(!at_once);
-                prop_assert!(both.iter().any(|suite| suite.3 == method.0));
+                prop_assert!(both.iter().any(|suite| suite.3 == mismatch.wanted.0));
+                prop_assert_eq!(mismatch.sent, Some(ke_sent));
             }
             Err(mismatch) => {
                 prop_assert!(both.is_empty());

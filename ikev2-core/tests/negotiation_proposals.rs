@@ -3,9 +3,9 @@
 
 use hex_literal::hex;
 use ikev2_core::negotiation::{
-    ChildExchange, EspChoice, EspProposal, IkeChoice, IkeExchange, IkeProposal, MAX_REPORTED, Mismatch,
-    ProposalError, RefusalReason, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike,
-    offer_esp, offer_ike, offered_ke,
+    ChildExchange, EspChoice, EspProposal, IkeChoice, IkeExchange, IkeProposal, KeMismatch, MAX_REPORTED,
+    Mismatch, ProposalError, RefusalReason, ResponseFault, Selection, accept_esp, accept_ike, choose_esp,
+    choose_ike, offer_esp, offer_ike, offered_ke,
 };
 use ikev2_wire::{
     Attribute, AttributeValue, EncrId, IntegId, KeMethod, Payload, PayloadType, Payloads, PrfId, Proposal,
@@ -422,17 +422,28 @@ fn invalid_ke_names_ours_when_the_method_of_the_request_does_not_do() {
     let select = |policy: &[&str]| {
         choose_ike(&ike(policy), &request, IkeExchange::Initial, KeMethod::MODP_2048).unwrap()
     };
-    assert_eq!(select(&["aes256-sha256-modp4096"]), Selection::InvalidKe(KeMethod(16)));
-    assert_eq!(select(&["aes256-sha256-modp3072-modp4096"]), Selection::InvalidKe(KeMethod(15)));
+    let (m14, m15, m16) = (KeMethod::MODP_2048, KeMethod::MODP_3072, KeMethod::MODP_4096);
+    let offered = vec![m14, m16, m15];
+    let mismatch = |sent, wanted, offered: &[KeMethod], allowed: &[KeMethod]| {
+        let (offered, allowed) = (offered.to_vec(), allowed.to_vec());
+        Selection::InvalidKe(Box::new(KeMismatch { sent, wanted, offered, allowed }))
+    };
+    assert_eq!(select(&["aes256-sha256-modp4096"]), mismatch(Some(m14), m16, &offered, &[m16]));
+    let result = select(&["aes256-sha256-modp3072-modp4096"]);
+    assert_eq!(result, mismatch(Some(m14), m15, &offered, &[m15, m16]));
     // A method that the request has a KE payload for and does not offer is no match either.
     let policy = ike(&["aes256-sha256-x25519-modp4096"]);
     let result = choose_ike(&policy, &request, IkeExchange::Initial, KeMethod::CURVE25519).unwrap();
-    assert_eq!(result, Selection::InvalidKe(KeMethod::MODP_4096));
+    let x25519 = KeMethod::CURVE25519;
+    assert_eq!(result, mismatch(Some(x25519), m16, &offered, &[x25519, m16]));
     // For Child SAs the same, with and without a KE payload.
     let offered = [esp_proposal(1, vec![gcm(256), X25519, P256, sn64()])];
     for ke_sent in [None, Some(KeMethod::CURVE25519)] {
         let result = choose_esp(&esp(&["aes256gcm16-ecp256"]), &sa(&offered), create(ke_sent)).unwrap();
-        assert_eq!(result, Selection::InvalidKe(KeMethod::ECP_256));
+        let p256 = KeMethod::ECP_256;
+        let Selection::InvalidKe(told) = result else { panic!("{result:?}") };
+        assert_eq!((told.sent, told.wanted), (ke_sent, p256));
+        assert_eq!((&told.offered[..], &told.allowed[..]), (&[x25519, p256][..], &[p256][..]));
     }
     // The initiator follows only if it offered the method.
     let methods = offered_ke(&request.proposals().map(|view| view.to_owned()).collect::<Vec<_>>());

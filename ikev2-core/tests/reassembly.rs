@@ -3,7 +3,7 @@
 
 mod support;
 
-use ikev2_core::error::{Bound, FragmentFault, Incomplete, RejectionKind};
+use ikev2_core::error::{Bound, Fault, FragmentFault, Incomplete, RejectionKind};
 use ikev2_core::{Event, Failure, Handled, Rejection, Role, Statistics};
 use ikev2_wire::MAX_PAYLOADS;
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
@@ -426,10 +426,14 @@ fn what_never_becomes_whole_is_given_up_and_told() {
         is_response: false,
         received: 2,
         total: 3,
+        missing: vec![3..=3],
+        octets: octets[0].len() + octets[1].len(),
+        largest: octets[0].len(),
     };
     let sa = world.handle(B);
+    assert_eq!(incomplete.fault(), Fault::Environment);
+    says(&incomplete, &["2 of 3 fragments", "INFORMATIONAL request 2", "missing: 3"]);
     assert_eq!(world.take_events(B), [Event::MessageIncomplete { sa, incomplete }]);
-    says(&incomplete, &["2 of 3 fragments", "INFORMATIONAL", "request"]);
     assert!(!dump(world.endpoint(B)).contains("Pieces {"));
     assert_eq!(world.endpoint(B).statistics().messages_incomplete, 1);
     // The last one comes too late to finish anything, and the whole set is taken as new.
@@ -474,7 +478,11 @@ fn an_initiator_tells_which_fragments_of_the_answer_never_came() {
     };
     let total = answer.len() as u16;
     assert_eq!((incomplete.received, incomplete.total, incomplete.is_response), (total - 1, total, true));
-    assert!(matches!(down(&events), Failure::Timeout { exchange: ExchangeType::IKE_AUTH, .. }));
+    assert_eq!(incomplete.missing, [1..=1]);
+    // That is why there was no answer.
+    let failure = down(&events);
+    assert_eq!((failure.fault(), &failure), (Fault::Environment, &Failure::Incomplete(incomplete.clone())));
+    says(&failure, &["IKE_AUTH answer 1", "missing: 1"]);
     world.assert_empty(A);
 }
 

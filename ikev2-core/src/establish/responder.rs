@@ -166,9 +166,10 @@ impl<'a> InitRequest<'a> {
         for (whose, policy) in policies {
             match negotiation::choose_ike(policy, &self.sa, IkeExchange::Initial, got) {
                 Ok(Selection::Chosen(choice)) => return Ok((whose, choice)),
-                Ok(Selection::InvalidKe(wanted)) => {
-                    let notify = (NotifyType::INVALID_KE_PAYLOAD, wanted.0.to_be_bytes().to_vec());
-                    let rejection = Rejection::KeMethod { got, wanted };
+                Ok(Selection::InvalidKe(mismatch)) => {
+                    let wanted = mismatch.wanted.0.to_be_bytes();
+                    let notify = (NotifyType::INVALID_KE_PAYLOAD, wanted.to_vec());
+                    let rejection = Rejection::KeMethod(mismatch);
                     refusal = Refusal { rejection, notify: Some(notify) };
                 }
                 Err(mismatch) => {

@@ -10,6 +10,7 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 use ikev2_wire::codes::{ExchangeType, PayloadType};
 use ikev2_wire::{EncryptedFragment, GenericHeader, Header, Message, Protected};
@@ -30,14 +31,14 @@ pub struct ReassemblyLimits {
     pub fragments: u16,
     /// Messages at most that are not whole. Default: 4.
     pub messages: usize,
-    /// How long the rest of a message is waited for. Default: 195 s, as long as its sender repeats it with the
+    /// How long the rest of a message is waited for. Default: 200 s, longer than its sender repeats it with the
     /// default [`RetransmitPolicy`](super::retransmit::RetransmitPolicy) (§2.6).
     pub timeout: Duration,
 }
 
 impl Default for ReassemblyLimits {
     fn default() -> Self {
-        Self { octets: 65_536, fragments: 1_024, messages: 4, timeout: Duration::from_secs(195) }
+        Self { octets: 65_536, fragments: 1_024, messages: 4, timeout: Duration::from_secs(200) }
     }
 }
 
@@ -107,7 +108,24 @@ impl Pieces {
             is_response: self.is_response,
             received: u16::try_from(self.contents.len()).unwrap_or(u16::MAX),
             total: self.total,
+            missing: self.missing(),
+            octets: self.received,
+            largest: self.largest,
         }
+    }
+
+    /// The numbers between those that came.
+    fn missing(&self) -> Vec<RangeInclusive<u16>> {
+        let mut missing = Vec::new();
+        let mut next = 1_u16;
+        let end = self.total.saturating_add(1);
+        for number in self.contents.keys().copied().chain([end]) {
+            if next < number {
+                missing.push(next..=number.saturating_sub(1));
+            }
+            next = number.saturating_add(1);
+        }
+        missing
     }
 
     fn join(self) -> Option<Box<Reassembled>> {
@@ -248,6 +266,13 @@ impl Reassembly {
         if self.open.is_empty() {
             self.open = Vec::new();
         }
+    }
+
+    /// What there is of an answer of this exchange that is not whole.
+    #[must_use]
+    pub fn incomplete_answer(&self, exchange: ExchangeType) -> Option<Incomplete> {
+        let answer = self.open.iter().find(|pieces| pieces.is_response && pieces.exchange == exchange);
+        answer.map(Pieces::incomplete)
     }
 
     /// When the first message is given up.

@@ -146,8 +146,11 @@ impl End {
             | DownReason::AuthenticationExpired
             | DownReason::IkeSaEnded => Self::Meant,
             DownReason::DeletedByPeer => Self::DeletedByPeer,
-            DownReason::Failed(failure) if matches!(**failure, Failure::Timeout { .. }) => Self::NoAnswer,
-            DownReason::Failed(_) | DownReason::Expired(_) | DownReason::Redirected(_) => Self::Failed,
+            DownReason::Failed(failure) => match **failure {
+                Failure::Timeout { .. } | Failure::Incomplete(_) => Self::NoAnswer,
+                _ => Self::Failed,
+            },
+            DownReason::Expired(_) | DownReason::Redirected(_) => Self::Failed,
         }
     }
 }

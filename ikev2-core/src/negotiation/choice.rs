@@ -9,10 +9,10 @@
 //! An SA payload has at most 1,024 transforms ([`ikev2_wire::payload::sa::MAX_TRANSFORMS`]), and each is compared with
 //! each of the policy a fixed number of times: the bound of the work for one request.
 
-use super::mismatch::{MAX_REPORTED, Mismatch, RefusalReason, Refused};
+use super::mismatch::{KeMismatch, MAX_REPORTED, Mismatch, RefusalReason, Refused};
 use super::proposal::{
     ChildExchange, ESP, EspProposal, IKE, IkeExchange, IkeProposal, ProtocolRules, esp_policy, ike_policy,
-    is_of_another_protocol,
+    is_of_another_protocol, offered_ke,
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -29,8 +29,8 @@ pub enum Selection<C> {
     /// This is chosen, and it uses the request's KE payload or needs none.
     Chosen(C),
     /// The best that is acceptable uses another method than the request's KE payload: answer with
-    /// N(INVALID_KE_PAYLOAD) and this method (RFC 7296 §1.2, §1.3).
-    InvalidKe(KeMethod),
+    /// N(INVALID_KE_PAYLOAD) and [`KeMismatch::wanted`] (RFC 7296 §1.2, §1.3).
+    InvalidKe(Box<KeMismatch>),
 }
 
 /// What two sides agreed on for an IKE SA.
@@ -376,10 +376,11 @@ fn choose<C>(
             }
         }
     }
-    if let Some(method) = other_ke {
-        return Ok(Selection::InvalidKe(method));
-    }
     let policy: Vec<Proposal> = policy.collect();
+    if let Some(wanted) = other_ke {
+        let (offered, allowed) = (offered_ke(&offers), offered_ke(&policy));
+        return Ok(Selection::InvalidKe(Box::new(KeMismatch { sent: ke_sent, wanted, offered, allowed })));
+    }
     let more = offers.len().saturating_sub(MAX_REPORTED);
     let refused = offers.into_iter().take(MAX_REPORTED).map(|proposal| Refused {
         reason: rules.check(&proposal).err().unwrap_or_else(|| explain(rules, &policy, &proposal)),

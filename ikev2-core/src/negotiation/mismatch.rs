@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use ikev2_wire::{Proposal, ProtocolId, Transform, TransformType};
+use ikev2_wire::{KeMethod, Proposal, ProtocolId, Transform, TransformType};
 
 /// The most proposals of the peer that a [`Mismatch`] keeps. All their transforms and attributes together are at most
 /// what one SA payload holds.
@@ -67,6 +67,35 @@ pub enum RefusalReason {
         /// What we would have accepted. Empty where we want the type left out.
         allowed: Vec<Transform>,
     },
+}
+
+/// A proposal of the peer is acceptable, and its KE payload is by another method than we would choose.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub struct KeMismatch {
+    /// The method of the KE payload, if there is one.
+    pub sent: Option<KeMethod>,
+    /// What N(INVALID_KE_PAYLOAD) names (RFC 7296 §1.2, §1.3).
+    pub wanted: KeMethod,
+    /// The methods of the peer's proposals, in its order.
+    pub offered: Vec<KeMethod>,
+    /// What we would accept, by preference.
+    pub allowed: Vec<KeMethod>,
+}
+
+impl fmt::Display for KeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sent {
+            Some(sent) => write!(f, "KE with {sent} where {} is wanted", self.wanted)?,
+            None => write!(f, "no KE where {} is wanted", self.wanted)?,
+        }
+        for (whose, methods) in [("the peer offers", &self.offered), ("we allow", &self.allowed)] {
+            write!(f, "; {whose} ")?;
+            for (at, method) in methods.iter().enumerate() {
+                write!(f, "{}{method}", if at == 0 { "" } else { ", " })?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Mismatch {

@@ -51,7 +51,7 @@ mod transport;
 pub use choice::{
     EspChoice, IkeChoice, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike,
 };
-pub use mismatch::{MAX_REPORTED, Mismatch, RefusalReason, Refused};
+pub use mismatch::{KeMismatch, MAX_REPORTED, Mismatch, RefusalReason, Refused};
 pub(crate) use narrow::TsList;
 pub use narrow::{
     MAX_SELECTORS, Narrowed, SelectorLists, SelectorPair, Side, TsMismatch, TsMismatchKind, narrow,

@@ -9,7 +9,7 @@ use super::redirect;
 use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
-use crate::error::{AuthFailure, Failure, Rejection};
+use crate::error::{AuthFailure, Failure, Rejection, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
 use crate::establish::initiator::Initiator;
 use crate::establish::secrets::{Agreement, Secured};
@@ -216,10 +216,12 @@ impl IkeSa {
         let Stage::Authenticating(attempt) = &mut self.stage else { return Ok(()) };
         let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
         let sent_at = &mut self.sent_at;
+        let mut lacking = Vec::new();
         answerers.retain_mut(|answerer| {
             while let Some(due) = answerer.exchanges.due(context.now, &answerer.path, &policy) {
                 let Due::Repeat { message, .. } = due else {
                     initiator.dismiss(answerer.spi());
+                    lacking.append(&mut answerer.exchanges.fragmentation_mut().reassembly.clear());
                     return false;
                 };
                 context.transmit_again(answerer.path, &message);
@@ -227,14 +229,16 @@ impl IkeSa {
             }
             true
         });
-        match refused.take_if(|refused| answerers.is_empty() && refused.until <= context.now) {
-            Some(refused) => return Err(refused.failure),
+        let ended = match refused.take_if(|refused| answerers.is_empty() && refused.until <= context.now) {
+            Some(refused) => Err(refused.failure),
             None if answerers.is_empty() && refused.is_none() => {
-                return Err(Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None });
+                let timeout = Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None };
+                Err(lacking.first().cloned().map_or(timeout, Failure::Incomplete))
             }
-            None => {}
-        }
-        Ok(())
+            None => Ok(()),
+        };
+        self.tell_incomplete(context, lacking);
+        ended
     }
 
     /// Whether this is our only IKE SA with a peer whose identity we know beforehand (§2.4).
@@ -384,6 +388,10 @@ impl IkeSa {
     ) -> Result<Verdict, Failure> {
         let Answerer { agreement, keys, .. } = self.answerer(spi)?;
         let connection = &self.connection;
+        // Whoever goes on with EAP does not take the proof that we gave (§2.16).
+        if contents.eap.is_some() && contents.sa.is_none() && contents.error().is_none() {
+            return Err(Failure::Unsupported(Unsupported::Eap));
+        }
         let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
             // Without both, an error notify is the answer (§2.21.2).
             return Err(match contents.error() {

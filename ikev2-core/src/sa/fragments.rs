@@ -1,12 +1,14 @@
 //! Messages in fragments that never become whole (RFC 7383 §2.6), over the life of an IKE SA.
 
 use super::context::Context;
-use super::{IkeSa, Stage};
-use crate::error::Incomplete;
+use super::{IkeSa, Purpose, Stage};
+use crate::error::{Failure, Incomplete};
 use crate::event::Event;
+use crate::exchange::exchanges::Exchanges;
 use crate::exchange::fragment::Fragmentation;
 use crate::stats::count;
 use alloc::vec::Vec;
+use ikev2_wire::codes::ExchangeType;
 use ipsec_types::Instant;
 
 impl IkeSa {
@@ -54,10 +56,20 @@ impl IkeSa {
             }
             _ => {}
         }
+        self.tell_incomplete(context, lacking);
+    }
+
+    pub(super) fn tell_incomplete(&self, context: &mut Context<'_>, lacking: Vec<Incomplete>) {
         for incomplete in lacking {
             tracing::debug!(sa = %self.handle, %incomplete, "message given up");
             count(&mut context.statistics.messages_incomplete);
             context.event(Event::MessageIncomplete { sa: self.handle, incomplete });
         }
     }
+}
+
+/// Why a request stays without an answer.
+pub(super) fn unanswered(exchanges: &Exchanges<Purpose>, exchange: ExchangeType) -> Failure {
+    let part = exchanges.fragmentation().reassembly.incomplete_answer(exchange);
+    part.map_or(Failure::Timeout { exchange, hint: None }, Failure::Incomplete)
 }

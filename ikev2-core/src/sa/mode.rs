@@ -9,7 +9,7 @@ use crate::negotiation::{
     self, ChildExchange, EspChoice, Narrowed, SeenSelectors, Selection, SelectorLists, SelectorPair,
     TransportEnds,
 };
-use ikev2_wire::codes::{KeMethod, NotifyType};
+use ikev2_wire::codes::NotifyType;
 use ikev2_wire::{NotifyPayload, Payload, SaPayload, TsPayload};
 use ipsec_types::sa::{OriginalAddresses, PacketSelectors};
 use ipsec_types::{Mode, Path};
@@ -185,13 +185,7 @@ impl Asked {
 fn choose(config: &ChildConfig, sa: &SaPayload<'_>, exchange: ChildExchange) -> Result<EspChoice, Failure> {
     match negotiation::choose_esp(&config.proposals, sa, exchange) {
         Ok(Selection::Chosen(choice)) => Ok(choice),
-        Ok(Selection::InvalidKe(wanted)) => {
-            let got = match exchange {
-                ChildExchange::CreateChildSa { ke_sent } => ke_sent.unwrap_or(KeMethod::NONE),
-                ChildExchange::IkeAuth => KeMethod::NONE,
-            };
-            Err(Failure::KeMethod { got, wanted })
-        }
+        Ok(Selection::InvalidKe(mismatch)) => Err(Failure::InvalidKe(mismatch)),
         Err(mismatch) => Err(Failure::NoProposalChosen(mismatch)),
     }
 }

@@ -309,7 +309,7 @@ impl IkeSa {
         let policy = &self.connection.ike_proposals;
         let choice = match negotiation::choose_ike(policy, sa, IkeExchange::Rekey, ke.method) {
             Ok(Selection::Chosen(choice)) => choice,
-            Ok(Selection::InvalidKe(wanted)) => return Err(Failure::KeMethod { got: ke.method, wanted }),
+            Ok(Selection::InvalidKe(mismatch)) => return Err(Failure::InvalidKe(mismatch)),
             Err(mismatch) => return Err(Failure::NoProposalChosen(mismatch)),
         };
         let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;

@@ -2,6 +2,7 @@
 //! §4).
 
 use super::context::Context;
+use super::fragments::unanswered;
 use super::{IkeSa, Stage, Task, former};
 use crate::error::Failure;
 use crate::event::DownReason;
@@ -69,10 +70,11 @@ impl IkeSa {
             return;
         }
         self.on_answer_timeout(context);
-        self.expire_fragments(context);
         if let Err(failure) = self.repeat_requests(context) {
             return self.close(context, DownReason::Failed(Box::new(failure)));
         }
+        // Afterwards: what came of an answer says why it is none.
+        self.expire_fragments(context);
         self.on_former_timeout(context);
         if self.is_established() {
             self.on_lifetime(context);
@@ -152,9 +154,9 @@ impl IkeSa {
                     self.sent_at = context.now;
                 }
                 Due::Exhausted(purpose) => {
-                    let exchange = purpose.exchange();
+                    let failure = unanswered(exchanges, purpose.exchange());
                     former::forget(context, core::iter::once(purpose));
-                    return Err(Failure::Timeout { exchange, hint: None });
+                    return Err(failure);
                 }
             }
         }
