@@ -179,7 +179,8 @@ pub struct Connection {
     /// Whether RSASSA-PKCS1-v1_5 with SHA-1 is made and taken in authentication method 1, whose default it is
     /// (RFC 7296 §2.15), where the peer announces no hashes. Default: no; it is weak (RFC 8247 §3.2).
     pub sha1_signatures: bool,
-    /// What we offer and accept for the IKE SA, in order of preference.
+    /// What we offer and accept for the IKE SA, in order of preference. [`EndpointConfig::warnings`] tells which key
+    /// exchange methods make IKE_SA_INIT too large for some paths, which nothing fragments.
     pub ike_proposals: Vec<IkeProposal>,
     /// Its Child SAs. The first is made with the IKE SA.
     pub children: Vec<Arc<ChildConfig>>,
@@ -220,7 +221,9 @@ pub struct Connection {
     /// Default: 30 s; never below 1 s.
     pub liveness: Option<Duration>,
     /// How long the IKE SA may be silent while its ESP is not in UDP, so that a firewall on the way forgets it,
-    /// however lively the Child SAs are; `None` for ever. Default: 5 min; never below 1 s.
+    /// however lively the Child SAs are; `None` for ever. Then the two ends exchange something once: the initiator of
+    /// the IKE SA begins, and the responder where nothing came for a sixteenth longer. Default: 5 min; never below
+    /// 1 s.
     pub ike_keepalive: Option<Duration>,
     /// How often a NAT keepalive is sent while we are behind a NAT and send nothing else (RFC 3948 §4).
     /// Default: 20 s; never below 1 s.

@@ -263,7 +263,7 @@ pub enum Event {
         /// What holds now.
         info: Box<IkeSaInfo>,
     },
-    /// A rekey of the IKE SA came to nothing. It lives on, and the rekey is tried again.
+    /// A rekey of the IKE SA came to nothing, ours or one that the peer asked for. It lives on, and ours is tried again.
     IkeRekeyFailed {
         /// The IKE SA.
         sa: IkeSaHandle,

@@ -117,6 +117,7 @@ pub mod redirect;
 mod sa;
 pub mod stats;
 pub mod trace;
+mod warning;
 
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};
@@ -135,3 +136,4 @@ pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};
 pub use observe::{MessageDirection, MessageObserver};
 pub use redirect::{Gateway, RedirectPolicy};
 pub use stats::Statistics;
+pub use warning::ConfigWarning;

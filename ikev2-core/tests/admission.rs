@@ -266,6 +266,37 @@ fn a_cookie_is_asked_of_a_busy_source_alone() {
     assert_eq!(stranger.knock(endpoint, now, anywhere(2), 9), taken);
 }
 
+/// The alarm has an end: when the attempts of a flood are over, nobody is asked for a cookie any more, neither for what
+/// all of them were nor for what one source did, and nothing of them is left.
+#[test]
+fn cookies_are_no_longer_asked_for_when_a_flood_is_over() {
+    let (taken, cookie) = (Ok(Handled::Processed), Err(Rejection::CookieRequired));
+    for (all, of_source, from_one) in [(20, 1_000, false), (1_000, 5, true)] {
+        let (a, mut b) = without_key_log();
+        b.config.cookies = CookiePolicy::WhenHalfOpen(all);
+        b.config.cookies_from_source = of_source;
+        let (mut world, stranger) = flooded(a, b);
+        let (now, timeout) = (world.now, world.node(B).config.half_open_timeout);
+        let endpoint = &mut world.nodes[B].endpoint;
+        let from = |number| if from_one { anywhere(1) } else { anywhere(number) };
+        let outcomes: Vec<_> = (0..200).map(|n| stranger.knock(endpoint, now, from(n), n)).collect();
+        let made = endpoint.half_open();
+        assert_eq!(made, all.min(of_source));
+        assert!(outcomes[..made].iter().all(|outcome| *outcome == taken));
+        assert!(outcomes[made..].iter().all(|outcome| *outcome == cookie));
+        // It goes on without cookies, which does not prolong it.
+        let late = now + (timeout - Duration::from_secs(1));
+        (200..400).for_each(|n| assert_eq!(stranger.knock(endpoint, late, from(n), n), cookie));
+        let over = now + timeout;
+        endpoint.handle_timeout(over);
+        drain(endpoint);
+        assert_eq!((endpoint.half_open(), endpoint.poll_timeout()), (0, None));
+        assert_eq!(stranger.knock(endpoint, over, from(1), 500), taken);
+        assert_eq!(stranger.knock(endpoint, over, anywhere(99), 501), taken);
+        assert_eq!(endpoint.statistics().half_open_expired, made as u64);
+    }
+}
+
 /// RFC 8019 §4.2: whoever has an IPv6 address has at least a /64 of them.
 #[test]
 fn an_ipv6_prefix_is_one_source() {

@@ -8,7 +8,7 @@ use ikev2_core::negotiation::{
     ChildExchange, EspProposal, IkeExchange, IkeProposal, Profile, ProposalError, SuiteNameError, choose_esp,
     choose_ike,
 };
-use ikev2_core::{CookiePolicy, Event, Failure, Role};
+use ikev2_core::{ConfigWarning, CookiePolicy, Event, Failure, Rejection, Role};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{KeMethod, Proposal, ProtocolId, SaPayload, Transform};
 use std::collections::BTreeSet;
@@ -270,6 +270,54 @@ fn request_and_answer_of_the_default_policy_stay_below_the_smallest_mtu() {
         }
         assert_eq!(seen.last(), Some(&(true, true)), "{method}");
         assert!(seen.len() >= 4, "{method}: {seen:?}");
+    }
+}
+
+/// IKE fragmentation cannot help IKE_SA_INIT: a method whose messages are too large for some paths is warned of, with
+/// the sizes that both then have on the wire. What the other tests here hold to the bound is not.
+#[test]
+fn methods_that_make_ike_sa_init_too_large_are_warned_of() {
+    let (mut a, _) = two();
+    for profile in Profile::ALL {
+        a.connection.ike_proposals = profile.ike();
+        let mut config = a.config.clone();
+        config.connections = vec![a.connection.clone().into()];
+        assert_eq!(config.warnings(), [], "{profile}");
+    }
+    let methods = [
+        ("x25519", None),
+        ("mlkem512", None),
+        ("mlkem768", Some(KeMethod::ML_KEM_768)),
+        ("mlkem1024", Some(KeMethod::ML_KEM_1024)),
+        ("modp4096", None),
+    ];
+    for (name, large) in methods {
+        let proposals = [&*format!("aes256-sha256-{name}"), &*format!("aes256gcm16-prfsha256-x25519-{name}")];
+        let (a, mut b) = two();
+        b.config.cookies = CookiePolicy::Always;
+        let mut world = World::pair(a.ike(&proposals), b.ike(&proposals));
+        world.connect(A, B);
+        assert_eq!(world.deliver_next(), Some(Err(Rejection::CookieRequired)));
+        let asked = world.take();
+        let cookie = notifies(&payloads_of(asked.message())).remove(0).1.len();
+        world.deliver(&asked).unwrap().unwrap();
+        let request = world.peek().octets.len();
+        world.deliver_next();
+        let answer = world.peek().octets.len();
+        // The marker, and a cookie longer than ours.
+        let (request, answer) = (request + 4 + 64 - cookie, answer + 4);
+        assert_eq!(request.max(answer) > SMALLEST, large.is_some(), "{name}: {request}, {answer}");
+        let expected = large.map(|method| {
+            let connection = "tunnel".to_string();
+            ConfigWarning::InitTooLarge { connection, method, request, answer }
+        });
+        for node in [A, B] {
+            let warnings = world.node(node).config.warnings();
+            assert_eq!(warnings, expected.clone().into_iter().collect::<Vec<_>>(), "{name}");
+        }
+        if let Some(warning) = expected {
+            says(&warning, &["`tunnel`", "ml-kem", &request.to_string(), "1232"]);
+        }
     }
 }
 

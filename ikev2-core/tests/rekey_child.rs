@@ -432,7 +432,11 @@ fn a_busy_peer_is_asked_again_and_not_for_ever() {
 /// second stays and carries the traffic.
 #[test]
 fn the_same_child_sa_rekeyed_twice() {
-    let mut world = established();
+    let (mut a, mut b) = two();
+    for connection in [&mut a.connection, &mut b.connection] {
+        (connection.liveness, connection.ike_keepalive) = (None, None);
+    }
+    let mut world = World::established(a, b);
     let mut forger = Forger::new(&world.node(A).keys);
     let old = in_use(&world, B);
     rekey(&mut world, A);
@@ -460,7 +464,10 @@ fn the_same_child_sa_rekeyed_twice() {
     let old_spi = outbound(&world, old);
     send(&mut world, ExchangeType::INFORMATIONAL, &[delete(old_spi)]);
     assert_eq!(in_use(&world, B), made[1]);
-    world.now += std::time::Duration::from_secs(20);
+    // Five minutes later, with every timer of B's on the way.
+    world.link.loss = 1_000;
+    world.run_for_secs(300);
+    assert_eq!(world.node(B).mirror.children.len(), 2);
     let first_spi = outbound(&world, made[0]);
     send(&mut world, ExchangeType::INFORMATIONAL, &[delete(first_spi)]);
     assert_eq!(in_use(&world, B), made[1]);

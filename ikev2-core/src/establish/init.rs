@@ -1,21 +1,29 @@
 //! What the IKE_SA_INIT messages hold (RFC 7296 §1.2, Appendix C.1).
 
+use super::auth::announced_hashes;
 use super::nat::{self, Claim};
 use crate::contents::Contents;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::fragment::{FragmentPolicy, Fragmentation};
 use crate::exchange::protect::MessageHead;
+use crate::negotiation::{self, IkeProposal};
+use crate::redirect::RedirectSupport;
 use alloc::vec;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{HashAlgorithm, KeMethod, NotifyType};
-use ikev2_wire::{EncodeError, Payload};
+use ikev2_wire::{EncodeError, Header, Payload, Proposal, Transform, TransformType, encode_chain};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload};
 use ipsec_crypto::{CryptoProvider, RandomError, SecureRandom};
+use ipsec_types::udp::NON_ESP_MARKER;
 use ipsec_types::{IkeSpi, Path};
 
 /// Octets of our nonces: at least half the key of any PRF that we know, at least 16 (§2.10).
 pub const NONCE_LEN: usize = 32;
+
+/// Octets of UDP's payload that pass every path whole: what the smallest MTU of IPv6 leaves without the headers of IPv6
+/// and UDP (RFC 8200 §5).
+pub const PASSES_EVERYWHERE: usize = 1_280 - 40 - 8;
 
 /// What both IKE_SA_INIT messages are made of.
 #[derive(Clone, Debug)]
@@ -71,6 +79,64 @@ impl<'a> InitMessage<'a> {
         }
         Ok(payloads)
     }
+}
+
+/// How many octets IKE_SA_INIT takes at most by one key exchange method, the non-ESP marker included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct InitSizes {
+    pub method: KeMethod,
+    /// With the longest cookie (§2.6).
+    pub request: usize,
+    /// Where one of the proposals is chosen.
+    pub answer: usize,
+}
+
+/// How large IKE_SA_INIT is by each method of a policy that the provider has.
+pub(crate) fn sizes(
+    crypto: &CryptoProvider,
+    policy: &[IkeProposal],
+    redirects: RedirectSupport,
+    fragmentation: bool,
+) -> Vec<InitSizes> {
+    let (offered, redirect) = (negotiation::offer_ike(policy, None), redirects.notify());
+    const LONGEST_COOKIE: [u8; 64] = [0; 64];
+    let hashes = hash_list(&announced_hashes(crypto));
+    let size = |proposals: &[Proposal], method, public: usize, is_request: bool| {
+        let message = InitMessage {
+            cookie: is_request.then_some(&LONGEST_COOKIE[..]),
+            sa: SaPayload::build(proposals).ok()?,
+            method,
+            public: &vec![0; public],
+            nonce: &[0; NONCE_LEN],
+            nat: Some(Claim { source: [0; 20], destination: [0; 20] }),
+            redirect: redirect.as_ref().filter(|_| is_request).map(|(ty, data)| (*ty, &**data)),
+            hashes: &hashes,
+            fragmentation,
+        };
+        let mut payloads = Vec::new();
+        let first = encode_chain(&message.payloads().ok()?, &mut payloads);
+        first.ok().map(|_| NON_ESP_MARKER.len() + Header::LEN + payloads.len())
+    };
+    let of = |method: KeMethod| {
+        let algorithm = crypto.key_exchange(method)?;
+        let request = size(&offered, method, algorithm.initiator_len(), true)?;
+        let chosen = offered.iter().filter_map(|proposal| one_of_each_type(proposal, method));
+        let answers = chosen.filter_map(|one| size(&[one], method, algorithm.responder_len(), false));
+        Some(InitSizes { method, request, answer: answers.max()? })
+    };
+    negotiation::offered_ke(&offered).into_iter().filter_map(of).collect()
+}
+
+/// What is chosen of a proposal with this method, as far as its size goes.
+fn one_of_each_type(proposal: &Proposal, method: KeMethod) -> Option<Proposal> {
+    let is_it = |transform: &Transform| transform.ty != TransformType::KE || transform.id == method.0;
+    let mut chosen = proposal.clone();
+    chosen.transforms.retain(is_it);
+    // A key length makes a transform longer.
+    chosen.transforms.sort_by_key(|transform| (transform.ty, transform.key_bits.is_none()));
+    chosen.transforms.dedup_by_key(|transform| transform.ty);
+    chosen.of_type(TransformType::KE).next()?;
+    Some(chosen)
 }
 
 /// The data of SIGNATURE_HASH_ALGORITHMS.

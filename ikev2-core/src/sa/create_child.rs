@@ -8,6 +8,7 @@ use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Busy, Failure};
+use crate::event::Event;
 use crate::exchange::exchanges::Request;
 use crate::keys::Nonces;
 use crate::negotiation::ChildExchange;
@@ -108,7 +109,13 @@ impl IkeSa {
                 self.answer_with(context, request, &failure);
                 // Who is busy says so and is asked again. Otherwise the embedder knows that the SA ends, or was told
                 // that it has.
-                if self.is_established() && !matches!(failure, Failure::Busy(_)) {
+                if !self.is_established() || matches!(failure, Failure::Busy(_)) {
+                    return;
+                }
+                if is_about_ike(contents) {
+                    let (sa, failure) = (self.handle, Box::new(failure));
+                    context.event(Event::IkeRekeyFailed { sa, failure });
+                } else {
                     self.tell_child_failed(context, None, failure);
                 }
             }

@@ -5,6 +5,7 @@ use super::context::Context;
 use super::{IkeSa, Stage};
 use crate::config::Connection;
 use crate::error::{Failure, Rejection};
+use crate::establish::init::PASSES_EVERYWHERE;
 use crate::establish::initiator::{InitAnswer, Initiator, InitiatorTerms};
 use crate::event::{Event, Handled, IkeSaHandle, Role};
 use crate::identity::IdentityPattern;
@@ -42,6 +43,10 @@ impl IkeSa {
         };
         let proposals = &connection.ike_proposals;
         let initiator = Initiator::start(context.now, context.random, terms, proposals, local_spi, path)?;
+        let octets = initiator.request().message().len();
+        if octets > PASSES_EVERYWHERE {
+            tracing::warn!(connection = %connection.name, octets, "IKE_SA_INIT is too large for some paths");
+        }
         context.send_plain(path, initiator.request());
         let stage = Stage::Initiating(Box::new(initiator));
         let mut sa = Self::new(context, handle, connection, Role::Initiator, local_spi, path, stage);

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::fragments::unanswered;
 use super::{IkeSa, Stage, Task, former};
 use crate::error::Failure;
-use crate::event::DownReason;
+use crate::event::{DownReason, Role};
 use crate::exchange::requests::Due;
 use crate::stats::count;
 use alloc::boxed::Box;
@@ -53,9 +53,17 @@ impl IkeSa {
         let silent = self.connection.liveness.map(|interval| (self.heard_at, interval));
         // ESP in UDP keeps the same mapping open as IKE; plain ESP keeps none.
         let alone = self.connection.ike_keepalive.filter(|_| !self.nat.any());
-        let unused = alone.map(|interval| (self.ike_heard_at, interval));
+        let unused = alone.map(|interval| (self.ike_heard_at, self.in_turn(interval)));
         let due = |(since, interval): (Instant, Duration)| since + interval.max(SHORTEST_INTERVAL);
         [silent, unused].into_iter().flatten().map(due).min()
+    }
+
+    /// Both ends see the same silence: who is responder waits a little longer, so that one exchange ends it for both.
+    fn in_turn(&self, interval: Duration) -> Duration {
+        match self.current.role() {
+            Role::Initiator => interval,
+            Role::Responder => interval.saturating_add(interval / 16),
+        }
     }
 
     /// When a NAT would forget us.

@@ -3,6 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`counting`] | counts what is decrypted |
 //! | [`setup`] | configurations, and generators that are seeded or fail |
 //! | [`many`] | one endpoint with many peers |
 //! | [`mirror`] | follows an endpoint by its events alone, and holds the events to their order |
@@ -16,6 +17,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
+pub mod counting;
 pub mod forge;
 pub mod fragments;
 pub mod many;

@@ -216,7 +216,7 @@ pub fn dump(endpoint: &Endpoint) -> String {
 }
 
 /// The same without what a stateless answer may use up: the cookie secret's age and the budget for errors.
-fn dump_of_sas(endpoint: &Endpoint) -> String {
+pub fn dump_of_sas(endpoint: &Endpoint) -> String {
     let text = dump(endpoint);
     let (front, rest) = text.split_once(", cookies:").expect("cookies");
     let (_, rest) = rest.split_once(", names:").expect("names");

@@ -106,6 +106,9 @@ impl Gateway {
         let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
         self.log.line(format_args!("listening on {}", addresses.join(", ")));
+        for warning in self.config.warnings() {
+            self.log.line(format_args!("warning: {warning}"));
+        }
         loop {
             self.start_due();
             self.settle().await;
