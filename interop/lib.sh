@@ -18,6 +18,7 @@ esac
 interop=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${PEERS-$HOME/peers} root=${root%/}
 GATEWAY=${GATEWAY:-$interop/../target/debug/gateway}
+theirs_id=$they.example # who libreswan says it is
 lab=$(mktemp -d) ns=ike$$ pids=() theirs_pid='' ours_pid='' natted='' pinged=0
 declare -A addr=([a]=10.9.0.1 [b]=10.9.0.2) net=([a]=10.1.0.0/24 [b]=10.2.0.0/24) host=([a]=10.1.0.1 [b]=10.2.0.1)
 mkdir -p "$lab/theirs"

@@ -28,7 +28,7 @@ $(sed '/./s/^/\t/' <<<"$theirs_setup")
 conn t
 	keyexchange=ikev2
 	left=${addr[$they]}
-	leftid=@$they.example
+	leftid=@$theirs_id
 	leftsubnet=${net[$they]%[*}
 	right=$right
 	rightid=@$we.example
@@ -42,7 +42,7 @@ conn t
 	auto=ignore
 $(sed '/./s/^/\t/' <<<"$theirs_conn")
 CONF
-  printf '@a.example @b.example : PSK "%s"\n' "$psk_theirs" >"$lab/theirs/ipsec.secrets"
+  printf '@%s @%s : PSK "%s"\n' "$we.example" "$theirs_id" "$psk_theirs" >"$lab/theirs/ipsec.secrets"
   chmod 600 "$lab/theirs/ipsec.secrets"; mkdir -p "$lab/theirs/nss"
   [[ -e $lab/theirs/nss/cert9.db ]] || unshare -m bash -c 'mount --bind "$1" "$0/srv"; exec chroot "${0:-/}" ipsec initnss --nssdir /srv/nss' \
     "$root" "$lab/theirs" >"$lab/nss.log" 2>&1 || die "libreswan: no key store: $(cat "$lab/nss.log")"

@@ -13,7 +13,7 @@ cookies = "$ours_cookies"
 mtu = 1400
 routes = $ours_routes
 
-${ours_connections:-$(ours_connection t "$we.example" "$they.example" "${net[$we]}" "${net[$they]}")}
+${ours_connections:-$(ours_connection t "$we.example" "$theirs_id" "${net[$we]}" "${net[$they]}")}
 TOML
   ours_run
 }
