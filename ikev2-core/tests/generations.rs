@@ -184,6 +184,36 @@ fn child_sas_are_rekeyed_by_the_new_ike_sa() {
     }
 }
 
+/// Keys open what has the SPIs of their own generation alone, and anything else has no effect but its count.
+#[test]
+fn keys_of_one_generation_open_nothing_of_the_other() {
+    let (mut a, mut b) = two();
+    quiet(&mut a.connection);
+    quiet(&mut b.connection);
+    let mut world = World::established(a, b);
+    let sa = world.handle(A);
+    world.call(A, |e, now| e.rekey_ike_sa(now, sa)).unwrap();
+    // Both generations are there: the Delete of the former one is lost.
+    for _ in 0..2 {
+        world.deliver_next().unwrap().unwrap();
+    }
+    world.take_all();
+    let mut keys: Vec<_> =
+        world.node(A).keys.ike_lines().iter().map(|line| Forger::from_line(line)).collect();
+    assert_eq!(keys.len(), 2);
+    for (of, by, id) in [(0, 1, 3), (1, 0, 0)] {
+        let head = keys[of].head(Role::Initiator, ExchangeType::INFORMATIONAL, id, false);
+        let delete = [Raw::new(PayloadType::DELETE, &[1, 0, 0, 0])];
+        let forged = keys[by].seal(&head, &delete);
+        assert_eq!(send(&mut world, &forged), Err(Rejection::IntegrityCheck));
+        assert_eq!(world.node(B).mirror.sas.len(), 1);
+    }
+    // By its own keys the same is served.
+    let head = keys[0].head(Role::Initiator, ExchangeType::INFORMATIONAL, 3, false);
+    let empty = keys[0].seal(&head, &[]);
+    assert_eq!(send(&mut world, &empty), Ok(Handled::Processed));
+}
+
 /// How an IKE SA of B's came to be over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Over {
