@@ -55,12 +55,14 @@ impl<'a> PacketBuf<'a> {
 
     /// The packet.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         self.storage.get(self.start..self.end).unwrap_or_default()
     }
 
     /// The packet.
     #[must_use]
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         self.storage.get_mut(self.start..self.end).unwrap_or_default()
     }
@@ -99,6 +101,7 @@ impl<'a> PacketBuf<'a> {
     ///
     /// # Errors
     /// [`NoRoom`], and nothing has changed.
+    #[inline]
     pub fn grow(&mut self, front: usize, back: usize) -> Result<(), NoRoom> {
         let no_room = NoRoom {
             headroom_needed: front,
@@ -138,6 +141,7 @@ impl<'a> PacketBuf<'a> {
     /// Narrows the packet to a part of it, counted from its own start. `false`, and no change, where the part
     /// is not within.
     #[must_use]
+    #[inline]
     pub fn narrow(&mut self, part: Range<usize>) -> bool {
         let within = part.start <= part.end && part.end <= self.len();
         if within {

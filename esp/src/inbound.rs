@@ -56,14 +56,14 @@ pub(crate) struct ReceiveTally {
 
 impl ReceiveTally {
     /// Step 5: what the number is taken for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&mut self, now: Instant, number: u32) -> Result<Candidate, OpenError> {
         self.lifetime.check(now)?;
         Ok(self.window.check(number)?)
     }
 
     /// Step 7 for an authentic packet: looks again whether its number is new, and marks it. Whether it is the newest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accept(
         &mut self,
         now: Instant,
@@ -77,6 +77,7 @@ impl ReceiveTally {
     }
 
     /// Step 7 for a packet whose integrity check failed.
+    #[cold]
     pub(crate) fn refuse(&mut self, candidate: Candidate) -> OpenError {
         self.failures.note_failure();
         self.note_failed_opens(1);
@@ -90,24 +91,20 @@ impl ReceiveTally {
         self.lifetime.note_failed_opens(dropped.saturating_add(self.extra_tries).saturating_add(more));
     }
 
-    /// Counts what became of an authentic packet's inside.
-    #[inline]
-    pub(crate) fn count(&mut self, delivered: Result<Delivery, OpenError>) -> Result<Opened, OpenError> {
+    /// Counts what is delivered of an authentic packet.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, delivery: Delivery) {
+        let Delivery { octets, misaligned, unusual_ecn } = delivery;
         let statistics = &mut self.statistics;
-        match delivered {
-            Ok(Delivery { opened, misaligned, unusual_ecn }) => {
-                match opened {
-                    Opened::Packet(header) => statistics.count_packet(header.length),
-                    Opened::Dummy => statistics.dummies = statistics.dummies.saturating_add(1),
-                }
-                statistics.misaligned = statistics.misaligned.saturating_add(u64::from(misaligned));
-                statistics.unusual_ecn = statistics.unusual_ecn.saturating_add(u64::from(unusual_ecn));
-                Ok(opened)
-            }
-            Err(error) => Err(self.count_drop(error)),
+        match octets {
+            Some(octets) => statistics.count_packet(octets),
+            None => statistics.dummies = statistics.dummies.saturating_add(1),
         }
+        statistics.misaligned = statistics.misaligned.saturating_add(u64::from(misaligned));
+        statistics.unusual_ecn = statistics.unusual_ecn.saturating_add(u64::from(unusual_ecn));
     }
 
+    #[cold]
     pub(crate) fn count_drop(&mut self, error: OpenError) -> OpenError {
         self.statistics.count_drop(error.reason());
         error
@@ -203,9 +200,8 @@ impl InboundSa {
         packet: &mut PacketBuf<'_>,
         outer_ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
-        let front = self.opener.front(outer_ecn);
         let authentic = self.authenticate(now, packet)?;
-        self.deliver(packet, &authentic, &front)
+        self.deliver_alone(packet, authentic, outer_ecn)
     }
 
     /// Opens a whole received IP packet, with or without UDP around the ESP packet.
@@ -215,10 +211,11 @@ impl InboundSa {
     pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         let outer = esp_in(packet).map_err(|error| self.tally.count_drop(error))?;
         let authentic = self.authenticate(now, packet)?;
-        self.deliver(packet, &authentic, &Front::of(&outer))
+        self.deliver(packet, authentic, Some(outer.ecn), || Front::of(&outer))
     }
 
     /// Steps 3 and 5 to 7 of receiving: what makes a packet authentic, and new.
+    #[inline(always)]
     pub(crate) fn authenticate(
         &mut self,
         now: Instant,
@@ -227,6 +224,7 @@ impl InboundSa {
         self.try_authenticate(now, packet).map_err(|error| self.tally.count_drop(error))
     }
 
+    #[inline(always)]
     fn try_authenticate(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Authentic, OpenError> {
         let Self { opener, tally } = self;
         let (text_len, number) = opener.examine(packet)?;
@@ -243,7 +241,7 @@ impl InboundSa {
     #[must_use]
     #[inline]
     pub fn wants_resync(&self, now: Instant) -> bool {
-        self.opener.child.sequence_numbers == SequenceNumbers::Sequential64
+        self.opener.sequence_numbers == SequenceNumbers::Sequential64
             && self.opener.config.resync.is_some_and(|config| self.tally.failures.want_attempt(now, &config))
     }
 
@@ -261,9 +259,8 @@ impl InboundSa {
         scratch: &mut [u8],
         outer_ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
-        let front = self.opener.front(outer_ecn);
         let authentic = self.search(now, packet, scratch)?;
-        self.deliver(packet, &authentic, &front)
+        self.deliver_alone(packet, authentic, outer_ecn)
     }
 
     /// [`InboundSa::authenticate`] with several high halves.
@@ -317,15 +314,38 @@ impl InboundSa {
         Err(integrity(candidate))
     }
 
-    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery.
+    /// [`InboundSa::deliver`] for a packet that came without its header.
+    #[inline]
+    fn deliver_alone(
+        &mut self,
+        packet: &mut PacketBuf<'_>,
+        authentic: Authentic,
+        ecn: Option<Ecn>,
+    ) -> Result<Opened, OpenError> {
+        let Self { opener, tally } = self;
+        let (front, count) = (|| opener.front(ecn), |delivery| tally.count(delivery));
+        let opened = opener.deliver(packet, authentic.text, ecn, front, count);
+        if let Err(error) = &opened {
+            tally.count_drop(*error);
+        }
+        opened
+    }
+
+    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. See [`Opener::deliver`].
+    #[inline(always)]
     pub(crate) fn deliver(
         &mut self,
         packet: &mut PacketBuf<'_>,
-        authentic: &Authentic,
-        front: &Front,
+        authentic: Authentic,
+        ecn: Option<Ecn>,
+        front: impl FnOnce() -> Front,
     ) -> Result<Opened, OpenError> {
-        let delivered = self.opener.deliver(packet, authentic.text.clone(), front);
-        self.tally.count(delivered)
+        let Self { opener, tally } = self;
+        let opened = opener.deliver(packet, authentic.text, ecn, front, |delivery| tally.count(delivery));
+        if let Err(error) = &opened {
+            tally.count_drop(*error);
+        }
+        opened
     }
 
     /// Goes on from `newest` as the newest number, the only one seen so far.

@@ -133,7 +133,7 @@ impl IpHeader {
     ///
     /// # Errors
     /// Each [`IpError`].
-    #[inline]
+    #[inline(always)]
     pub fn parse(packet: &[u8]) -> Result<Self, IpError> {
         match packet.first().map_or(0, |first| first >> 4) {
             4 => Self::parse_v4(packet),
@@ -149,6 +149,7 @@ impl IpHeader {
         Ecn::of_ds_field(self.ds_field)
     }
 
+    #[inline(always)]
     fn parse_v4(packet: &[u8]) -> Result<Self, IpError> {
         let truncated = IpError::HeaderTruncated { needed: IPV4_HEADER, got: packet.len() };
         let fixed: &[u8; IPV4_HEADER] = packet.first_chunk().ok_or(truncated)?;
@@ -273,6 +274,7 @@ fn next_layer(mut next: u8, mut rest: &[u8]) -> NextLayer {
     found(None, Ports::Unavailable, is_fragment, rest)
 }
 
+#[inline]
 fn ports(protocol: u8, upper: &[u8]) -> Ports {
     match (protocol, upper) {
         (TCP | UDP | DCCP | SCTP | UDP_LITE, &[s1, s0, d1, d0, ..]) => {
@@ -284,7 +286,17 @@ fn ports(protocol: u8, upper: &[u8]) -> Ports {
     }
 }
 
-/// Writes the ECN field of the packet whose header was parsed, and mends the IPv4 header checksum.
+/// The ECN field of a packet, whose header may be broken.
+#[inline]
+pub(crate) const fn ecn_of(packet: &[u8]) -> Option<Ecn> {
+    match *packet {
+        [first, ds_field, ..] if first >> 4 == 4 => Some(Ecn::of_ds_field(ds_field)),
+        [first, second, ..] if first >> 4 == 6 => Some(Ecn::of_ds_field(second >> 4)),
+        _ => None,
+    }
+}
+
+/// Writes the ECN field of a packet, and mends the IPv4 header checksum.
 pub(crate) fn set_ecn(packet: &mut [u8], ecn: Ecn) {
     match packet {
         [first, ds, .., _, _] if *first >> 4 == 4 => {

@@ -1,8 +1,8 @@
 //! The lifetimes of one SA (RFC 4301 §4.4.2.1): seconds, octets and packets, the cipher's own limits, and the
 //! end of the sequence numbers.
 //!
-//! The nearest limits are kept as plain thresholds, so that a packet costs a few comparisons. A soft limit is
-//! told once and a hard one once: the first that is reached names the reason.
+//! What is reached next is kept beside the limits, so that a packet with nothing to tell costs a comparison for each kind
+//! of limit. A soft limit is told once and a hard one once: the first that is reached names the reason.
 
 use core::time::Duration;
 use ipsec_crypto::cipher::UsageLimits;
@@ -95,6 +95,34 @@ impl Limits {
     }
 }
 
+/// While everything counted stays below these, soft and hard limits have nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Next {
+    packets: u64,
+    octets: u64,
+    number: u64,
+    deadline: Instant,
+}
+
+impl Next {
+    /// Whatever happens is told.
+    const NOW: Self = Self { packets: 0, octets: 0, number: 0, deadline: Instant::ZERO };
+
+    const fn of(limits: &Limits) -> Self {
+        let Limits { packets, octets, number, deadline, .. } = *limits;
+        Self { packets: packets.at, octets: octets.at, number, deadline }
+    }
+
+    fn or_earlier(self, other: Self) -> Self {
+        Self {
+            packets: self.packets.min(other.packets),
+            octets: self.octets.min(other.octets),
+            number: self.number.min(other.number),
+            deadline: self.deadline.min(other.deadline),
+        }
+    }
+}
+
 /// What counts against the limits in one direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Bounds {
@@ -109,6 +137,7 @@ pub(crate) enum Bounds {
 pub(crate) struct Lifetime {
     packets: u64,
     octets: u64,
+    next: Next,
     soft: Limits,
     hard: Limits,
     soft_told: bool,
@@ -156,6 +185,7 @@ impl Lifetime {
         Self {
             packets: 0,
             octets: 0,
+            next: Next::of(&soft).or_earlier(Next::of(&hard)),
             soft,
             hard,
             soft_told: false,
@@ -166,8 +196,13 @@ impl Lifetime {
     }
 
     /// Whether the SA lives at this time. Reaching a deadline raises its event.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), Expired> {
+        if now < self.next.deadline { Ok(()) } else { self.check_limits(now) }
+    }
+
+    #[cold]
+    fn check_limits(&mut self, now: Instant) -> Result<(), Expired> {
         if let Some(reason) = self.expired {
             return Err(Expired(reason));
         }
@@ -182,10 +217,19 @@ impl Lifetime {
 
     /// Counts one packet of `octets` octets of text, which is refused where it would pass a hard limit. A limit
     /// that it reaches exactly ends the SA after this packet.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn charge(&mut self, now: Instant, octets: u64) -> Result<(), Expired> {
         let packets = self.packets.saturating_add(1);
         let octets = self.octets.saturating_add(octets);
+        if packets < self.next.packets && octets < self.next.octets && now < self.next.deadline {
+            (self.packets, self.octets) = (packets, octets);
+            return Ok(());
+        }
+        self.charge_at_limit(now, packets, octets)
+    }
+
+    #[cold]
+    fn charge_at_limit(&mut self, now: Instant, packets: u64, octets: u64) -> Result<(), Expired> {
         if packets > self.hard.packets.at {
             return Err(self.expire(self.hard.packets.reason));
         }
@@ -205,8 +249,15 @@ impl Lifetime {
     }
 
     /// Notes the sequence number given last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn note_number(&mut self, number: u64) {
+        if number >= self.next.number {
+            self.note_number_at_limit(number);
+        }
+    }
+
+    #[cold]
+    fn note_number_at_limit(&mut self, number: u64) {
         if number >= self.soft.number && !self.soft_told {
             self.warn(ExpiryReason::SequenceNumbers);
         }
@@ -252,12 +303,16 @@ impl Lifetime {
     fn warn(&mut self, reason: ExpiryReason) {
         self.soft_told = true;
         self.pending_soft = Some(reason);
+        if self.expired.is_none() {
+            self.next = Next::of(&self.hard);
+        }
     }
 
     fn expire(&mut self, reason: ExpiryReason) -> Expired {
         if self.expired.is_none() {
             self.expired = Some(reason);
             self.pending_hard = Some(reason);
+            self.next = Next::NOW;
         }
         Expired(self.expired.unwrap_or(reason))
     }

@@ -7,8 +7,9 @@ use crate::ecn::{Ecn, EcnMark};
 use crate::error::{InstallError, OpenError};
 use crate::inbound::{Opened, unknown_spi};
 use crate::install;
+use crate::ip::{IpError, IpHeader};
 use crate::outbound::packet_number;
-use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, read_trailer};
+use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, Trailer, read_trailer};
 use crate::restore::{self, Front};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,7 +17,7 @@ use core::fmt;
 use core::ops::Range;
 use ipsec_crypto::PacketCipher;
 use ipsec_types::sa::{ChildSa, Direction, SaInstall};
-use ipsec_types::{EspSpi, Mode};
+use ipsec_types::{EspSpi, Mode, SequenceNumbers};
 
 /// See the module. Beside it an SA has what it counts: [`crate::inbound::ReceiveTally`].
 pub(crate) struct Opener {
@@ -26,12 +27,16 @@ pub(crate) struct Opener {
     /// In BEET mode: the addresses that are not sent.
     inner: Option<InnerPair>,
     pub(crate) config: InboundConfig,
+    /// Of `child`, which lies elsewhere in memory.
+    mode: Mode,
+    pub(crate) sequence_numbers: SequenceNumbers,
     pub(crate) child: Arc<ChildSa>,
 }
 
-/// An authentic packet whose inside is fit for delivery, and what is remarkable about it.
+/// What is counted of a packet that is delivered.
 pub(crate) struct Delivery {
-    pub(crate) opened: Opened,
+    /// Octets of the inner packet; `None` for a dummy.
+    pub(crate) octets: Option<usize>,
     pub(crate) misaligned: bool,
     pub(crate) unusual_ecn: bool,
 }
@@ -44,7 +49,8 @@ impl Opener {
     ) -> Result<Self, InstallError> {
         let inner = install::check(&install)?;
         let SaInstall { child, spi, .. } = install;
-        Ok(Self { layout: Layout::of(&*cipher), cipher, spi, inner, config, child })
+        let (layout, mode, sequence_numbers) = (Layout::of(&*cipher), child.mode, child.sequence_numbers);
+        Ok(Self { cipher, layout, spi, inner, config, mode, sequence_numbers, child })
     }
 
     /// What is known of the header of a packet that came without it.
@@ -54,7 +60,7 @@ impl Opener {
     }
 
     /// Step 3: the octets of text, and the number as far as it was sent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn examine(&self, packet: &PacketBuf<'_>) -> Result<(usize, u32), OpenError> {
         let text_len = self.layout.text_of(packet.len())?;
         let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
@@ -66,9 +72,9 @@ impl Opener {
     }
 
     /// Step 6: whether the packet is authentic under this number. If so, it is decrypted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decrypt(&self, number: u64, packet: &mut [u8]) -> bool {
-        let number = packet_number(self.child.sequence_numbers, number);
+        let number = packet_number(self.sequence_numbers, number);
         self.cipher.open(number, ESP_HEADER, packet).is_ok()
     }
 
@@ -78,36 +84,68 @@ impl Opener {
         start..start + text_len
     }
 
-    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery.
+    /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. `ecn` is the outer ECN field, where it is
+    /// known; `front` tells of the whole header, which only the modes ask that do not send it inside. `count` hears
+    /// what is delivered.
+    #[inline(always)]
     pub(crate) fn deliver(
         &self,
         packet: &mut PacketBuf<'_>,
         text: Range<usize>,
-        front: &Front,
-    ) -> Result<Delivery, OpenError> {
-        let aligned = text.end.is_multiple_of(4);
-        if !aligned && self.config.strict_alignment {
+        ecn: Option<Ecn>,
+        front: impl FnOnce() -> Front,
+        count: impl FnOnce(Delivery),
+    ) -> Result<Opened, OpenError> {
+        let misaligned = !text.end.is_multiple_of(4);
+        if misaligned && self.config.strict_alignment {
             return Err(OpenError::Alignment);
         }
         let start = text.start;
         let text = packet.as_mut_slice().get_mut(text).unwrap_or_default();
         let trailer = read_trailer(text, self.config.strict_padding)?;
         if trailer.next_header == NEXT_HEADER_DUMMY {
-            return Ok(Delivery { opened: Opened::Dummy, misaligned: false, unusual_ecn: false });
+            count(Delivery { octets: None, misaligned: false, unusual_ecn: false });
+            return Ok(Opened::Dummy);
         }
-        let (header, mark) = match (self.child.mode, &self.inner) {
-            (Mode::Transport, _) => {
-                let original = self.child.original_addresses.as_ref();
-                (restore::transport(packet, start, trailer, front, original)?, EcnMark::Usual)
-            }
-            (Mode::Beet, Some(pair)) => (restore::beet(packet, start, trailer, front, pair)?, EcnMark::Usual),
-            _ => restore::tunnel(packet, start, trailer, front.ecn)?,
+        let mut mark = EcnMark::Usual;
+        let parsed = if self.mode == Mode::Tunnel {
+            mark = restore::tunnel(packet, start, trailer, ecn)?;
+            IpHeader::parse(packet.as_slice())
+        } else {
+            self.restore_header(packet, start, trailer, &front())?
         };
-        if !crate::selectors::admits(&self.child, &header, Direction::Inbound) {
+        // Looked at where it lies: every move of it waits for the octets that were just written.
+        let header = match &parsed {
+            Ok(header) => header,
+            Err(error) => return Err((*error).into()),
+        };
+        // What is left over is TFC padding.
+        let _within = packet.narrow(0..header.length);
+        if !crate::selectors::admits(&self.child, header, Direction::Inbound) {
             return Err(OpenError::Selectors);
         }
         let unusual_ecn = mark != EcnMark::Usual;
-        Ok(Delivery { opened: Opened::Packet(header), misaligned: !aligned, unusual_ecn })
+        count(Delivery { octets: Some(header.length), misaligned, unusual_ecn });
+        Ok(Opened::Packet(*header))
+    }
+
+    /// The packet of transport and BEET mode, behind the header that it had.
+    #[inline(never)]
+    fn restore_header(
+        &self,
+        packet: &mut PacketBuf<'_>,
+        payload_at: usize,
+        trailer: Trailer,
+        front: &Front,
+    ) -> Result<Result<IpHeader, IpError>, OpenError> {
+        let header = match &self.inner {
+            Some(pair) => restore::beet(packet, payload_at, trailer, front, pair)?,
+            None => {
+                let original = self.child.original_addresses.as_ref();
+                restore::transport(packet, payload_at, trailer, front, original)?
+            }
+        };
+        Ok(Ok(header))
     }
 }
 

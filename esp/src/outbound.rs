@@ -41,25 +41,25 @@ pub(crate) struct SendTally {
 
 impl SendTally {
     /// Whether the SA lives.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), SealError> {
         self.lifetime.check(now).map_err(ended)
     }
 
-    /// Whether the path takes the packet in its form, which may change for it.
-    #[inline]
+    /// What the outer header says of fragments where the path takes the packet in its form.
+    #[inline(always)]
     pub(crate) fn fit(
         &mut self,
         now: Instant,
         sealer: &Sealer,
         header: &IpHeader,
-        form: &mut Form,
-    ) -> Result<(), SealError> {
-        let total = sealer.total(form, header.length);
+        form: &Form,
+    ) -> Result<OuterFields, SealError> {
+        let (total, fields) = (sealer.total(form, header.length), form.around.fields);
         if self.path_mtu.may_be_less_than(total) {
-            return self.fit_in_path(now, sealer, header, form, total);
+            return self.fit_in_path(now, sealer, header, fields, total);
         }
-        Ok(())
+        Ok(fields)
     }
 
     /// What is to be done with a packet that is larger than the path seems to take (RFC 4301 §8.2): fragmented
@@ -70,26 +70,27 @@ impl SendTally {
         now: Instant,
         sealer: &Sealer,
         header: &IpHeader,
-        form: &mut Form,
+        fields: OuterFields,
         total: usize,
-    ) -> Result<(), SealError> {
+    ) -> Result<OuterFields, SealError> {
         let mtu = self.path_mtu.at(now, &sealer.config.path_mtu);
         if total <= mtu {
-            return Ok(());
+            return Ok(fields);
         }
         let inner = sealer.max_inner(mtu).unwrap_or(0);
         // No IPv6 source may be told less than what every link takes (RFC 8200 §5), nor an IPv4 one (RFC 791).
         let least = if header.version == IpVersion::V6 { MIN_MTU_V6 } else { MIN_MTU_V4 };
         if header.length <= least {
-            form.around.fields.dont_fragment = false;
-        } else if header.dont_fragment || form.around.fields.dont_fragment {
+            return Ok(OuterFields { dont_fragment: false, ..fields });
+        }
+        if header.dont_fragment || fields.dont_fragment {
             return Err(SealError::TooBig(inner.max(least)));
         }
-        Ok(())
+        Ok(fields)
     }
 
     /// Takes the number of a packet with so many octets of text.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, now: Instant, text_len: u64) -> Result<u64, SealError> {
         self.lifetime.charge(now, text_len).map_err(ended)?;
         let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
@@ -193,13 +194,14 @@ impl OutboundSa {
     /// Each [`SealError`] but [`SealError::NoSa`]; `packet` then is as it was, but for
     /// [`SealError::Cipher`], after which its octets are unspecified.
     pub fn seal(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        match IpHeader::parse(packet.as_slice()) {
-            Ok(header) => self.seal_parsed(now, packet, &header),
-            Err(error) => Err(self.count(error.into())),
+        match &IpHeader::parse(packet.as_slice()) {
+            Ok(header) => self.seal_parsed(now, packet, header),
+            Err(error) => Err(self.count((*error).into())),
         }
     }
 
     /// [`OutboundSa::seal`] for a packet whose header was read already.
+    #[inline]
     pub(crate) fn seal_parsed(
         &mut self,
         now: Instant,
@@ -229,16 +231,43 @@ impl OutboundSa {
         sealed
     }
 
+    #[inline(always)]
     fn try_seal(
         &mut self,
         now: Instant,
         packet: &mut PacketBuf<'_>,
         header: &IpHeader,
     ) -> Result<Sealed, SealError> {
+        self.tally.check(now)?;
+        Sealer::check_length(packet, header)?;
+        match self.sealer.tunnel_form(header) {
+            Some(form) => self.seal_as(now, packet, header, form),
+            None => self.seal_split(now, packet, header),
+        }
+    }
+
+    /// Transport and BEET mode.
+    #[inline(never)]
+    fn seal_split(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        header: &IpHeader,
+    ) -> Result<Sealed, SealError> {
+        let form = self.sealer.split_form(packet.as_slice(), header)?;
+        self.seal_as(now, packet, header, form)
+    }
+
+    #[inline(always)]
+    fn seal_as(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        header: &IpHeader,
+        mut form: Form,
+    ) -> Result<Sealed, SealError> {
         let Self { sealer, tally } = self;
-        tally.check(now)?;
-        let mut form = sealer.form(packet.as_slice(), header)?;
-        tally.fit(now, sealer, header, &mut form)?;
+        form.around.fields = tally.fit(now, sealer, header, &form)?;
         sealer.protect(packet, &form, |text_len| tally.take(now, text_len))
     }
 

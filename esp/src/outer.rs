@@ -184,33 +184,47 @@ impl OuterHeader {
 
     /// Writes the header at the start of `datagram`, whose rest is the ESP packet. The caller has seen to it
     /// that the lengths fit their fields. `identification` is the IPv4 field (RFC 6864) of a packet that brings none.
+    #[inline]
     pub(crate) fn write(&self, datagram: &mut [u8], around: &Around, identification: u16) {
-        let Around { fields, hop_limit, identification: own, flow_label } = *around;
-        let (identification, hop) = (own.unwrap_or(identification), hop_limit.unwrap_or(self.hop_limit));
-        let total = datagram.len();
-        let Some((ip, udp_and_esp)) = datagram.split_at_mut_checked(self.ip_len) else { return };
-        let ip_template = self.template.get(..self.ip_len).unwrap_or_default();
-        ip.copy_from_slice(ip_template);
-        match ip {
-            [_, tos, len1, len0, id1, id0, flags, _, ttl, _, sum1, sum0, _, _, _, _, _, _, _, _] => {
-                *tos = fields.ds_field;
-                [*len1, *len0] = (total as u16).to_be_bytes();
-                [*id1, *id0] = identification.to_be_bytes();
-                *flags = if fields.dont_fragment { 0x40 } else { 0 };
-                *ttl = hop;
-                let sum = self.sum.word(u16::from(*tos)).word(total as u16).word(identification);
-                let sum = sum.word(u16::from(*flags) << 8).word(u16::from(hop) << 8);
-                [*sum1, *sum0] = sum.finish().to_be_bytes();
-            }
-            [first, second, third, fourth, len1, len0, _, limit, ..] => {
-                *first |= fields.ds_field >> 4;
-                let [_, label, low1, low0] = flow_label.to_be_bytes();
-                (*second, *third, *fourth) = (fields.ds_field << 4 | label & 0x0F, low1, low0);
-                *limit = hop;
-                [*len1, *len0] = (udp_and_esp.len() as u16).to_be_bytes();
-            }
-            _ => {}
+        if self.ip_len == IPV4_HEADER {
+            self.write_v4(datagram, around, identification);
+        } else {
+            self.write_v6(datagram, around);
         }
+    }
+
+    #[inline]
+    fn write_v4(&self, datagram: &mut [u8], around: &Around, identification: u16) {
+        let total = datagram.len() as u16;
+        let hop = around.hop_limit.unwrap_or(self.hop_limit);
+        let identification = around.identification.unwrap_or(identification);
+        let OuterFields { ds_field, dont_fragment } = around.fields;
+        let Some((ip, udp_and_esp)) = datagram.split_first_chunk_mut::<IPV4_HEADER>() else { return };
+        let Some((template, _)) = self.template.split_first_chunk::<IPV4_HEADER>() else { return };
+        *ip = *template;
+        let [_, tos, len1, len0, id1, id0, flags, _, ttl, _, sum1, sum0, ..] = ip;
+        *tos = ds_field;
+        [*len1, *len0] = total.to_be_bytes();
+        [*id1, *id0] = identification.to_be_bytes();
+        *flags = if dont_fragment { 0x40 } else { 0 };
+        *ttl = hop;
+        let sum = self.sum.word(u16::from(ds_field)).word(total).word(identification);
+        let sum = sum.word(u16::from(*flags) << 8).word(u16::from(hop) << 8);
+        [*sum1, *sum0] = sum.finish().to_be_bytes();
+        self.write_udp(udp_and_esp);
+    }
+
+    fn write_v6(&self, datagram: &mut [u8], around: &Around) {
+        let ds_field = around.fields.ds_field;
+        let Some((ip, udp_and_esp)) = datagram.split_first_chunk_mut::<IPV6_HEADER>() else { return };
+        let Some((template, _)) = self.template.split_first_chunk::<IPV6_HEADER>() else { return };
+        *ip = *template;
+        let [first, second, third, fourth, len1, len0, _, limit, ..] = ip;
+        *first |= ds_field >> 4;
+        let [_, label, low1, low0] = around.flow_label.to_be_bytes();
+        (*second, *third, *fourth) = (ds_field << 4 | label & 0x0F, low1, low0);
+        *limit = around.hop_limit.unwrap_or(self.hop_limit);
+        [*len1, *len0] = (udp_and_esp.len() as u16).to_be_bytes();
         self.write_udp(udp_and_esp);
     }
 
@@ -221,6 +235,7 @@ impl OuterHeader {
 
     /// Writes the UDP header alone, where there is one, at the start of `udp_and_esp`. The checksum is 0 over IPv4
     /// (RFC 3948 §2.1) and computed over IPv6, where 0 is not allowed (RFC 8200 §8.1).
+    #[inline]
     pub(crate) fn write_udp(&self, udp_and_esp: &mut [u8]) {
         if !self.udp {
             return;

@@ -17,23 +17,17 @@ pub const NEXT_HEADER_DUMMY: u8 = 59;
 /// Octets of pad length and next header.
 pub(crate) const TRAILER: usize = 2;
 
-/// What all padding looks like: 1, 2, 3, … (RFC 4303 §2.4).
-#[allow(clippy::indexing_slicing, reason = "the compiler checks it where it makes the constant")]
-static PADDING: [u8; 255] = {
-    let mut octets = [0; 255];
-    let mut i = 0;
-    while i < octets.len() {
-        octets[i] = i as u8 + 1;
-        i += 1;
-    }
-    octets
-};
+/// What all padding looks like: 1, 2, 3, … (RFC 4303 §2.4). It has at most 255 octets.
+fn padding_octets() -> impl Iterator<Item = u8> {
+    (1u16..).map(|octet| octet as u8)
+}
 
 /// The sizes of one SA's packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     iv_len: usize,
     icv_len: usize,
+    /// A power of two, so that no packet costs a division.
     block_len: usize,
 }
 
@@ -44,16 +38,23 @@ impl Layout {
         Self::new(cipher.iv_len(), cipher.icv_len(), cipher.block_len())
     }
 
-    /// The layout for octets of IV, of ICV, and of a cipher's block (1 for ciphers without).
+    /// The layout for octets of IV, of ICV, and of a cipher's block: a power of two, to which it is rounded up (1 for
+    /// ciphers without).
     #[must_use]
     pub const fn new(iv_len: usize, icv_len: usize, block_len: usize) -> Self {
-        Self { iv_len, icv_len, block_len: if block_len == 0 { 1 } else { block_len } }
+        Self { iv_len, icv_len, block_len: block_len.next_power_of_two() }
     }
 
     /// What the text's length is a multiple of when we send: the cipher's block, and 4 (RFC 4303 §2.4).
     #[must_use]
     pub const fn alignment(&self) -> usize {
         if self.block_len < 4 { 4 } else { self.block_len }
+    }
+
+    /// Octets of the ICV.
+    #[must_use]
+    pub const fn icv_len(&self) -> usize {
+        self.icv_len
     }
 
     /// Octets from the packet's start to the payload's.
@@ -65,8 +66,7 @@ impl Layout {
     /// Octets of padding for a payload of this many octets, TFC padding included.
     #[must_use]
     pub const fn padding(&self, payload: usize) -> usize {
-        let alignment = self.alignment();
-        (alignment - (payload + TRAILER) % alignment) % alignment
+        (payload + TRAILER).wrapping_neg() & (self.alignment() - 1)
     }
 
     /// Octets behind a payload of this many octets: padding, trailer and ICV.
@@ -113,7 +113,7 @@ impl Layout {
             return Err(LayoutError::TooShort { got: packet_len, minimum });
         }
         let text = packet_len - self.payload_offset() - self.icv_len;
-        if !text.is_multiple_of(self.block_len) {
+        if text & (self.block_len - 1) != 0 {
             return Err(LayoutError::PartialBlock { text, block: self.block_len });
         }
         Ok(text)
@@ -175,14 +175,17 @@ impl EspHeader {
 
 /// Writes TFC padding (zero), padding, pad length and next header over `room`, of which `padding` octets are
 /// padding.
+#[inline]
 pub(crate) fn write_trailer(room: &mut [u8], padding: u8, next_header: u8) {
     let Some((front, last)) = room.split_last_chunk_mut::<TRAILER>() else { return };
     *last = [padding, next_header];
     let tfc = front.len().saturating_sub(usize::from(padding));
     let (tfc, pad) = front.split_at_mut(tfc);
-    tfc.fill(0);
-    for (octet, value) in pad.iter_mut().zip(&PADDING) {
-        *octet = *value;
+    if !tfc.is_empty() {
+        tfc.fill(0);
+    }
+    for (octet, value) in pad.iter_mut().zip(padding_octets()) {
+        *octet = value;
     }
 }
 
@@ -213,12 +216,14 @@ pub enum TrailerError {
 }
 
 /// Reads the trailer of a decrypted text; `check_content` says whether the padding's octets matter.
+#[inline]
 pub(crate) fn read_trailer(text: &[u8], check_content: bool) -> Result<Trailer, TrailerError> {
     let too_long = |padding| TrailerError::PadLength { padding, text: text.len() };
     let (front, &[padding, next_header]) = text.split_last_chunk::<TRAILER>().ok_or(too_long(0))?;
     let padding = usize::from(padding);
     let payload_len = front.len().checked_sub(padding).ok_or(too_long(padding))?;
-    if check_content && front.get(payload_len..) != PADDING.get(..padding) {
+    let pad = front.get(payload_len..).unwrap_or_default();
+    if check_content && !pad.iter().zip(padding_octets()).all(|(octet, value)| *octet == value) {
         return Err(TrailerError::PaddingContent);
     }
     Ok(Trailer { payload_len, next_header })

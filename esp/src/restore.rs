@@ -53,13 +53,15 @@ impl Front {
     }
 }
 
-/// Tunnel mode: the inner packet is all that is left.
+/// Tunnel mode: the inner packet is all that is left, with its TFC padding, and with the congestion that it met on the
+/// way (RFC 6040 §4.2).
+#[inline(always)]
 pub(crate) fn tunnel(
     packet: &mut PacketBuf<'_>,
     payload_at: usize,
     trailer: Trailer,
     outer_ecn: Option<Ecn>,
-) -> Result<(IpHeader, EcnMark), OpenError> {
+) -> Result<EcnMark, OpenError> {
     let Trailer { payload_len, next_header } = trailer;
     let version = match next_header {
         4 => 4,
@@ -73,23 +75,10 @@ pub(crate) fn tunnel(
     {
         return Err(OpenError::VersionMismatch { next_header, version: first >> 4 });
     }
-    let mut header = IpHeader::parse(payload)?;
-    let mark = match outer_ecn {
-        Some(outer) => settle_ecn(payload, &mut header, outer)?,
-        None => EcnMark::Usual,
-    };
-    // What is left over is TFC padding.
-    let _within = packet.narrow(0..header.length);
-    Ok((header, mark))
-}
-
-/// Carries congestion over into the inner header (RFC 6040 §4.2).
-fn settle_ecn(payload: &mut [u8], header: &mut IpHeader, outer: Ecn) -> Result<EcnMark, OpenError> {
-    let inner = header.ecn();
+    let (Some(inner), Some(outer)) = (ip::ecn_of(payload), outer_ecn) else { return Ok(EcnMark::Usual) };
     let (settled, mark) = ecn::decapsulate(inner, outer)?;
     if settled != inner {
         ip::set_ecn(payload, settled);
-        header.ds_field = (header.ds_field & 0xFC) | settled.bits();
     }
     Ok(mark)
 }

@@ -3,7 +3,7 @@
 use crate::beet::InnerPair;
 use crate::buffer::PacketBuf;
 use crate::config::{Framing, OutboundConfig, TfcPadding};
-use crate::error::{InstallError, SealError};
+use crate::error::{InstallError, NotCarried, SealError};
 use crate::form::Form;
 use crate::install;
 use crate::ip::IpHeader;
@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use ipsec_crypto::PacketCipher;
 use ipsec_types::sa::{ChildSa, SaInstall};
-use ipsec_types::{Encapsulation, EspSpi, Mode, Path};
+use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SequenceNumbers};
 
 /// See the module. Beside it an SA has what it counts: [`crate::outbound::SendTally`].
 pub(crate) struct Sealer {
@@ -27,11 +27,16 @@ pub(crate) struct Sealer {
     tfc: TfcPadding,
     /// Where the whole outer packet is made.
     outer: Option<OuterHeader>,
+    /// Octets of the outer header, whoever makes it.
+    outer_len: usize,
     pub(crate) path: Path,
     pub(crate) encapsulation: Encapsulation,
     /// In BEET mode: the addresses that are not sent.
     inner: Option<InnerPair>,
     pub(crate) config: OutboundConfig,
+    /// Of `child`, which lies elsewhere in memory.
+    mode: Mode,
+    sequence_numbers: SequenceNumbers,
     pub(crate) child: Arc<ChildSa>,
 }
 
@@ -49,35 +54,55 @@ impl Sealer {
             spi,
             tfc: if child.tfc_allowed { config.tfc } else { TfcPadding::Off },
             outer: outer_header(&config, &child.path, child.encapsulation)?,
+            outer_len: outer_len(&child.path, child.encapsulation),
             path: child.path,
             encapsulation: child.encapsulation,
             inner,
             config,
+            mode: child.mode,
+            sequence_numbers: child.sequence_numbers,
             child,
         })
     }
 
-    /// What becomes of the packet.
+    /// Refuses octets that are not the packet's: nothing of them would be delivered.
     #[inline(always)]
-    pub(crate) fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, SealError> {
+    pub(crate) const fn check_length(packet: &PacketBuf<'_>, header: &IpHeader) -> Result<(), SealError> {
         let got = packet.len();
-        if header.length != got {
-            return Err(SealError::InnerLength { stated: header.length, got });
-        }
-        let outside = self.outer_len();
-        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
-        Ok(match (self.child.mode, &self.inner) {
-            (Mode::Transport, _) => {
-                let between = outside - ip_header_len(self.path.remote.is_ipv4());
-                Form::transport(packet, header, &self.path, between, self.outer.is_some())?
-            }
-            (Mode::Beet, Some(pair)) => Form::beet(packet, header, pair, fields, outside)?,
-            _ => Form::tunnel(header.version.next_header(), self.tfc.octets(header.length), fields, outside),
+        if header.length == got { Ok(()) } else { Err(SealError::InnerLength { stated: header.length, got }) }
+    }
+
+    /// What becomes of the packet.
+    pub(crate) fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
+        self.tunnel_form(header).map_or_else(|| self.split_form(packet, header), Ok)
+    }
+
+    /// What becomes of the packet in tunnel mode; `None` in the others.
+    #[inline(always)]
+    pub(crate) fn tunnel_form(&self, header: &IpHeader) -> Option<Form> {
+        (self.mode == Mode::Tunnel).then(|| {
+            let fields = self.outer_fields(header.ds_field, header.dont_fragment);
+            let tfc = self.tfc.octets(header.length);
+            Form::tunnel(header.version.next_header(), tfc, fields, self.outer_len)
         })
     }
 
+    /// What becomes of the packet in transport and BEET mode.
+    pub(crate) fn split_form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
+        match &self.inner {
+            Some(pair) => {
+                let fields = self.outer_fields(header.ds_field, header.dont_fragment);
+                Form::beet(packet, header, pair, fields, self.outer_len)
+            }
+            None => {
+                let between = self.outer_len - ip_header_len(self.path.remote.is_ipv4());
+                Form::transport(packet, header, &self.path, between, self.outer.is_some())
+            }
+        }
+    }
+
     /// Octets of the outer packet around a packet of `len` octets.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn total(&self, form: &Form, len: usize) -> usize {
         let payload = form.before() + len.saturating_sub(form.cut) + form.tfc;
         form.outside + self.layout.packet_len(payload)
@@ -85,7 +110,7 @@ impl Sealer {
 
     /// A dummy packet (RFC 4303 §2.6).
     pub(crate) fn dummy_form(&self) -> Form {
-        Form::tunnel(NEXT_HEADER_DUMMY, 0, self.outer_fields(0, true), self.outer_len())
+        Form::tunnel(NEXT_HEADER_DUMMY, 0, self.outer_fields(0, true), self.outer_len)
     }
 
     /// Makes room around the packet, takes a number (`take` is told the octets that the cipher will process), and
@@ -108,8 +133,10 @@ impl Sealer {
         let front = written + self.layout.payload_offset() + form.before();
         packet.reshape(form.cut, front, form.tfc + self.layout.behind(payload))?;
         // From here on the number is used, whatever happens.
-        let sealed = take(self.layout.text_len(payload) as u64)
-            .and_then(|number| self.fill(packet.as_mut_slice(), number, inside, written, form));
+        let sealed = match take(self.layout.text_len(payload) as u64) {
+            Ok(number) => self.fill(packet.as_mut_slice(), number, inside, written, form),
+            Err(error) => Err(error),
+        };
         if sealed.is_err() {
             packet.restore(before);
         }
@@ -118,7 +145,7 @@ impl Sealer {
 
     /// Writes the packet: `datagram` is `outside` octets of header and the ESP packet, in which `inside` octets are
     /// there already.
-    #[inline]
+    #[inline(always)]
     fn fill(
         &self,
         datagram: &mut [u8],
@@ -129,7 +156,7 @@ impl Sealer {
     ) -> Result<Sealed, SealError> {
         let payload = form.before() + inside + form.tfc;
         let padding = self.layout.padding(payload);
-        let icv_at = datagram.len() - self.cipher.icv_len();
+        let icv_at = datagram.len() - self.layout.icv_len();
         let payload_at = outside + self.layout.payload_offset();
         let inside_at = payload_at + form.before();
 
@@ -148,11 +175,7 @@ impl Sealer {
             if let Some(start) = esp.first_chunk_mut() {
                 *start = header.to_octets();
             }
-            self.cipher.seal(
-                packet_number(self.child.sequence_numbers, number),
-                header.to_octets().len(),
-                esp,
-            )?;
+            self.cipher.seal(packet_number(self.sequence_numbers, number), header.to_octets().len(), esp)?;
         }
         match (&self.outer, &form.kept) {
             (Some(outer), Some(kept)) => {
@@ -188,7 +211,7 @@ impl Sealer {
     #[must_use]
     pub(crate) fn max_inner(&self, outer_mtu: usize) -> Option<usize> {
         let outer_mtu = outer_mtu.min(max_outer_packet(self.path.remote.is_ipv4()));
-        let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len())?)?;
+        let payload = self.layout.max_payload(outer_mtu.checked_sub(self.outer_len)?)?;
         let kept_or_made = match (self.child.mode, &self.inner) {
             (Mode::Transport, _) => Some(self.path.remote.is_ipv4()),
             (_, inner) => inner.map(|pair| pair.local.is_ipv4()),
@@ -206,21 +229,22 @@ impl Sealer {
     /// Goes on under other outer addresses or another encapsulation.
     pub(crate) fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
         self.outer = outer_header(&self.config, &path, encapsulation)?;
+        self.outer_len = outer_len(&path, encapsulation);
         self.path = path;
         self.encapsulation = encapsulation;
         Ok(())
     }
 
-    #[inline]
-    pub(crate) const fn outer_fields(&self, ds_field: u8, dont_fragment: bool) -> OuterFields {
+    #[inline(always)]
+    const fn outer_fields(&self, ds_field: u8, dont_fragment: bool) -> OuterFields {
         let OutboundConfig { dscp, ecn, dont_fragment: df, .. } = self.config;
         OuterFields::of(ds_field, dont_fragment, dscp, ecn, df)
     }
+}
 
-    /// Octets of the outer header, whoever makes it.
-    pub(crate) fn outer_len(&self) -> usize {
-        outer_header_len(self.path.remote.is_ipv4(), self.encapsulation == Encapsulation::Udp)
-    }
+/// Octets of the outer header of such a path.
+const fn outer_len(path: &Path, encapsulation: Encapsulation) -> usize {
+    outer_header_len(path.remote.is_ipv4(), matches!(encapsulation, Encapsulation::Udp))
 }
 
 /// The outer header to write, where we write it.

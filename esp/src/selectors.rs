@@ -15,6 +15,7 @@ pub fn admits(child: &ChildSa, packet: &IpHeader, direction: Direction) -> bool 
 }
 
 /// [`admits`], for the selectors of either side.
+#[inline]
 pub(crate) fn match_sides(
     local: &[TrafficSelector],
     remote: &[TrafficSelector],
@@ -41,6 +42,7 @@ pub(crate) fn match_sides(
 }
 
 /// [`TrafficSelector::matches`], with a protocol that may not be seen: then only "any" admits it.
+#[inline]
 fn side_admits(selector: &TrafficSelector, address: IpAddr, protocol: Option<u8>, port: Option<u16>) -> bool {
     match protocol {
         Some(protocol) => selector.matches(address, protocol, port),

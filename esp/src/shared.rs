@@ -93,11 +93,12 @@ impl SharedOutboundSa {
 
     fn try_seal(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
         let header = IpHeader::parse(packet.as_slice())?;
+        Sealer::check_length(packet, &header)?;
         let mut form = self.sealer.form(packet.as_slice(), &header)?;
         {
             let mut tally = locked(&self.tally);
             tally.check(now)?;
-            tally.fit(now, &self.sealer, &header, &mut form)?;
+            form.around.fields = tally.fit(now, &self.sealer, &header, &form)?;
         }
         self.sealer.protect(packet, &form, |text_len| locked(&self.tally).take(now, text_len))
     }
@@ -173,7 +174,7 @@ impl SharedInboundSa {
         packet: &mut PacketBuf<'_>,
         outer_ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
-        self.open_behind(now, packet, &self.opener.front(outer_ecn))
+        self.open_behind(now, packet, outer_ecn, || self.opener.front(outer_ecn))
     }
 
     /// As [`InboundSa::open_ip`].
@@ -182,21 +183,24 @@ impl SharedInboundSa {
     /// As [`InboundSa::open_ip`].
     pub fn open_ip(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         let outer = esp_in(packet).map_err(|error| locked(&self.tally).count_drop(error))?;
-        self.open_behind(now, packet, &Front::of(&outer))
+        self.open_behind(now, packet, Some(outer.ecn), || Front::of(&outer))
     }
 
     fn open_behind(
         &self,
         now: Instant,
         packet: &mut PacketBuf<'_>,
-        front: &Front,
+        ecn: Option<Ecn>,
+        front: impl FnOnce() -> Front,
     ) -> Result<Opened, OpenError> {
         let text = match self.authenticate(now, packet) {
             Ok(text_len) => self.opener.text(text_len),
             Err(error) => return Err(locked(&self.tally).count_drop(error)),
         };
-        let delivered = self.opener.deliver(packet, text, front);
-        locked(&self.tally).count(delivered)
+        let count = |delivery| locked(&self.tally).count(delivery);
+        self.opener
+            .deliver(packet, text, ecn, front, count)
+            .map_err(|error| locked(&self.tally).count_drop(error))
     }
 
     /// The octets of text of an authentic packet.

@@ -126,8 +126,19 @@ impl AddressRange {
 
     /// Whether the address is one of them.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.is_ipv4() && self.start <= address && address <= self.end
+    #[inline]
+    pub const fn contains(&self, address: IpAddr) -> bool {
+        match (self.start, address, self.end) {
+            (IpAddr::V4(start), IpAddr::V4(address), IpAddr::V4(end)) => {
+                let address = address.to_bits();
+                start.to_bits() <= address && address <= end.to_bits()
+            }
+            (IpAddr::V6(start), IpAddr::V6(address), IpAddr::V6(end)) => {
+                let address = address.to_bits();
+                start.to_bits() <= address && address <= end.to_bits()
+            }
+            _ => false,
+        }
     }
 
     /// The addresses in both, if any.
@@ -224,6 +235,7 @@ impl PortRange {
 
     /// Whether a packet matches whose port is `port`, or has none to be seen (`None`).
     #[must_use]
+    #[inline]
     pub const fn matches(&self, port: Option<u16>) -> bool {
         match port {
             Some(port) => self.start <= port && port <= self.end,
@@ -293,6 +305,7 @@ impl TrafficSelector {
 
     /// Whether a packet matches: its address, its protocol, and its port if it has one to be seen.
     #[must_use]
+    #[inline]
     pub fn matches(&self, address: IpAddr, protocol: u8, port: Option<u16>) -> bool {
         self.addresses.contains(address)
             && (self.protocol == Self::ANY_PROTOCOL || self.protocol == protocol)

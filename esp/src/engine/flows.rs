@@ -5,11 +5,11 @@
 //! of policy or of the SAs that carry traffic begins another. The size is fixed; where a set is full, one of its flows
 //! gives way.
 
+use super::table::Slot;
 use crate::ip::{IpHeader, Ports};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use ipsec_types::sa::ChildSaId;
 
 /// Flows that share a place.
 const WAYS: usize = 4;
@@ -17,24 +17,25 @@ const WAYS: usize = 4;
 /// What becomes of a flow's packets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Route {
-    /// The pair whose SA carries them.
-    By(ChildSaId),
+    /// The outbound SA that carries them. It is there as long as the answer is good.
+    By(Slot),
     Bypass,
     Discard,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The key: numbers, which are read and compared at once.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 struct Flow {
-    source: IpAddr,
-    destination: IpAddr,
-    protocol: Option<u8>,
-    ports: Ports,
+    source: u128,
+    destination: u128,
+    /// IP version, protocol and ports.
+    rest: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct Place {
     flow: Flow,
-    /// 0 for a slot that was never used.
+    /// 0 for a place that was never used.
     generation: u64,
     route: Route,
 }
@@ -42,7 +43,7 @@ struct Slot {
 /// See the module. Its memory is taken once.
 #[derive(Debug)]
 pub(super) struct FlowCache {
-    sets: Vec<[Slot; WAYS]>,
+    sets: Vec<[Place; WAYS]>,
     /// Of answers that are still good; never 0.
     generation: u64,
     /// The way that gives way next.
@@ -52,10 +53,7 @@ pub(super) struct FlowCache {
 impl FlowCache {
     /// A cache for at least `flows` flows; for none where that is 0.
     pub(super) fn new(flows: usize) -> Self {
-        let unspecified = IpAddr::from([0; 4]);
-        let flow =
-            Flow { source: unspecified, destination: unspecified, protocol: None, ports: Ports::Unavailable };
-        let unused = Slot { flow, generation: 0, route: Route::Discard };
+        let unused = Place { flow: Flow::default(), generation: 0, route: Route::Discard };
         let sets = if flows == 0 { 0 } else { flows.div_ceil(WAYS).next_power_of_two() };
         Self { sets: vec![[unused; WAYS]; sets], generation: 1, victim: 0 }
     }
@@ -66,54 +64,63 @@ impl FlowCache {
     }
 
     /// The answer for such a packet, if it is known.
+    #[inline]
     pub(super) fn get(&self, packet: &IpHeader) -> Option<Route> {
         let flow = Flow::of(packet);
-        let set = self.sets.get(flow.place(self.sets.len()))?;
-        let slot = set.iter().find(|slot| slot.generation == self.generation && slot.flow == flow)?;
-        Some(slot.route)
+        let set = self.sets.get(flow.set(self.sets.len()))?;
+        let place = set.iter().find(|place| place.generation == self.generation && place.flow == flow)?;
+        Some(place.route)
     }
 
     /// Remembers an answer.
     pub(super) fn put(&mut self, packet: &IpHeader, route: Route) {
         let flow = Flow::of(packet);
-        let place = flow.place(self.sets.len());
+        let set = flow.set(self.sets.len());
         self.victim = (self.victim + 1) % WAYS;
-        let Some(set) = self.sets.get_mut(place) else { return };
-        let free = set.iter().position(|slot| slot.generation != self.generation || slot.flow == flow);
-        if let Some(slot) = set.get_mut(free.unwrap_or(self.victim)) {
-            *slot = Slot { flow, generation: self.generation, route };
+        let Some(set) = self.sets.get_mut(set) else { return };
+        let free = set.iter().position(|place| place.generation != self.generation || place.flow == flow);
+        if let Some(place) = set.get_mut(free.unwrap_or(self.victim)) {
+            *place = Place { flow, generation: self.generation, route };
         }
     }
 }
 
 impl Flow {
-    const fn of(packet: &IpHeader) -> Self {
-        let IpHeader { source, destination, protocol, ports, .. } = *packet;
-        Self { source, destination, protocol, ports }
+    #[inline(always)]
+    fn of(packet: &IpHeader) -> Self {
+        let ports = match packet.ports {
+            Ports::Unavailable => 0,
+            Ports::Pair(source, destination) => 1 << 32 | u64::from(source) << 16 | u64::from(destination),
+            Ports::Single(value) => 1 << 33 | u64::from(value),
+        };
+        let protocol = packet.protocol.map_or(0, |protocol| 1 << 8 | u64::from(protocol));
+        let version = u64::from(packet.source.is_ipv4());
+        Self {
+            source: bits(packet.source),
+            destination: bits(packet.destination),
+            rest: version << 63 | protocol << 34 | ports,
+        }
     }
 
     /// The set of this flow, of `sets`, a power of two. Who makes many flows meet in one set gains that these are
     /// looked up slowly.
-    fn place(&self, sets: usize) -> usize {
-        let ports = match self.ports {
-            Ports::Unavailable => 1 << 32,
-            Ports::Pair(source, destination) => u64::from(source) << 16 | u64::from(destination),
-            Ports::Single(value) => 1 << 33 | u64::from(value),
-        };
-        let protocol = self.protocol.map_or(0, |protocol| 1 << 8 | u64::from(protocol));
-        let hash = mix(mix(ports << 16 ^ protocol, folded(self.source)), folded(self.destination));
+    #[inline(always)]
+    const fn set(&self, sets: usize) -> usize {
+        let hash = mix(mix(self.rest, folded(self.source)), folded(self.destination));
         hash as usize & sets.saturating_sub(1)
     }
 }
 
-const fn folded(address: IpAddr) -> u64 {
+#[inline(always)]
+const fn bits(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(address) => address.to_bits() as u64,
-        IpAddr::V6(address) => {
-            let bits = address.to_bits();
-            mix((bits >> 64) as u64, bits as u64)
-        }
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
     }
+}
+
+const fn folded(address: u128) -> u64 {
+    mix((address >> 64) as u64, address as u64)
 }
 
 /// A folded multiplication by 2^64 divided by the golden ratio.
@@ -124,8 +131,10 @@ const fn mix(hash: u64, value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::Slots;
     use super::*;
     use crate::ip::IpVersion;
+    use ipsec_types::sa::ChildSaId;
 
     fn packet(source: u32, port: u16) -> IpHeader {
         IpHeader {
@@ -145,8 +154,9 @@ mod tests {
     #[test]
     fn answers_are_exact_and_end_with_their_generation() {
         let mut cache = FlowCache::new(64);
-        cache.put(&packet(1, 1), Route::By(ChildSaId(7)));
-        assert_eq!(cache.get(&packet(1, 1)), Some(Route::By(ChildSaId(7))));
+        let slot = Slots::default().insert(ChildSaId(7), ());
+        cache.put(&packet(1, 1), Route::By(slot));
+        assert_eq!(cache.get(&packet(1, 1)), Some(Route::By(slot)));
         assert_eq!((cache.get(&packet(1, 2)), cache.get(&packet(2, 1))), (None, None));
         let hidden = IpHeader { ports: Ports::Unavailable, ..packet(1, 1) };
         assert_eq!(cache.get(&hidden), None);

@@ -18,7 +18,7 @@ use self::flows::Route;
 use self::lingering::{Lingerer, Lingering};
 use self::policy::{NoSa, Policy};
 use self::reports::{Limiter, Reports};
-use self::table::{Armed, SaMap, TimerKey, Timers};
+use self::table::{Armed, SaMap, Slot, Slots, TimerKey, Timers};
 use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
 use crate::ecn::Ecn;
@@ -34,6 +34,7 @@ use crate::restore::Front;
 use crate::spd::{Action, Spd};
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -117,6 +118,13 @@ impl Arrival {
     pub const fn with_ecn(self, ecn: Ecn) -> Self {
         Self { ecn: Some(ecn), ..self }
     }
+
+    /// What is known of the header of a packet that came without it, by an SA of this path.
+    const fn front(&self, path: &Path) -> Front {
+        let (remote, local) = (self.path.remote.ip(), self.path.local.ip());
+        let destination = if local.is_unspecified() { path.local.ip() } else { local };
+        Front { source: remote, destination, ecn: self.ecn, in_place: None }
+    }
 }
 
 /// A packet that an engine sealed, and where it goes.
@@ -162,14 +170,15 @@ pub struct EngineStatistics {
 /// An inbound SA and what the engine remembers of its peer.
 #[derive(Debug)]
 struct Inbound {
+    id: ChildSaId,
     sa: InboundSa,
     /// Where the peer is, as IKE said last.
     path: Path,
     encapsulation: Encapsulation,
     /// The address that was reported as the peer's new one since then.
     moved_to: Option<SocketAddr>,
-    /// When a packet was reported last.
-    told_at: Option<Instant>,
+    /// When the next packet is to be reported.
+    tell_at: Instant,
     /// The pair that took its place.
     heir: Option<ChildSaId>,
     /// It lingers: nothing more is told of it.
@@ -180,6 +189,7 @@ struct Inbound {
 /// An outbound SA with its timers.
 #[derive(Debug)]
 struct Outbound {
+    id: ChildSaId,
     sa: OutboundSa,
     armed: Armed,
 }
@@ -196,7 +206,7 @@ pub struct Engine {
     /// Without those that linger.
     inbound_of: SaMap<ChildSaId, EspSpi>,
     lingering: Lingering,
-    outbound: SaMap<ChildSaId, Box<Outbound>>,
+    outbound: Slots<Outbound>,
     policy: Policy,
     timers: Timers,
     reports: Reports,
@@ -221,7 +231,7 @@ impl Engine {
             inbound: SaMap::default(),
             inbound_of: SaMap::default(),
             lingering: Lingering::default(),
-            outbound: SaMap::default(),
+            outbound: Slots::default(),
             policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
             reports: Reports::new(config.reports),
@@ -265,16 +275,21 @@ impl Engine {
     /// unspecified. With [`SealError::NoSa`] IKE may have been asked for an SA ([`SaReport::Acquire`]).
     pub fn send(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sending, SealError> {
         let now = self.clock(now);
-        let header = IpHeader::parse(packet.as_slice()).map_err(|error| self.count_seal(error.into()))?;
-        match self.policy.route(&header) {
-            Ok(Route::By(child)) => self.seal_by(now, child, packet, &header).map(Sending::Protected),
+        // Used where it lies: every move of it waits for the octets that were just written.
+        let parsed = IpHeader::parse(packet.as_slice());
+        let header = match &parsed {
+            Ok(header) => header,
+            Err(error) => return Err(self.count_seal((*error).into())),
+        };
+        match self.policy.route(header) {
+            Ok(Route::By(slot)) => self.seal_by(now, slot, packet, header).map(Sending::Protected),
             Ok(Route::Bypass) => {
                 let statistics = &mut self.statistics.outbound;
                 statistics.bypassed = statistics.bypassed.saturating_add(1);
-                Ok(Sending::Bypass(header))
+                Ok(Sending::Bypass(*header))
             }
             Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
-            Err(no_sa) => Err(self.no_sa(now, no_sa, &header)),
+            Err(no_sa) => Err(self.no_sa(now, no_sa, header)),
         }
     }
 
@@ -286,12 +301,17 @@ impl Engine {
     /// As [`Engine::send`], and [`SealError::Bypass`].
     pub fn seal(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Outgoing, SealError> {
         let now = self.clock(now);
-        let header = IpHeader::parse(packet.as_slice()).map_err(|error| self.count_seal(error.into()))?;
-        match self.policy.route(&header) {
-            Ok(Route::By(child)) => self.seal_by(now, child, packet, &header),
+        // Used where it lies: every move of it waits for the octets that were just written.
+        let parsed = IpHeader::parse(packet.as_slice());
+        let header = match &parsed {
+            Ok(header) => header,
+            Err(error) => return Err(self.count_seal((*error).into())),
+        };
+        match self.policy.route(header) {
+            Ok(Route::By(slot)) => self.seal_by(now, slot, packet, header),
             Ok(Route::Bypass) => Err(self.count_seal(SealError::Bypass)),
             Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
-            Err(no_sa) => Err(self.no_sa(now, no_sa, &header)),
+            Err(no_sa) => Err(self.no_sa(now, no_sa, header)),
         }
     }
 
@@ -316,17 +336,17 @@ impl Engine {
     fn seal_by(
         &mut self,
         now: Instant,
-        child: ChildSaId,
+        slot: Slot,
         packet: &mut PacketBuf<'_>,
         header: &IpHeader,
     ) -> Result<Outgoing, SealError> {
-        let Some(entry) = self.outbound.get_mut(&child) else {
+        let Some(entry) = self.outbound.at(slot) else {
             return Err(self.count_seal(SealError::NoSa));
         };
         let sealed = entry.sa.seal_parsed(now, packet, header);
         entry.tell(&mut self.timers, &mut self.reports);
         let (path, encapsulation) = (*entry.sa.path(), entry.sa.encapsulation());
-        Ok(Outgoing { child, path, encapsulation, sealed: sealed? })
+        Ok(Outgoing { child: entry.id, path, encapsulation, sealed: sealed? })
     }
 
     fn no_sa(&mut self, now: Instant, no_sa: NoSa, header: &IpHeader) -> SealError {
@@ -372,7 +392,7 @@ impl Engine {
             }
             return Err(self.count_open(error));
         };
-        let child = entry.sa.child().id;
+        let child = entry.id;
         let authentic = if entry.sa.wants_resync(now) && packet.len() <= self.scratch.len() {
             entry.sa.search(now, packet, self.scratch.as_mut())
         } else {
@@ -381,9 +401,9 @@ impl Engine {
         entry.tell(&mut self.timers, &mut self.reports);
         let authentic = authentic?;
         entry.note_authentic(now, &authentic, arrival, &mut self.reports);
-        let front = outer.map_or_else(|| entry.front(arrival), Front::of);
-        let opened = entry.sa.deliver(packet, &authentic, &front)?;
-        Ok(Incoming { child, opened })
+        let Inbound { sa, path, .. } = &mut **entry;
+        let front = || outer.map_or_else(|| arrival.front(path), Front::of);
+        sa.deliver(packet, authentic, arrival.ecn, front).map(|opened| Incoming { child, opened })
     }
 
     /// Opens a whole received IP packet, with or without UDP. What it reads of the outer header becomes the
@@ -412,7 +432,7 @@ impl Engine {
         if !self.icmp.admits(now, ICMP_INTERVAL, ICMP_BURST) {
             return None;
         }
-        self.outbound.iter_mut().find_map(|(id, entry)| Some((*id, entry.sa.learn_path_mtu(now, &notice)?)))
+        self.outbound.values_mut().find_map(|entry| Some((entry.id, entry.sa.learn_path_mtu(now, &notice)?)))
     }
 
     /// Tells the time. To be called when [`Engine::poll_timeout`] says so.
@@ -504,8 +524,8 @@ impl Engine {
         }
         let armed = sa.deadlines();
         self.timers.arm(TimerKey::Inbound(spi), armed);
-        let (moved_to, told_at, heir) = (None, None, None);
-        let entry = Inbound { sa, path, encapsulation, moved_to, told_at, heir, removed: false, armed };
+        let (moved_to, tell_at, heir) = (None, Instant::ZERO, None);
+        let entry = Inbound { id, sa, path, encapsulation, moved_to, tell_at, heir, removed: false, armed };
         self.inbound.insert(spi, Box::new(entry));
         self.inbound_of.insert(id, spi);
         self.reports.make_room(self.inbound.len() + self.outbound.len());
@@ -519,12 +539,13 @@ impl Engine {
             return Err(CommandError::AlreadyInstalled { id, direction: Direction::Outbound });
         }
         let sa = OutboundSa::new(&self.provider, install, self.config.outbound, now)?;
-        if sa.child().replaces.is_none() {
-            self.policy.add(sa.child());
-        }
+        let child = Arc::clone(sa.child());
         let armed = sa.deadlines();
         self.timers.arm(TimerKey::Outbound(id), armed);
-        self.outbound.insert(id, Box::new(Outbound { sa, armed }));
+        let slot = self.outbound.insert(id, Outbound { id, sa, armed });
+        if child.replaces.is_none() {
+            self.policy.add(&child, slot);
+        }
         self.reports.make_room(self.inbound.len() + self.outbound.len());
         Ok(())
     }
@@ -535,8 +556,9 @@ impl Engine {
     }
 
     fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
-        let entry = self.outbound.get(&to).ok_or(CommandError::NotInstalled(to))?;
-        self.policy.switch(from, entry.sa.child());
+        let slot = self.outbound.slot(&to).ok_or(CommandError::NotInstalled(to))?;
+        let entry = self.outbound.at(slot).ok_or(CommandError::NotInstalled(to))?;
+        self.policy.switch(from, entry.sa.child(), slot);
         let inbound = self.inbound_of.get(&from).and_then(|spi| self.inbound.get_mut(spi));
         if let Some(entry) = inbound.filter(|_| from != to) {
             entry.heir = Some(to);
@@ -627,6 +649,7 @@ impl Engine {
     }
 
     /// The time of this call: never before that of an earlier one.
+    #[inline]
     fn clock(&mut self, now: Instant) -> Instant {
         if now < self.now {
             self.clock_regressions = self.clock_regressions.saturating_add(1);
@@ -670,14 +693,8 @@ impl Inbound {
         }
     }
 
-    /// What is known of the header of a packet that came without it.
-    const fn front(&self, arrival: Arrival) -> Front {
-        let (remote, local) = (arrival.path.remote.ip(), arrival.path.local.ip());
-        let destination = if local.is_unspecified() { self.path.local.ip() } else { local };
-        Front { source: remote, destination, ecn: arrival.ecn, in_place: None }
-    }
-
     /// What an authentic packet says of its peer: that it lives, and where it is.
+    #[inline]
     fn note_authentic(
         &mut self,
         now: Instant,
@@ -688,18 +705,18 @@ impl Inbound {
         if self.removed {
             return;
         }
-        let id = self.sa.child().id;
-        let due = |told: Instant| now.saturating_since(told) >= reports.last_inbound_interval();
-        if self.told_at.is_none_or(due) {
-            self.told_at = Some(now);
+        let id = self.id;
+        if now >= self.tell_at {
+            self.tell_at = now + reports.last_inbound_interval();
             reports.last_inbound(id, now);
         }
         // An old straggler from the old address proves nothing about where the peer is now.
-        if authentic.newest {
+        if authentic.newest && (self.moved_to.is_some() || arrival.path.remote != self.path.remote) {
             self.note_place(id, arrival, reports);
         }
     }
 
+    #[cold]
     fn note_place(&mut self, id: ChildSaId, arrival: Arrival, reports: &mut Reports) {
         let both_udp =
             arrival.encapsulation == Encapsulation::Udp && self.encapsulation == Encapsulation::Udp;

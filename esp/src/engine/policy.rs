@@ -3,6 +3,7 @@
 
 use super::flows::{FlowCache, Route};
 use super::routes::Routes;
+use super::table::Slot;
 use crate::ip::IpHeader;
 use crate::spd::{Action, Spd};
 use alloc::sync::Arc;
@@ -39,15 +40,15 @@ impl Policy {
     }
 
     /// Lets a new pair carry traffic.
-    pub(super) fn add(&mut self, child: &Arc<ChildSa>) {
+    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
         self.flows.invalidate();
-        self.routes.add(child);
+        self.routes.add(child, slot);
     }
 
     /// Lets `to` carry what `from` carried.
-    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>) {
+    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>, slot: Slot) {
         self.flows.invalidate();
-        self.routes.switch(from, to);
+        self.routes.switch(from, to, slot);
     }
 
     /// Lets a pair carry nothing more.

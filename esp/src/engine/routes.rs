@@ -2,25 +2,33 @@
 //!
 //! The SAs that carry traffic are asked in order, the newest first, all of them or those of one policy.
 
+use super::table::Slot;
 use crate::ip::IpHeader;
 use crate::selectors;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
 
+/// A pair whose outbound SA carries traffic, and where that lies.
+#[derive(Debug)]
+struct Carrier {
+    child: Arc<ChildSa>,
+    slot: Slot,
+}
+
 /// The pairs whose outbound SA carries traffic, the newest last.
 #[derive(Default, Debug)]
-pub(super) struct Routes(Vec<Arc<ChildSa>>);
+pub(super) struct Routes(Vec<Carrier>);
 
 impl Routes {
-    /// The pair whose SA carries the packet, of this policy where one is told.
+    /// The SA that carries the packet, of this policy where one is told.
     #[inline]
-    pub(super) fn find(&self, packet: &IpHeader, policy: Option<PolicyId>) -> Option<ChildSaId> {
-        let carries = |child: &&Arc<ChildSa>| {
+    pub(super) fn find(&self, packet: &IpHeader, policy: Option<PolicyId>) -> Option<Slot> {
+        let carries = |Carrier { child, .. }: &&Carrier| {
             policy.is_none_or(|policy| child.policy == policy)
                 && selectors::admits(child, packet, Direction::Outbound)
         };
-        self.0.iter().rev().find(carries).map(|child| child.id)
+        self.0.iter().rev().find(carries).map(|carrier| carrier.slot)
     }
 
     /// Whether to ask all of them costs no more than to look up an answer.
@@ -29,24 +37,24 @@ impl Routes {
     }
 
     /// Lets a new pair carry traffic.
-    pub(super) fn add(&mut self, child: &Arc<ChildSa>) {
-        self.0.push(Arc::clone(child));
+    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
+        self.0.push(Carrier { child: Arc::clone(child), slot });
     }
 
     /// Lets `to` carry what `from` carried, in its place; as the newest where `from` carries nothing.
-    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>) {
+    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>, slot: Slot) {
         if from == to.id {
             return;
         }
         self.remove(to.id);
-        match self.0.iter_mut().find(|child| child.id == from) {
-            Some(place) => *place = Arc::clone(to),
-            None => self.add(to),
+        match self.0.iter_mut().find(|carrier| carrier.child.id == from) {
+            Some(place) => *place = Carrier { child: Arc::clone(to), slot },
+            None => self.add(to, slot),
         }
     }
 
     /// Lets a pair carry nothing more.
     pub(super) fn remove(&mut self, id: ChildSaId) {
-        self.0.retain(|child| child.id != id);
+        self.0.retain(|carrier| carrier.child.id != id);
     }
 }
