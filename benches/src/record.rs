@@ -155,6 +155,10 @@ impl CipherAlgorithm for Wrapped<&'static dyn CipherAlgorithm> {
         self.0.suite()
     }
 
+    fn library(&self) -> &'static str {
+        self.0.library()
+    }
+
     fn encr_key_len(&self) -> usize {
         self.0.encr_key_len()
     }

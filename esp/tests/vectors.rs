@@ -259,16 +259,18 @@ fn esp_packets() {
         let packet = octets(&case["esp_packet"]);
         let payload = octets(&case["payload"]);
 
-        let mut receiver =
-            InboundSa::new(&RUSTCRYPTO, new_install(), InboundConfig::default(), Instant::ZERO).unwrap();
-        receiver.resume_at(seq - 1);
-        let mut storage = packet.clone();
-        let mut buf = PacketBuf::whole(&mut storage);
-        match receiver.open(Instant::ZERO, &mut buf, None).unwrap() {
-            Opened::Packet(_) => assert_eq!(buf.as_slice(), payload, "{id}"),
-            Opened::Dummy => assert_eq!(next_header, 59, "{id}"),
+        for provider in PROVIDERS {
+            let config = InboundConfig::default();
+            let mut receiver = InboundSa::new(provider, new_install(), config, Instant::ZERO).unwrap();
+            receiver.resume_at(seq - 1);
+            let mut storage = packet.clone();
+            let mut buf = PacketBuf::whole(&mut storage);
+            match receiver.open(Instant::ZERO, &mut buf, None).unwrap() {
+                Opened::Packet(_) => assert_eq!(buf.as_slice(), payload, "{id}"),
+                Opened::Dummy => assert_eq!(next_header, 59, "{id}"),
+            }
+            assert_eq!(receiver.newest_number(), seq);
         }
-        assert_eq!(receiver.newest_number(), seq);
         opened.push(id);
 
         // 254 octets of padding: a receiver takes them, our sender makes the fewest.
@@ -324,18 +326,20 @@ fn mcgrew_gcm() {
         let high = if is_esn { number(&case["seq_hi"]) } else { 0 };
         let seq = high << 32 | number(&case["seq_lo"]);
         let key = [octets(&case["key"]), octets(&case["salt"])].concat();
-        let install = install_of(suite, is_esn, spi_value, key, Vec::new());
-        let mut receiver =
-            InboundSa::new(&RUSTCRYPTO, install, InboundConfig::default(), Instant::ZERO).unwrap();
-        receiver.resume_at(seq - 1);
-        let packet = octets(&case["esp_packet"]);
-        for at in 8..packet.len() {
-            let mut damaged = packet.clone();
-            damaged[at] ^= 1;
-            assert_eq!(open(&mut receiver, &damaged), Err(OpenError::Integrity), "{id} octet {at}");
+        for provider in PROVIDERS {
+            let install = install_of(suite, is_esn, spi_value, key.clone(), Vec::new());
+            let mut receiver =
+                InboundSa::new(provider, install, InboundConfig::default(), Instant::ZERO).unwrap();
+            receiver.resume_at(seq - 1);
+            let packet = octets(&case["esp_packet"]);
+            for at in 8..packet.len() {
+                let mut damaged = packet.clone();
+                damaged[at] ^= 1;
+                assert_eq!(open(&mut receiver, &damaged), Err(OpenError::Integrity), "{id} octet {at}");
+            }
+            assert_eq!(open(&mut receiver, &packet), Err(OpenError::NextHeader(1)), "{id}");
+            assert_eq!(receiver.newest_number(), seq, "{id}");
         }
-        assert_eq!(open(&mut receiver, &packet), Err(OpenError::NextHeader(1)), "{id}");
-        assert_eq!(receiver.newest_number(), seq, "{id}");
         count += 1;
     }
     assert_eq!(count, 13);
@@ -352,17 +356,19 @@ fn packets_of_other_stacks() {
         let suite = suite_of(case).unwrap();
         let is_esn = case["esn"].as_bool().unwrap();
         let spi_value = u32::from_str_radix(case["spi"].as_str().unwrap(), 16).unwrap();
-        let install =
-            install_of(suite, is_esn, spi_value, octets(&case["encr_key"]), octets(&case["integ_key"]));
-        let mut engine = Engine::new(&RUSTCRYPTO, EngineConfig::default());
-        engine.apply(Instant::ZERO, SaCommand::InstallInbound(Box::new(install))).unwrap();
-        for packet in case["packets"].as_array().unwrap() {
-            let mut storage = octets(&packet["outer"]);
-            let mut buf = PacketBuf::whole(&mut storage);
-            engine.open_ip(Instant::ZERO, &mut buf).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(buf.as_slice(), octets(&packet["inner"]), "{name}");
-            count += 1;
+        for provider in PROVIDERS {
+            let (encr_key, integ_key) = (octets(&case["encr_key"]), octets(&case["integ_key"]));
+            let install = install_of(suite, is_esn, spi_value, encr_key, integ_key);
+            let mut engine = Engine::new(provider, EngineConfig::default());
+            engine.apply(Instant::ZERO, SaCommand::InstallInbound(Box::new(install))).unwrap();
+            for packet in case["packets"].as_array().unwrap() {
+                let mut storage = octets(&packet["outer"]);
+                let mut buf = PacketBuf::whole(&mut storage);
+                engine.open_ip(Instant::ZERO, &mut buf).unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert_eq!(buf.as_slice(), octets(&packet["inner"]), "{name}");
+                count += 1;
+            }
         }
     }
-    assert_eq!(count, 36);
+    assert_eq!(count, PROVIDERS.len() * 36);
 }

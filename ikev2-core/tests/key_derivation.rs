@@ -32,6 +32,10 @@ impl CipherAlgorithm for KeyLengths {
         CipherSuite { encr: EncrId(65_535), key_bits: None, integ: IntegId(65_535) }
     }
 
+    fn library(&self) -> &'static str {
+        "none"
+    }
+
     fn encr_key_len(&self) -> usize {
         self.encr
     }

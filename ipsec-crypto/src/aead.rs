@@ -1,52 +1,56 @@
 //! Combined-mode ciphers in ESP (RFC 4106, RFC 4309, RFC 7634, RFC 8750) and in IKE's SK payload (RFC 5282,
-//! RFC 7634): nonce = salt | IV, additional authenticated data = the header.
+//! RFC 7634): nonce = salt | IV, additional authenticated data = the header. What the cipher itself does is a
+//! library's: see [`CombinedMode`].
 
-use super::packet::{Parts, Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
-use aead::array::ArraySize;
-use aead::array::typenum::Unsigned;
-use aead::consts::{U11, U12};
-use aead::{AeadInOut, KeyInit, KeySizeUser, Nonce};
-use aes_gcm::AesGcm;
+use crate::packet::{Parts, Shape, esn_header, high_half};
 use alloc::boxed::Box;
-use ccm::Ccm;
-use chacha20poly1305::ChaCha20Poly1305;
-use cipher::consts::U16;
-use cipher::{BlockCipherEncrypt, BlockSizeUser};
 use core::fmt;
 use core::marker::PhantomData;
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::SaKeys;
 use ipsec_types::{EncrId, IntegId};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 /// Octets of the IV, whether it is sent or not. The salt is the rest of the nonce.
 const IV_LEN: usize = 8;
 
-/// A combined-mode cipher whose expanded key is wiped when dropped.
-pub(super) trait Wiped: AeadInOut + KeyInit + Send + Sync + 'static {}
+/// A library's combined-mode cipher with an expanded key, which is wiped when dropped.
+pub(crate) trait CombinedMode: Sized + Send + Sync + 'static {
+    /// What the library is called.
+    const LIBRARY: &'static str;
+    /// Octets of key, without the salt.
+    const KEY_LEN: usize;
+    /// Octets of the nonce, at most 16.
+    const NONCE_LEN: usize;
+    /// Octets of the ICV.
+    const ICV_LEN: usize;
 
-impl<C, T> Wiped for AesGcm<C, U12, T>
-where
-    Self: AeadInOut + KeyInit + ZeroizeOnDrop + Send + Sync + 'static,
-    T: aes_gcm::TagSize,
-{
+    /// Expands the key; `None` where it has not [`CombinedMode::KEY_LEN`] octets.
+    fn new(key: &[u8]) -> Option<Self>;
+
+    /// Encrypts the text in place and writes the ICV over it and the additional authenticated data. `None` where the
+    /// text is longer than the cipher can do under one nonce.
+    fn seal(&self, nonce: Nonce, aad: &[u8], text: &mut [u8], icv: &mut [u8]) -> Option<()>;
+
+    /// Checks the ICV and decrypts the text in place. `None` where it is wrong: the text then is no plain text.
+    fn open(&self, nonce: Nonce, aad: &[u8], text: &mut [u8], icv: &[u8]) -> Option<()>;
 }
 
-/// A CCM holds nothing but its block cipher.
-impl<C, M> Wiped for Ccm<C, M, U11>
-where
-    Self: AeadInOut + KeyInit + Send + Sync + 'static,
-    C: BlockSizeUser<BlockSize = U16> + BlockCipherEncrypt + ZeroizeOnDrop,
-    M: ArraySize + ccm::TagSize,
-{
-}
+/// A nonce, as the high octets of one number: so it is made in registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Nonce(u128);
 
-impl Wiped for ChaCha20Poly1305 where Self: ZeroizeOnDrop {}
+impl Nonce {
+    /// The nonce, with zeros behind it.
+    pub(crate) const fn octets(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
 
 /// Where the IV of eight octets is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Iv {
+pub(crate) enum Iv {
     /// Between header and text.
     Sent,
     /// Nowhere: it is the packet's number, which ESP's header says (RFC 8750 §3). Not for IKE, whose numbers
@@ -67,7 +71,7 @@ impl Iv {
 ///
 /// Key, salt and ICV have the lengths that `A` gives them. The IV is the packet's number, which never repeats
 /// under a key; it need not be unpredictable (RFC 4106 §3.1, RFC 4309 §3.1, RFC 7634 §2).
-pub(super) struct Aead<A> {
+pub(crate) struct Aead<A> {
     suite: CipherSuite,
     iv: Iv,
     limits: UsageLimits,
@@ -75,30 +79,33 @@ pub(super) struct Aead<A> {
 }
 
 impl<A> Aead<A> {
-    pub(super) const fn new(encr: EncrId, key_bits: Option<u16>, iv: Iv, limits: UsageLimits) -> Self {
+    pub(crate) const fn new(encr: EncrId, key_bits: Option<u16>, iv: Iv, limits: UsageLimits) -> Self {
         let suite = CipherSuite { encr, key_bits, integ: IntegId::NONE };
         Self { suite, iv, limits, cipher: PhantomData }
     }
 }
 
-impl<A> fmt::Debug for Aead<A> {
+impl<A: CombinedMode> fmt::Debug for Aead<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Aead({})", self.suite)
+        write!(f, "Aead({}, {})", self.suite, A::LIBRARY)
     }
 }
 
-impl<A: KeySizeUser + AeadInOut> Aead<A> {
-    const KEY_LEN: usize = A::KeySize::USIZE;
-    const SALT_LEN: usize = A::NonceSize::USIZE - IV_LEN;
+impl<A: CombinedMode> Aead<A> {
+    const SALT_LEN: usize = A::NONCE_LEN - IV_LEN;
 }
 
-impl<A: Wiped> CipherAlgorithm for Aead<A> {
+impl<A: CombinedMode> CipherAlgorithm for Aead<A> {
     fn suite(&self) -> CipherSuite {
         self.suite
     }
 
+    fn library(&self) -> &'static str {
+        A::LIBRARY
+    }
+
     fn encr_key_len(&self) -> usize {
-        Self::KEY_LEN + Self::SALT_LEN
+        A::KEY_LEN + Self::SALT_LEN
     }
 
     fn salt_len(&self) -> usize {
@@ -118,61 +125,59 @@ impl<A: Wiped> CipherAlgorithm for Aead<A> {
             return Err(CipherError::KeyLength { expected: 0, got: keys.integ.len() });
         }
         let error = CipherError::KeyLength { expected: self.encr_key_len(), got: keys.encr.len() };
-        let (key, salt) = keys.encr.as_slice().split_at_checked(Self::KEY_LEN).ok_or(error)?;
+        let (key, salt) = keys.encr.as_slice().split_at_checked(A::KEY_LEN).ok_or(error)?;
         if salt.len() != Self::SALT_LEN {
             return Err(error);
         }
-        let aead = A::new_from_slice(key).map_err(|_| error)?;
-        let mut nonce = Nonce::<A>::default();
-        if let Some(start) = nonce.as_mut_slice().get_mut(..salt.len()) {
-            start.copy_from_slice(salt);
-        }
-        let shape = Shape { iv_len: self.iv.sent_len(), icv_len: A::TagSize::USIZE, block_len: 1 };
-        Ok(Box::new(Keyed { aead, nonce, shape, limits: self.limits }))
+        let aead = A::new(key).ok_or(error)?;
+        let salt = salt.iter().rev().fold(0, |salt, octet| salt >> 8 | u128::from(*octet) << 120);
+        let shape = Shape { iv_len: self.iv.sent_len(), icv_len: A::ICV_LEN, block_len: 1 };
+        Ok(Box::new(Keyed { aead, salt, shape, limits: self.limits }))
     }
 }
 
 /// An expanded key with its salt.
-struct Keyed<A: AeadInOut> {
+struct Keyed<A> {
     aead: A,
-    /// The salt, and zeros where the IV goes.
-    nonce: Nonce<A>,
+    /// In the highest octets, as in [`Nonce`].
+    salt: u128,
     shape: Shape,
     limits: UsageLimits,
 }
 
-impl<A: AeadInOut> Drop for Keyed<A> {
+impl<A> Drop for Keyed<A> {
     fn drop(&mut self) {
-        self.nonce.as_mut_slice().zeroize();
+        self.salt.zeroize();
     }
 }
 
-impl<A: AeadInOut> Keyed<A> {
-    fn nonce(&self, iv: [u8; IV_LEN]) -> Nonce<A> {
-        let mut nonce = self.nonce.clone();
-        if let Some(end) = nonce.as_mut_slice().last_chunk_mut() {
-            *end = iv;
-        }
-        nonce
+impl<A: CombinedMode> Keyed<A> {
+    #[inline(always)]
+    const fn nonce(&self, iv: u64) -> Nonce {
+        Nonce(self.salt | (iv as u128) << (8 * (16 - A::NONCE_LEN)))
     }
 }
 
 /// Gives `work` the additional authenticated data: the header, with the high half of a 64-bit sequence number
 /// between its two fields (RFC 4106 §5).
-fn with_aad<T>(
+#[inline(always)]
+fn with_aad(
     header: &[u8],
     number: PacketNumber,
-    work: impl FnOnce(&[u8]) -> Result<T, CipherError>,
-) -> Result<T, CipherError> {
-    if !number.high_in_icv {
-        return work(header);
-    }
-    let [s0, s1, s2, s3, l0, l1, l2, l3] = *esn_header(header)?;
-    let [h0, h1, h2, h3] = high_half(number);
-    work(&[s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3])
+    work: impl FnOnce(&[u8]) -> Option<()>,
+    refused: CipherError,
+) -> Result<(), CipherError> {
+    let worked = if number.high_in_icv {
+        let [s0, s1, s2, s3, l0, l1, l2, l3] = *esn_header(header)?;
+        let [h0, h1, h2, h3] = high_half(number);
+        work(&[s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3])
+    } else {
+        work(header)
+    };
+    worked.ok_or(refused)
 }
 
-impl<A: Wiped> PacketCipher for Keyed<A> {
+impl<A: CombinedMode> PacketCipher for Keyed<A> {
     fn iv_len(&self) -> usize {
         self.shape.iv_len
     }
@@ -192,33 +197,19 @@ impl<A: Wiped> PacketCipher for Keyed<A> {
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
         let too_long = CipherError::PacketLength { got: packet.len() };
         let Parts { header, iv, text, icv } = self.shape.cut(header_len, packet)?;
-        let iv_octets = number.value.to_be_bytes();
-        let nonce = self.nonce(iv_octets);
-        let tag = with_aad(header, number, |aad| {
-            self.aead.encrypt_inout_detached(&nonce, aad, text.into()).map_err(|_| too_long)
-        })?;
-        if !iv.is_empty() {
-            iv.copy_from_slice(&iv_octets);
+        let nonce = self.nonce(number.value);
+        with_aad(header, number, |aad| self.aead.seal(nonce, aad, text, icv), too_long)?;
+        if let Ok(iv) = <&mut [u8; IV_LEN]>::try_from(iv) {
+            *iv = number.value.to_be_bytes();
         }
-        icv.copy_from_slice(&tag);
         Ok(())
     }
 
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        let length = CipherError::PacketLength { got: packet.len() };
         let Parts { header, iv, text, icv } = self.shape.cut(header_len, packet)?;
-        let nonce = if iv.is_empty() {
-            self.nonce(number.value.to_be_bytes())
-        } else {
-            self.nonce(<[u8; IV_LEN]>::try_from(&*iv).map_err(|_| length)?)
-        };
-        let tag = aead::Tag::<A>::try_from(&*icv).map_err(|_| length)?;
-        with_aad(header, number, |aad| {
-            // AES-GCM and ChaCha20-Poly1305 check the ICV over the cipher text before they decrypt anything.
-            // CCM's ICV is over the plain text: it decrypts first, and wipes what it got from a forgery.
-            self.aead
-                .decrypt_inout_detached(&nonce, aad, text.into(), &tag)
-                .map_err(|_| CipherError::IntegrityCheck)
-        })
+        let iv = <[u8; IV_LEN]>::try_from(&*iv).map_or(number.value, u64::from_be_bytes);
+        let nonce = self.nonce(iv);
+        let forged = CipherError::IntegrityCheck;
+        with_aad(header, number, |aad| self.aead.open(nonce, aad, text, icv), forged)
     }
 }

@@ -87,6 +87,9 @@ pub trait CipherAlgorithm: Send + Sync + Debug {
     /// What it is called in negotiation.
     fn suite(&self) -> CipherSuite;
 
+    /// What the library is called that does it.
+    fn library(&self) -> &'static str;
+
     /// Octets of encryption key material, the salt included.
     fn encr_key_len(&self) -> usize;
 

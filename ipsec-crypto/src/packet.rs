@@ -5,24 +5,25 @@ use crate::cipher::{CipherError, PacketNumber};
 
 /// The lengths that a cipher gives to a packet, in octets.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) iv_len: usize,
-    pub(super) icv_len: usize,
-    pub(super) block_len: usize,
+pub(crate) struct Shape {
+    pub(crate) iv_len: usize,
+    pub(crate) icv_len: usize,
+    pub(crate) block_len: usize,
 }
 
 /// A packet cut into its parts.
-pub(super) struct Parts<'a> {
-    pub(super) header: &'a [u8],
-    pub(super) iv: &'a mut [u8],
-    pub(super) text: &'a mut [u8],
-    pub(super) icv: &'a mut [u8],
+pub(crate) struct Parts<'a> {
+    pub(crate) header: &'a [u8],
+    pub(crate) iv: &'a mut [u8],
+    pub(crate) text: &'a mut [u8],
+    pub(crate) icv: &'a mut [u8],
 }
 
 impl Shape {
     /// Cuts the ICV off `packet` and leaves header, IV and text together. An error leaves the packet as it
     /// is.
-    pub(super) fn cut_icv(
+    #[inline]
+    pub(crate) fn cut_icv(
         self,
         header_len: usize,
         packet: &mut [u8],
@@ -42,7 +43,8 @@ impl Shape {
     }
 
     /// Cuts `packet` into all its parts. An error leaves it as it is.
-    pub(super) fn cut(self, header_len: usize, packet: &mut [u8]) -> Result<Parts<'_>, CipherError> {
+    #[inline]
+    pub(crate) fn cut(self, header_len: usize, packet: &mut [u8]) -> Result<Parts<'_>, CipherError> {
         let error = CipherError::PacketLength { got: packet.len() };
         let (rest, icv) = self.cut_icv(header_len, packet)?;
         let (header, rest) = rest.split_at_mut_checked(header_len).ok_or(error)?;
@@ -52,12 +54,12 @@ impl Shape {
 }
 
 /// The high half of a sequence number as it enters an integrity check (RFC 4303 §2.2.1).
-pub(super) const fn high_half(number: PacketNumber) -> [u8; 4] {
+pub(crate) const fn high_half(number: PacketNumber) -> [u8; 4] {
     let [a, b, c, d, ..] = number.value.to_be_bytes();
     [a, b, c, d]
 }
 
 /// Refuses a number with an implied high half where the header is not ESP's eight octets.
-pub(super) fn esn_header(header: &[u8]) -> Result<&[u8; 8], CipherError> {
+pub(crate) fn esn_header(header: &[u8]) -> Result<&[u8; 8], CipherError> {
     header.try_into().map_err(|_| CipherError::EsnHeaderLength { got: header.len() })
 }

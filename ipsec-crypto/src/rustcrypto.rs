@@ -12,20 +12,19 @@ mod ecp;
 mod ed25519;
 mod etm;
 mod gmac;
-mod limits;
 mod mac;
 mod message;
 mod ml_kem;
 mod modp;
 mod null;
-mod packet;
 mod prf;
 mod private_key;
 mod rsa;
-mod suites;
+pub(crate) mod suites;
 mod x25519;
 mod xcbc;
 
+use crate::cipher::CipherAlgorithm;
 use crate::kx::KeyExchangeMethod;
 use crate::prf::{PrfAlgorithm, PrfId};
 use crate::provider::CryptoProvider;
@@ -46,6 +45,9 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use x25519::Curve25519;
 use xcbc::Xcbc;
+
+/// What this library is called where it is reported.
+const LIBRARY: &str = "RustCrypto";
 
 pub use private_key::{PrivateKey, PrivateKeyError};
 pub use suites::*;
@@ -116,10 +118,12 @@ pub static RSA_PKCS1_SHA2_512: &dyn SignatureAlgorithm =
 /// RSASSA-PKCS1-v1_5 with SHA-1 (RFC 8017, RFC 7296): weak, for peers that know nothing else.
 pub static RSA_PKCS1_SHA1: &dyn SignatureAlgorithm = &rsa::Pkcs1::<Sha1>::new(SignatureScheme::RsaPkcs1Sha1);
 
+static CIPHERS: [&dyn CipherAlgorithm; 71] = suites::in_order(suites::own());
+
 /// All of this module's algorithms.
 pub static RUSTCRYPTO: CryptoProvider = CryptoProvider {
-    name: "RustCrypto",
-    ciphers: suites::ALL,
+    name: LIBRARY,
+    ciphers: &CIPHERS,
     prfs: &[HMAC_SHA2_512, HMAC_SHA2_256, HMAC_SHA2_384, AES128_CMAC, AES128_XCBC, HMAC_SHA1],
     key_exchanges: &[
         X25519,

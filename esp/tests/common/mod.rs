@@ -4,6 +4,8 @@
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
 use hmac::Mac;
+use ipsec_crypto::CryptoProvider;
+use ipsec_crypto::aws_lc::AWS_LC;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{CipherError, PacketCipher, PacketNumber, UsageLimits};
 use ipsec_esp::{InboundConfig, InboundSa, OutboundConfig, OutboundSa, PacketBuf};
@@ -28,6 +30,9 @@ pub const SUITES: [CipherSuite; 4] = [GCM_128, GCM_256, CBC_128, CBC_256];
 
 /// More than any SA of these tests needs on either side of a packet.
 pub const ROOM: usize = 2_100;
+
+/// Each library that ciphers are taken from.
+pub static PROVIDERS: [&CryptoProvider; 2] = [&RUSTCRYPTO, &AWS_LC];
 
 pub fn hex(text: &str) -> Vec<u8> {
     let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;

@@ -136,6 +136,10 @@ impl CipherAlgorithm for ToyAlgorithm {
         self.suite
     }
 
+    fn library(&self) -> &'static str {
+        "toy"
+    }
+
     fn encr_key_len(&self) -> usize {
         self.key_lens.0
     }

@@ -7,8 +7,8 @@
 //! chooses, and its 64 leading zeros keep the other blocks, which look random, away from it.
 
 use super::etm::Encryption;
-use super::limits;
 use crate::cipher::UsageLimits;
+use crate::limits;
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::typenum::Unsigned;

@@ -2,8 +2,8 @@
 //! The RFC's nonce is what is called salt here. The IV need not be unpredictable, and is the packet's number.
 
 use super::etm::Encryption;
-use super::limits;
 use crate::cipher::UsageLimits;
+use crate::limits;
 use cipher::consts::U16;
 use cipher::typenum::Unsigned;
 use cipher::{

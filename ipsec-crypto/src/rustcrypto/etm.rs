@@ -1,9 +1,9 @@
 //! A cipher and an integrity algorithm beside it, in ESP (RFC 4303 §3.3.2) and in IKE's SK payload
 //! (RFC 7296 §3.14): first encrypted, then authenticated over header, IV and cipher text.
 
-use super::limits;
-use super::packet::{Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
+use crate::limits;
+use crate::packet::{Shape, esn_header, high_half};
 use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
@@ -76,6 +76,10 @@ impl<E, I> fmt::Debug for EncryptThenMac<E, I> {
 impl<E: Encryption, I: Integrity> CipherAlgorithm for EncryptThenMac<E, I> {
     fn suite(&self) -> CipherSuite {
         self.suite
+    }
+
+    fn library(&self) -> &'static str {
+        super::LIBRARY
     }
 
     fn encr_key_len(&self) -> usize {

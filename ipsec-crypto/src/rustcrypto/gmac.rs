@@ -5,8 +5,8 @@
 //! implementations do, and the author's test case in draft-mcgrew-gcm-test-01 shows, is the figure: header
 //! with the 64-bit number where there is one, IV, text.
 
-use super::packet::{Parts, Shape, esn_header, high_half};
 use crate::cipher::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber, UsageLimits};
+use crate::packet::{Parts, Shape, esn_header, high_half};
 use alloc::boxed::Box;
 use cipher::array::Array;
 use cipher::consts::U16;
@@ -55,6 +55,10 @@ where
 {
     fn suite(&self) -> CipherSuite {
         self.suite
+    }
+
+    fn library(&self) -> &'static str {
+        super::LIBRARY
     }
 
     fn encr_key_len(&self) -> usize {

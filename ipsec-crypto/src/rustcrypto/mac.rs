@@ -2,9 +2,9 @@
 //! (RFC 2404 §3), AES-XCBC-MAC (RFC 3566 §4.1) and AES-CMAC (RFC 4494 §3).
 
 use super::etm::Integrity;
-use super::limits;
 use super::xcbc::Xcbc;
 use crate::cipher::UsageLimits;
+use crate::limits;
 use aead::KeyInit;
 use aes::Aes128;
 use cmac::Cmac;

@@ -1,8 +1,8 @@
 //! NULL encryption (RFC 2410), for packets that are authenticated and not hidden. ESP only.
 
 use super::etm::Encryption;
-use super::limits;
 use crate::cipher::UsageLimits;
+use crate::limits;
 
 /// The identity.
 pub(super) struct Null;

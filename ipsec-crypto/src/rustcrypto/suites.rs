@@ -1,15 +1,16 @@
 //! The table of packet ciphers: one row a suite.
 
-use super::aead::{Aead, Iv};
+use super::aead::RustCrypto;
 use super::cbc::Cbc;
 use super::ctr::Ctr;
 use super::etm::EncryptThenMac;
 use super::gmac::Gmac;
-use super::limits;
 use super::mac::TruncatedMac;
 use super::null::Null;
 use super::xcbc::Xcbc;
+use crate::aead::{Aead, Iv};
 use crate::cipher::CipherAlgorithm;
+use crate::limits;
 use ::aead::consts::{U8, U11, U12, U16};
 use aes::{Aes128, Aes192, Aes256};
 use aes_gcm::AesGcm;
@@ -43,7 +44,7 @@ macro_rules! combined {
     ($($name:ident = $encr:ident, $bits:literal, $iv:ident, $cipher:ty, $limits:ident;)*) => {
         suites! {
             $(
-                $name = Aead::<$cipher>::new(EncrId::$encr, Some($bits), Iv::$iv, limits::$limits),
+                $name = Aead::<RustCrypto<$cipher>>::new(EncrId::$encr, Some($bits), Iv::$iv, limits::$limits),
                 concat!("ENCR_", stringify!($encr), " with a key of ", $bits, " bits.");
             )*
         }
@@ -126,7 +127,7 @@ suites! {
 }
 
 /// ChaCha20-Poly1305 has no Key Length attribute.
-const fn chacha(encr: EncrId, iv: Iv) -> Aead<ChaCha20Poly1305> {
+const fn chacha(encr: EncrId, iv: Iv) -> Aead<RustCrypto<ChaCha20Poly1305>> {
     Aead::new(encr, None, iv, limits::CHACHA20_POLY1305)
 }
 
@@ -184,79 +185,103 @@ nulls! {
     NULL_HMAC_SHA1_96 = HMAC_SHA1_96, HmacSha1;
 }
 
-/// All of them in the order of preference, after RFC 8221 and RFC 8247: what SHOULD and MUST be there before
+/// The suites that another library may do too.
+pub(crate) struct Exchangeable {
+    /// AES-GCM with an ICV of 16 octets and a sent IV: keys of 256, 128 and 192 bits.
+    pub(crate) gcm: [&'static dyn CipherAlgorithm; 3],
+    /// The same with an implicit IV.
+    pub(crate) gcm_iiv: [&'static dyn CipherAlgorithm; 3],
+    pub(crate) chacha: &'static dyn CipherAlgorithm,
+    pub(crate) chacha_iiv: &'static dyn CipherAlgorithm,
+}
+
+/// Those of RustCrypto.
+pub(super) const fn own() -> Exchangeable {
+    Exchangeable {
+        gcm: [AES_256_GCM_16, AES_128_GCM_16, AES_192_GCM_16],
+        gcm_iiv: [AES_256_GCM_16_IIV, AES_128_GCM_16_IIV, AES_192_GCM_16_IIV],
+        chacha: CHACHA20_POLY1305,
+        chacha_iiv: CHACHA20_POLY1305_IIV,
+    }
+}
+
+/// All suites in the order of preference, after RFC 8221 and RFC 8247: what SHOULD and MUST be there before
 /// what MAY, combined modes before pairs, 256 bits before 128, and these before 192. At the end stands what a
 /// policy must ask for by name: short ICVs of AES-GCM, SHA-1, and what does not encrypt.
-pub(super) static ALL: &[&dyn CipherAlgorithm] = &[
-    AES_256_GCM_16,
-    AES_128_GCM_16,
-    AES_192_GCM_16,
-    CHACHA20_POLY1305,
-    AES_256_CBC_HMAC_SHA2_512_256,
-    AES_128_CBC_HMAC_SHA2_512_256,
-    AES_192_CBC_HMAC_SHA2_512_256,
-    AES_256_CBC_HMAC_SHA2_256_128,
-    AES_128_CBC_HMAC_SHA2_256_128,
-    AES_192_CBC_HMAC_SHA2_256_128,
-    AES_256_CBC_HMAC_SHA2_384_192,
-    AES_128_CBC_HMAC_SHA2_384_192,
-    AES_192_CBC_HMAC_SHA2_384_192,
-    AES_256_CCM_16,
-    AES_128_CCM_16,
-    AES_192_CCM_16,
-    AES_256_CCM_12,
-    AES_128_CCM_12,
-    AES_192_CCM_12,
-    AES_256_GCM_12,
-    AES_128_GCM_12,
-    AES_192_GCM_12,
-    AES_256_CTR_HMAC_SHA2_512_256,
-    AES_128_CTR_HMAC_SHA2_512_256,
-    AES_192_CTR_HMAC_SHA2_512_256,
-    AES_256_CTR_HMAC_SHA2_256_128,
-    AES_128_CTR_HMAC_SHA2_256_128,
-    AES_192_CTR_HMAC_SHA2_256_128,
-    AES_256_CTR_HMAC_SHA2_384_192,
-    AES_128_CTR_HMAC_SHA2_384_192,
-    AES_192_CTR_HMAC_SHA2_384_192,
-    AES_256_CCM_8,
-    AES_128_CCM_8,
-    AES_192_CCM_8,
-    AES_256_GCM_16_IIV,
-    AES_128_GCM_16_IIV,
-    AES_192_GCM_16_IIV,
-    CHACHA20_POLY1305_IIV,
-    AES_256_CCM_8_IIV,
-    AES_128_CCM_8_IIV,
-    AES_192_CCM_8_IIV,
-    AES_256_CBC_AES_CMAC_96,
-    AES_128_CBC_AES_CMAC_96,
-    AES_192_CBC_AES_CMAC_96,
-    AES_256_CTR_AES_CMAC_96,
-    AES_128_CTR_AES_CMAC_96,
-    AES_192_CTR_AES_CMAC_96,
-    AES_256_CBC_AES_XCBC_96,
-    AES_128_CBC_AES_XCBC_96,
-    AES_192_CBC_AES_XCBC_96,
-    AES_256_CTR_AES_XCBC_96,
-    AES_128_CTR_AES_XCBC_96,
-    AES_192_CTR_AES_XCBC_96,
-    AES_256_GCM_8,
-    AES_128_GCM_8,
-    AES_192_GCM_8,
-    AES_256_CBC_HMAC_SHA1_96,
-    AES_128_CBC_HMAC_SHA1_96,
-    AES_192_CBC_HMAC_SHA1_96,
-    AES_256_CTR_HMAC_SHA1_96,
-    AES_128_CTR_HMAC_SHA1_96,
-    AES_192_CTR_HMAC_SHA1_96,
-    AES_256_GMAC,
-    AES_128_GMAC,
-    AES_192_GMAC,
-    NULL_HMAC_SHA2_512_256,
-    NULL_HMAC_SHA2_256_128,
-    NULL_HMAC_SHA2_384_192,
-    NULL_AES_CMAC_96,
-    NULL_AES_XCBC_96,
-    NULL_HMAC_SHA1_96,
-];
+pub(crate) const fn in_order(exchangeable: Exchangeable) -> [&'static dyn CipherAlgorithm; 71] {
+    let Exchangeable { gcm: [gcm_256, gcm_128, gcm_192], gcm_iiv, chacha, chacha_iiv } = exchangeable;
+    let [gcm_256_iiv, gcm_128_iiv, gcm_192_iiv] = gcm_iiv;
+    [
+        gcm_256,
+        gcm_128,
+        gcm_192,
+        chacha,
+        AES_256_CBC_HMAC_SHA2_512_256,
+        AES_128_CBC_HMAC_SHA2_512_256,
+        AES_192_CBC_HMAC_SHA2_512_256,
+        AES_256_CBC_HMAC_SHA2_256_128,
+        AES_128_CBC_HMAC_SHA2_256_128,
+        AES_192_CBC_HMAC_SHA2_256_128,
+        AES_256_CBC_HMAC_SHA2_384_192,
+        AES_128_CBC_HMAC_SHA2_384_192,
+        AES_192_CBC_HMAC_SHA2_384_192,
+        AES_256_CCM_16,
+        AES_128_CCM_16,
+        AES_192_CCM_16,
+        AES_256_CCM_12,
+        AES_128_CCM_12,
+        AES_192_CCM_12,
+        AES_256_GCM_12,
+        AES_128_GCM_12,
+        AES_192_GCM_12,
+        AES_256_CTR_HMAC_SHA2_512_256,
+        AES_128_CTR_HMAC_SHA2_512_256,
+        AES_192_CTR_HMAC_SHA2_512_256,
+        AES_256_CTR_HMAC_SHA2_256_128,
+        AES_128_CTR_HMAC_SHA2_256_128,
+        AES_192_CTR_HMAC_SHA2_256_128,
+        AES_256_CTR_HMAC_SHA2_384_192,
+        AES_128_CTR_HMAC_SHA2_384_192,
+        AES_192_CTR_HMAC_SHA2_384_192,
+        AES_256_CCM_8,
+        AES_128_CCM_8,
+        AES_192_CCM_8,
+        gcm_256_iiv,
+        gcm_128_iiv,
+        gcm_192_iiv,
+        chacha_iiv,
+        AES_256_CCM_8_IIV,
+        AES_128_CCM_8_IIV,
+        AES_192_CCM_8_IIV,
+        AES_256_CBC_AES_CMAC_96,
+        AES_128_CBC_AES_CMAC_96,
+        AES_192_CBC_AES_CMAC_96,
+        AES_256_CTR_AES_CMAC_96,
+        AES_128_CTR_AES_CMAC_96,
+        AES_192_CTR_AES_CMAC_96,
+        AES_256_CBC_AES_XCBC_96,
+        AES_128_CBC_AES_XCBC_96,
+        AES_192_CBC_AES_XCBC_96,
+        AES_256_CTR_AES_XCBC_96,
+        AES_128_CTR_AES_XCBC_96,
+        AES_192_CTR_AES_XCBC_96,
+        AES_256_GCM_8,
+        AES_128_GCM_8,
+        AES_192_GCM_8,
+        AES_256_CBC_HMAC_SHA1_96,
+        AES_128_CBC_HMAC_SHA1_96,
+        AES_192_CBC_HMAC_SHA1_96,
+        AES_256_CTR_HMAC_SHA1_96,
+        AES_128_CTR_HMAC_SHA1_96,
+        AES_192_CTR_HMAC_SHA1_96,
+        AES_256_GMAC,
+        AES_128_GMAC,
+        AES_192_GMAC,
+        NULL_HMAC_SHA2_512_256,
+        NULL_HMAC_SHA2_256_128,
+        NULL_HMAC_SHA2_384_192,
+        NULL_AES_CMAC_96,
+        NULL_AES_XCBC_96,
+        NULL_HMAC_SHA1_96,
+    ]
+}

@@ -42,9 +42,29 @@ pub(crate) fn keys(encr: &[u8], integ: &[u8]) -> SaKeys {
     SaKeys { encr: SecretBytes::copy_from(encr), integ: SecretBytes::copy_from(integ) }
 }
 
-pub(crate) fn gcm_16(key_bits: u16) -> &'static dyn CipherAlgorithm {
-    let suite = CipherSuite { encr: EncrId::AES_GCM_16, key_bits: Some(key_bits), integ: IntegId::NONE };
-    RUSTCRYPTO.cipher(suite).expect("AES-GCM of each key length")
+pub(crate) const fn gcm_16(key_bits: u16) -> CipherSuite {
+    CipherSuite { encr: EncrId::AES_GCM_16, key_bits: Some(key_bits), integ: IntegId::NONE }
+}
+
+/// What another library than RustCrypto does.
+pub(crate) fn other_libraries() -> Vec<&'static dyn CipherAlgorithm> {
+    #[cfg(feature = "aws-lc")]
+    let others = ipsec_crypto::aws_lc::AWS_LC.ciphers;
+    #[cfg(not(feature = "aws-lc"))]
+    let others: &[&'static dyn CipherAlgorithm] = &[];
+    others.iter().copied().filter(|cipher| cipher.library() != RUSTCRYPTO.name).collect()
+}
+
+/// Every suite of every library.
+pub(crate) fn all_ciphers() -> impl Iterator<Item = &'static dyn CipherAlgorithm> {
+    RUSTCRYPTO.ciphers.iter().copied().chain(other_libraries())
+}
+
+/// One suite, by each library that does it.
+pub(crate) fn libraries(suite: CipherSuite) -> Vec<&'static dyn CipherAlgorithm> {
+    let found: Vec<_> = all_ciphers().filter(|cipher| cipher.suite() == suite).collect();
+    assert!(!found.is_empty(), "no {suite}");
+    found
 }
 
 /// A cipher of the suite under octets that only count up.

@@ -43,6 +43,10 @@ impl CipherAlgorithm for KeyLengths {
         self.suite
     }
 
+    fn library(&self) -> &'static str {
+        "none"
+    }
+
     fn encr_key_len(&self) -> usize {
         self.encr
     }
