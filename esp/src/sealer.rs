@@ -73,6 +73,7 @@ impl Sealer {
     }
 
     /// What becomes of the packet.
+    #[cfg(feature = "std")]
     pub(crate) fn form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
         self.tunnel_form(header).map_or_else(|| self.split_form(packet, header), Ok)
     }
