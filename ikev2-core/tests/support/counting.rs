@@ -34,6 +34,10 @@ impl CipherAlgorithm for CountingAlgorithm {
         SUITE
     }
 
+    fn library(&self) -> &'static str {
+        "counting"
+    }
+
     fn encr_key_len(&self) -> usize {
         algorithm().encr_key_len()
     }
