@@ -45,13 +45,20 @@ pub struct EndpointConfig {
     /// [`EndpointConfig::max_children`], [`EndpointConfig::max_queued_requests`], [`EndpointConfig::window`] and
     /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,
-    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2,304 octets each, and the
-    /// request itself, which AUTH covers: up to [`EndpointConfig::max_datagram`]. While there are as many, who
-    /// brings a cookie takes the place of the oldest one that has had its grace.
+    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2,304 octets each, besides
+    /// [`EndpointConfig::max_half_open_octets`] for all. While there are as many, who brings a cookie takes the place
+    /// of the oldest one that has had its grace.
     pub max_half_open: usize,
     /// The same of one source, an address or a prefix. Default: 64. Who brings a cookie takes the place of the
     /// oldest one of its source.
     pub max_half_open_from_source: usize,
+    /// Octets at most that they keep of their initiators': the IKE_SA_INIT request, which AUTH covers, and IKE_AUTH in
+    /// fragments or in hand. Default: 16 MiB. Worst case: one datagram and 64 octets for each fragment more. A new one
+    /// takes the place of the oldest ones, as for their number; while all is taken, no fragment is but what makes a
+    /// message whole.
+    pub max_half_open_octets: usize,
+    /// The same of one source. Default: 1 MiB.
+    pub max_half_open_octets_from_source: usize,
     /// The length of the IPv6 prefix that counts as one source; an IPv4 address counts for itself. Default: 64
     /// (RFC 8019 §4.2 names 64 and 48).
     pub source_prefix: u8,
@@ -113,6 +120,8 @@ impl EndpointConfig {
             max_ike_sas: 10_000,
             max_half_open: 1_000,
             max_half_open_from_source: 64,
+            max_half_open_octets: 1 << 24,
+            max_half_open_octets_from_source: 1 << 20,
             source_prefix: 64,
             half_open_timeout: Duration::from_secs(30),
             half_open_grace: Duration::from_secs(2),

@@ -280,6 +280,12 @@ pub enum Bound {
     /// [`EndpointConfig::max_half_open_from_source`](crate::EndpointConfig::max_half_open_from_source).
     #[error("max_half_open_from_source")]
     HalfOpenFromSource,
+    /// [`EndpointConfig::max_half_open_octets`](crate::EndpointConfig::max_half_open_octets).
+    #[error("max_half_open_octets")]
+    HalfOpenOctets,
+    /// [`EndpointConfig::max_half_open_octets_from_source`](crate::EndpointConfig::max_half_open_octets_from_source).
+    #[error("max_half_open_octets_from_source")]
+    HalfOpenOctetsFromSource,
     /// [`EndpointConfig::max_operations_per_second`](crate::EndpointConfig::max_operations_per_second).
     #[error("max_operations_per_second")]
     Operations,
@@ -351,6 +357,11 @@ pub enum Failure {
     /// The peer sends us to another gateway, and the connection does not follow redirects (RFC 5685).
     #[error("redirected to {0}, which the connection does not follow")]
     Redirected(Gateway),
+    /// A redirect to an address of the other version of IP, or of no host: no path leads there from where we are
+    /// (RFC 5685). An embedder that has another path may take it
+    /// ([`Endpoint::connect_redirected`](crate::Endpoint::connect_redirected)).
+    #[error("redirected to {0}, where no path leads")]
+    RedirectOutOfReach(Gateway),
     /// A redirect that does not hold our nonce (RFC 5685 §3).
     #[error("a redirect without our nonce")]
     RedirectNonce,
@@ -579,6 +590,7 @@ impl Failure {
             | Self::KeMethodWanted { .. }
             | Self::Authentication(_)
             | Self::Redirected(_)
+            | Self::RedirectOutOfReach(_)
             | Self::Refused { .. }
             | Self::OfferRefused { .. }
             | Self::DeletedEarly

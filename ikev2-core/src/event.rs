@@ -1,13 +1,13 @@
 //! What comes out of an endpoint besides time: datagrams and events.
 
 use crate::admission::AdmissionPolicy;
-use crate::error::{Failure, Incomplete};
+use crate::error::{CallError, Failure, Incomplete};
 use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
 use crate::lifecycle::Next;
-use crate::redirect::Gateway;
+use crate::redirect::{Gateway, RedirectCourse};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -283,10 +283,18 @@ pub enum Event {
         sa: IkeSaHandle,
         /// To whom.
         to: Gateway,
-        /// Whether another IKE SA is begun there to take the place of this one, as for
-        /// [`Event::IkeSaReauthenticating`]. Not where the connection does not follow redirects, or not so many; nor
-        /// to a name, which the embedder resolves.
-        follows: bool,
+        /// What becomes of it.
+        course: RedirectCourse,
+    },
+    /// The IKE SA that was to take the place of this one, or to follow it where its peer sent us, could not be begun.
+    /// One that lives on tries again after a pause.
+    IkeSaNotFollowed {
+        /// The connection of both.
+        connection: String,
+        /// The IKE SA, which may have ended.
+        predecessor: IkeSaHandle,
+        /// Why.
+        error: CallError,
     },
     /// A Child SA came to nothing. The IKE SA lives on.
     ChildSaFailed {

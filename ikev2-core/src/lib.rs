@@ -134,6 +134,6 @@ pub use ike::Endpoint;
 pub use keylog::KeyLog;
 pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};
 pub use observe::{MessageDirection, MessageObserver};
-pub use redirect::{Gateway, RedirectPolicy};
+pub use redirect::{Gateway, RedirectCourse, RedirectPolicy};
 pub use stats::Statistics;
 pub use warning::ConfigWarning;

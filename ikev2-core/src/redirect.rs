@@ -4,9 +4,11 @@
 //! the path; in IKE_AUTH (§6) and later (§5), where it is authentic. Whoever the client is sent to must prove to be the
 //! same peer as ever: a redirect changes an address, and nothing of what is asked of the peer.
 
+use crate::error::Failure;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use ikev2_wire::GatewayId;
 use ikev2_wire::codes::NotifyType;
@@ -20,6 +22,19 @@ pub enum Gateway {
     /// A domain name, which the embedder resolves
     /// ([`Endpoint::connect_redirected`](crate::Endpoint::connect_redirected)).
     Name(String),
+}
+
+impl Gateway {
+    /// Whether a path can lead there from this address of ours, as far as addresses tell. Names are not resolved here.
+    pub(crate) fn is_within_reach(&self, from: IpAddr) -> bool {
+        match self {
+            Self::Name(_) => true,
+            Self::Address(to) => {
+                let nobody = to.is_unspecified() || to.is_multicast() || *to == Ipv4Addr::BROADCAST;
+                to.is_ipv4() == from.is_ipv4() && !nobody
+            }
+        }
+    }
 }
 
 impl From<GatewayId<'_>> for Gateway {
@@ -38,6 +53,19 @@ impl fmt::Display for Gateway {
             Self::Name(name) => f.write_str(name),
         }
     }
+}
+
+/// What becomes of a redirect of an established IKE SA (§5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RedirectCourse {
+    /// Another IKE SA is begun there to take the place of this one, as for
+    /// [`Event::IkeSaReauthenticating`](crate::Event::IkeSaReauthenticating); instead of one that was on its way.
+    Followed,
+    /// The embedder resolves the name and begins it
+    /// ([`Endpoint::connect_redirected`](crate::Endpoint::connect_redirected)).
+    Named,
+    /// It is not followed, and why. The IKE SA goes on until the peer deletes it.
+    Refused(Box<Failure>),
 }
 
 /// How many redirects are followed in a row, so that gateways that send us to each other do not keep us for ever (§7).

@@ -5,10 +5,11 @@ mod support;
 
 use ikev2_core::error::Bound;
 use ikev2_core::{
-    Admission, AdmissionFacts, AdmissionPolicy, CookiePolicy, Endpoint, Handled, Rejection, Statistics,
+    Admission, AdmissionFacts, AdmissionPolicy, CookiePolicy, Endpoint, EndpointConfig, Handled, Rejection,
+    Statistics,
 };
 use ikev2_wire::NotifyType;
-use ikev2_wire::codes::ExchangeType;
+use ikev2_wire::codes::{ExchangeType, PayloadType};
 use ipsec_types::{Instant, Path};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
@@ -31,6 +32,13 @@ impl Stranger {
         world.connect(A, B);
         let message = world.take().message().to_vec();
         Self { message, path: world.path(B, A) }
+    }
+
+    /// Its request has so many octets more.
+    fn enlarge(&mut self, octets: usize) {
+        let mut payloads = payloads_of(&self.message);
+        payloads.push(Raw::new(PayloadType::VENDOR_ID, &vec![7; octets - 4]));
+        self.message = plain(&head_of(&self.message), &payloads);
     }
 
     fn request(&self, number: u32) -> Vec<u8> {
@@ -493,4 +501,48 @@ fn an_initiator_that_is_refused_learns_why() {
 
 fn says_refused(failure: &ikev2_core::Failure) {
     says(failure, &["NO_ADDITIONAL_SAS"]);
+}
+
+/// What half-open IKE SAs keep of their initiators' has bounds of its own; who brings a cookie takes the places of the
+/// oldest.
+#[test]
+fn the_octets_of_first_requests_are_bounded() {
+    let (a, mut b) = without_key_log();
+    b.config.max_half_open_octets = 20_000;
+    b.config.max_half_open_octets_from_source = 9_000;
+    b.config.cookies = CookiePolicy::Never;
+    let (mut world, mut stranger) = flooded(a, b);
+    let small = stranger.message.len();
+    stranger.enlarge(4_000 - small);
+    let now = world.now;
+    let endpoint = &mut world.nodes[B].endpoint;
+    for number in 0..2 {
+        assert_eq!(stranger.knock(endpoint, now, anywhere(1), number), Ok(Handled::Processed));
+    }
+    let of_source = limit(Bound::HalfOpenOctetsFromSource);
+    assert_eq!(stranger.knock(endpoint, now, anywhere(1), 3), of_source);
+    for number in 4..7 {
+        assert_eq!(stranger.knock(endpoint, now, anywhere(number), number), Ok(Handled::Processed));
+    }
+    assert_eq!(stranger.knock(endpoint, now, anywhere(8), 8), limit(Bound::HalfOpenOctets));
+    assert_eq!(endpoint.half_open(), 5);
+
+    let mut careful = EndpointConfig::clone(endpoint.config());
+    careful.cookies = CookiePolicy::Always;
+    endpoint.set_config(Arc::new(careful));
+    assert_eq!(stranger.come(endpoint, now, anywhere(8), 8), limit(Bound::HalfOpenOctets));
+    let later = now + Duration::from_secs(3);
+    // With the cookie it is larger than each of them.
+    assert_eq!(stranger.come(endpoint, later, anywhere(8), 8), Ok(Handled::Processed));
+    assert_eq!((endpoint.half_open(), endpoint.statistics().half_open_displaced), (4, 2));
+    assert_eq!(stranger.come(endpoint, later, anywhere(8), 9), Ok(Handled::Processed));
+    assert_eq!(endpoint.half_open(), 4);
+    // Those of the same source had no grace yet.
+    assert_eq!(stranger.come(endpoint, later, anywhere(8), 10), of_source);
+    endpoint.handle_timeout(now + Duration::from_secs(60));
+    assert_eq!(endpoint.half_open(), 0);
+    assert_eq!(
+        stranger.come(endpoint, now + Duration::from_secs(60), anywhere(8), 11),
+        Ok(Handled::Processed)
+    );
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use ikev2_core::error::{Bound, FragmentFault};
-use ikev2_core::{Endpoint, Failure, Handled, Rejection, Role};
+use ikev2_core::{DuplicatePolicy, Endpoint, Failure, Handled, Rejection, Role};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ipsec_types::{Instant, Path};
 use support::forge::{Forger, Raw};
@@ -286,4 +286,49 @@ fn a_kept_answer_in_fragments_is_kept_once() {
     assert!(octets > 60_000, "{octets}");
     // A third of what was handed out three times, the IKE SA with its Child SA, and the queues' room.
     assert!(left < (octets as i64) / 3 + 12_000, "{left} for {octets}");
+}
+
+/// Anyone can send good fragments of IKE_AUTH: what half-open IKE SAs keep of them has a bound, beyond which only what
+/// makes a message whole is taken.
+#[test]
+fn fragments_of_half_open_sas_are_bounded_together() {
+    for (in_all, of_source, bound) in
+        [(1 << 20, 30_000, Bound::HalfOpenOctetsFromSource), (30_000, 1 << 20, Bound::HalfOpenOctets)]
+    {
+        let (mut a, mut b) = two_with_certificates(12_000, 100);
+        b.config.max_half_open_octets = in_all;
+        b.config.max_half_open_octets_from_source = of_source;
+        b.connection.duplicates = DuplicatePolicy::Allow;
+        a.connection.duplicates = DuplicatePolicy::Allow;
+        let mut world = World::pair(a, b);
+        for _ in 0..5 {
+            world.connect(A, B);
+        }
+        let mut requests = Vec::new();
+        for _ in 0..10 {
+            world.deliver_next();
+        }
+        requests.extend(world.take_all());
+        let (last, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|packet| {
+            let (number, total, _) = fragment(packet).unwrap();
+            number == total
+        });
+        assert_eq!(last.len(), 5);
+        let mut taken = 0;
+        for packet in &others {
+            match world.deliver(packet).unwrap() {
+                Ok(Handled::Fragment) => taken += packet.message().len(),
+                refused => assert_eq!(refused, Err(Rejection::Limit(bound))),
+            }
+        }
+        let (least, most) = (24_000, 30_000 + 1_280);
+        assert!((least..=most).contains(&taken), "{taken}");
+        // The first two are whole with their last fragments, and make room; the others are repeated.
+        for packet in &last[..2] {
+            assert_eq!(world.deliver(packet), Some(Ok(Handled::Processed)));
+        }
+        world.run_for_secs(60);
+        assert_eq!(world.node(B).mirror.sas.len(), 5);
+        assert_eq!(world.endpoint(B).half_open(), 0);
+    }
 }

@@ -3,9 +3,14 @@
 
 mod support;
 
-use ikev2_core::{DownReason, Event, Failure, Gateway, RedirectPolicy, Rejection, Role};
+use ikev2_core::error::{Bound, CallError, Fault};
+use ikev2_core::{
+    DownReason, EndpointConfig, Event, Failure, Gateway, IkeSaState, RedirectCourse, RedirectPolicy,
+    Rejection, Role,
+};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use support::forge::*;
 use support::mirror::assert_crosswise;
@@ -157,10 +162,23 @@ fn redirected_in_session(world: &mut World, from: Role, data: &[u8]) {
     world.take_events(A);
     let mut forger = Forger::new(&world.node(A).keys);
     let (node, id) = if from == Role::Responder { (A, 0) } else { (B, 2) };
+    send_redirect(world, &mut forger, node, from, id, data);
+}
+
+/// Under the keys of this forger, to A or B, by an end in this role.
+fn send_redirect(world: &mut World, forger: &mut Forger, node: usize, from: Role, id: u32, data: &[u8]) {
     let head = forger.head(from, ExchangeType::INFORMATIONAL, id, false);
     let message = forger.seal(&head, &[Raw::notify(NotifyType::REDIRECT, data)]);
     let path = if node == A { world.path(A, B) } else { world.path(B, A) };
     world.receive(node, path, &message).unwrap();
+}
+
+fn courses(events: &[Event]) -> Vec<RedirectCourse> {
+    let course = |event: &Event| match event {
+        Event::IkeSaRedirected { course, .. } => Some(course.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(course).collect()
 }
 
 /// §5: the answer is empty; the old SAs are deleted when the new ones are there.
@@ -173,7 +191,9 @@ fn a_redirect_of_a_session_is_followed_make_before_break() {
     assert!(Forger::new(&world.node(A).keys).open(answer.message()).is_empty());
     world.run();
     let events = world.take_events(A);
-    assert!(events.iter().any(|e| matches!(e, Event::IkeSaRedirected { follows: true, .. })));
+    assert!(
+        events.iter().any(|e| matches!(e, Event::IkeSaRedirected { course: RedirectCourse::Followed, .. }))
+    );
     let told = kinds(&events);
     let at = |kind| told.iter().position(|told| *told == kind).unwrap();
     assert!(at("Child up") < at("Child down"));
@@ -198,13 +218,15 @@ fn what_is_not_followed_in_a_session() {
     redirected_in_session(&mut unwilling, Role::Responder, &TO_C);
     let sa = unwilling.handle(A);
     let to = Gateway::Address(c_address());
-    let told = Event::IkeSaRedirected { sa, to, follows: false };
+    let course = RedirectCourse::Refused(Box::new(Failure::Redirected(to.clone())));
+    let told = Event::IkeSaRedirected { sa, to, course };
     assert_eq!(unwilling.take_events(A), [told]);
 
     let mut named = following();
     redirected_in_session(&mut named, Role::Responder, b"\x03\x0agw.example");
     let old = named.handle(A);
-    let told = Event::IkeSaRedirected { sa: old, to: Gateway::Name("gw.example".into()), follows: false };
+    let to = Gateway::Name("gw.example".into());
+    let told = Event::IkeSaRedirected { sa: old, to, course: RedirectCourse::Named };
     assert_eq!(named.take_events(A), [told]);
     let (path, from) = (named.path(A, C), "192.0.2.2".parse().unwrap());
     named.call(A, |e, now| e.connect_redirected(now, "tunnel", path, from)).unwrap();
@@ -264,4 +286,125 @@ fn the_other_gateway_must_be_the_same_peer() {
     let refused = Failure::Refused { notify: NotifyType::AUTHENTICATION_FAILED };
     assert_eq!(down(&world.take_events(A)), refused);
     assert_eq!(world.endpoint(A).ike_sas().count(), 0);
+}
+
+/// An address of the other version of IP, or of no host, is where no path leads; the IKE SA lives on.
+#[test]
+fn a_redirect_where_no_path_leads_is_refused_and_said() {
+    let v6 = [&[2, 16][..], &"2001:db8::3".parse::<std::net::Ipv6Addr>().unwrap().octets()].concat();
+    for data in [&v6[..], &[1, 4, 0, 0, 0, 0], &[1, 4, 224, 0, 0, 1], &[1, 4, 255, 255, 255, 255]] {
+        let mut world = following();
+        redirected_in_session(&mut world, Role::Responder, data);
+        let events = world.take_events(A);
+        let [Event::IkeSaRedirected { to, course, .. }] = &events[..] else { panic!("{events:?}") };
+        let refused = Failure::RedirectOutOfReach(to.clone());
+        assert_eq!(*course, RedirectCourse::Refused(Box::new(refused)));
+        world.run_for_secs(3_000);
+        assert_with(&mut world, B);
+
+        let mut world = following();
+        world.connect(A, B);
+        let request = world.take();
+        let answer = redirect(&request, data, &nonce_of(&request));
+        world.receive(A, world.path(A, B), &answer).unwrap();
+        let [(_, DownReason::Failed(failure))] = &downs(&world.take_events(A))[..] else { panic!() };
+        assert!(matches!(**failure, Failure::RedirectOutOfReach(_)), "{failure}");
+        assert_eq!(failure.fault(), Fault::PeerIncompatible);
+    }
+}
+
+/// Where there is no room for the next IKE SA that is said, and it is begun when there is.
+#[test]
+fn a_redirect_waits_for_room() {
+    let (mut a, b) = two();
+    a.connection.redirects = Some(RedirectPolicy::default());
+    a.config.max_ike_sas = 1;
+    let mut world = World::new(vec![a, b, Setup::new("b.example", "a.example")], 1);
+    redirected_in_session(&mut world, Role::Responder, &TO_C);
+    let events = world.take_events(A);
+    assert_eq!(courses(&events), [RedirectCourse::Followed]);
+    let error = CallError::Limit(Bound::IkeSas);
+    let predecessor = world.handle(A);
+    let told = Event::IkeSaNotFollowed { connection: "tunnel".into(), predecessor, error };
+    assert!(events.contains(&told), "{events:?}");
+    let mut roomy = EndpointConfig::clone(world.endpoint(A).config());
+    roomy.max_ike_sas = 2;
+    world.call(A, |e, _| e.set_config(Arc::new(roomy)));
+    world.run_for_secs(600);
+    assert_with(&mut world, C);
+}
+
+/// A redirect in IKE_SA_INIT that cannot be followed ends with a word.
+#[test]
+fn a_redirect_in_ike_sa_init_that_finds_no_room_is_said() {
+    let (mut a, b) = two();
+    a.connection.redirects = Some(RedirectPolicy::default());
+    a.config.max_ike_sas = 1;
+    let mut world = World::new(vec![a, b, Setup::new("b.example", "a.example")], 1);
+    world.connect(A, B);
+    let request = world.take();
+    let answer = redirect(&request, &TO_C, &nonce_of(&request));
+    world.receive(A, world.path(A, B), &answer).unwrap();
+    let events = world.take_events(A);
+    let not_followed = |event: &Event| matches!(event, Event::IkeSaNotFollowed { .. });
+    assert_eq!(events.iter().filter(|event| not_followed(event)).count(), 1, "{events:?}");
+}
+
+/// The answer to a rekey and the peer's next request by the former IKE SA may cross.
+#[test]
+fn a_redirect_by_a_former_ike_sa_is_followed() {
+    let mut world = following();
+    world.connect(A, B);
+    world.run();
+    let mut forger = Forger::new(&world.node(A).keys);
+    let at_b = world.handle(B);
+    world.call(B, |e, now| e.rekey_ike_sa(now, at_b)).unwrap();
+    let request = world.take();
+    world.deliver(&request).unwrap().unwrap();
+    world.take_all();
+    world.take_events(A);
+    // Message ID 0 was the rekey.
+    send_redirect(&mut world, &mut forger, A, Role::Responder, 1, &TO_C);
+    assert_eq!(courses(&world.take_events(A)), [RedirectCourse::Followed]);
+    world.run();
+    assert_eq!(world.node(C).mirror.children.len(), 1);
+}
+
+/// The newest counts, whatever is on its way; and all of one IKE SA count as in a row (§7).
+#[test]
+fn a_redirect_while_another_ike_sa_is_on_its_way_takes_its_place() {
+    let mut world = following();
+    // Nobody is there.
+    redirected_in_session(&mut world, Role::Responder, &[1, 4, 192, 0, 2, 9]);
+    let mut forger = Forger::new(&world.node(A).keys);
+    assert_eq!(world.endpoint(A).ike_sas().count(), 2);
+    send_redirect(&mut world, &mut forger, A, Role::Responder, 1, &TO_C);
+    assert_eq!(courses(&world.take_events(A)), [RedirectCourse::Followed, RedirectCourse::Followed]);
+    assert_with(&mut world, C);
+    assert!(world.node(B).mirror.children.is_empty());
+
+    let mut world = following();
+    redirected_in_session(&mut world, Role::Responder, &[1, 4, 192, 0, 2, 9]);
+    let mut forger = Forger::new(&world.node(A).keys);
+    for id in 1..10 {
+        send_redirect(&mut world, &mut forger, A, Role::Responder, id, &[1, 4, 192, 0, 2, 9]);
+    }
+    let refused = RedirectCourse::Refused(Box::new(Failure::TooManyRedirects(5)));
+    assert_eq!(
+        courses(&world.take_events(A))[4..],
+        [&[RedirectCourse::Followed][..], &vec![refused; 5]].concat()
+    );
+    let live = world.endpoint(A).ike_sas().filter(|(_, info)| info.state != IkeSaState::Closing);
+    assert_eq!(live.count(), 2);
+}
+
+/// Nobody is there where the peer sent us: the next attempt is with the peer itself.
+#[test]
+fn a_redirect_to_nobody_leads_back() {
+    let mut world = following();
+    redirected_in_session(&mut world, Role::Responder, &[1, 4, 192, 0, 2, 9]);
+    world.run_for_secs(600);
+    assert_with(&mut world, B);
+    let (_, info) = world.node(A).only_sa();
+    assert!(info.replaces.is_some() && info.redirected_from.is_none(), "{info:?}");
 }

@@ -105,6 +105,13 @@ impl Association for GroupSa {
         }
     }
 
+    fn half_open_octets(&self) -> usize {
+        match &self.stage {
+            Stage::HalfOpen(half_open, _) => half_open.kept_octets(),
+            _ => 0,
+        }
+    }
+
     fn responses(&self) -> Option<&ResponseWindow> {
         match &self.stage {
             Stage::HalfOpen(half_open, _) => Some(half_open.responses()),

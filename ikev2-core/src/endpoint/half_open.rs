@@ -1,9 +1,12 @@
-//! The half-open IKE SAs: by the request that made each, by their source, and by age. An entry lives as long as
-//! its IKE SA waits for IKE_AUTH, and every count falls with it.
+//! The half-open IKE SAs: by the request that made each, by their source, and by age, with what each keeps of its
+//! initiator's. An entry lives as long as its IKE SA waits for IKE_AUTH, and every count falls with it.
 
+use crate::config::EndpointConfig;
+use crate::error::Bound;
 use crate::event::IkeSaHandle;
 use crate::exchange::responses::RequestDigest;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
@@ -32,14 +35,17 @@ struct Entry {
     handle: IkeSaHandle,
     source: Source,
     since: Instant,
+    /// What it keeps of its initiator's.
+    octets: usize,
     /// Its place in the order of age; `None` where it must not give way.
     number: Option<u64>,
 }
 
-/// How many there are of a source, and those of them that may give way.
+/// How many there are of a source, with what they keep, and those of them that may give way.
 #[derive(Debug, Default)]
 struct Share {
     count: usize,
+    octets: usize,
     by_age: BTreeSet<u64>,
 }
 
@@ -50,6 +56,40 @@ pub(super) struct HalfOpen {
     shares: BTreeMap<Source, Share>,
     by_age: BTreeMap<u64, RequestDigest>,
     next_number: u64,
+    octets: usize,
+}
+
+/// How many there may be, of a source or in all, and how much they may keep.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    source: Option<Source>,
+    count: (usize, Bound),
+    octets: (usize, Bound),
+}
+
+impl Most {
+    pub(super) fn of_source(source: Source, config: &EndpointConfig) -> Self {
+        Self {
+            source: Some(source),
+            count: (config.max_half_open_from_source, Bound::HalfOpenFromSource),
+            octets: (config.max_half_open_octets_from_source, Bound::HalfOpenOctetsFromSource),
+        }
+    }
+
+    pub(super) fn of_all(config: &EndpointConfig) -> Self {
+        Self {
+            source: None,
+            count: (config.max_half_open, Bound::HalfOpen),
+            octets: (config.max_half_open_octets, Bound::HalfOpenOctets),
+        }
+    }
+}
+
+/// Those that must give way for another one.
+#[derive(Debug, Default)]
+pub(super) struct Displaced {
+    pub(super) handles: Vec<IkeSaHandle>,
+    octets: usize,
 }
 
 impl fmt::Debug for HalfOpen {
@@ -67,6 +107,12 @@ impl HalfOpen {
     /// How many there are of a source.
     pub(super) fn of_source(&self, source: Source) -> usize {
         self.shares.get(&source).map_or(0, |share| share.count)
+    }
+
+    /// The octets that those of the same source keep.
+    fn octets_beside(&self, request: &RequestDigest) -> usize {
+        let share = self.entries.get(request).and_then(|entry| self.shares.get(&entry.source));
+        share.map_or(0, |share| share.octets)
     }
 
     /// The one that a request made.
@@ -87,11 +133,30 @@ impl HalfOpen {
         let share = self.shares.entry(source).or_default();
         share.count = share.count.saturating_add(1);
         share.by_age.insert(number);
-        self.entries.insert(request, Entry { handle, source, since, number: Some(number) });
+        self.entries.insert(request, Entry { handle, source, since, octets: 0, number: Some(number) });
+    }
+
+    /// Which bound of octets leaves no room for more of this one's initiator.
+    pub(super) fn crowded(&self, request: &RequestDigest, config: &EndpointConfig) -> Option<Bound> {
+        if self.octets_beside(request) >= config.max_half_open_octets_from_source {
+            return Some(Bound::HalfOpenOctetsFromSource);
+        }
+        (self.octets >= config.max_half_open_octets).then_some(Bound::HalfOpenOctets)
+    }
+
+    /// It keeps so many octets now.
+    pub(super) fn weigh(&mut self, request: &RequestDigest, octets: usize) {
+        let Some(entry) = self.entries.get_mut(request) else { return };
+        let before = core::mem::replace(&mut entry.octets, octets);
+        let share = self.shares.get_mut(&entry.source).map(|share| &mut share.octets);
+        for sum in share.into_iter().chain([&mut self.octets]) {
+            *sum = sum.saturating_sub(before).saturating_add(octets);
+        }
     }
 
     pub(super) fn remove(&mut self, request: &RequestDigest) {
         self.keep(request);
+        self.weigh(request, 0);
         let Some(entry) = self.entries.remove(request) else { return };
         if let Some(share) = self.shares.get_mut(&entry.source) {
             share.count = share.count.saturating_sub(1);
@@ -112,25 +177,47 @@ impl HalfOpen {
         }
     }
 
-    /// The oldest one that may give way, of a source or of all.
-    pub(super) fn oldest(
+    /// Finds who else must give way, so that with another one of so many octets there is not more than that: the
+    /// oldest that have had their grace.
+    ///
+    /// # Errors
+    /// The bound that leaves no room: they are too few.
+    pub(super) fn displace(
         &self,
-        source: Option<Source>,
+        displaced: &mut Displaced,
+        another: usize,
+        most: &Most,
         now: Instant,
         grace: Duration,
-    ) -> Option<IkeSaHandle> {
-        let number = match source {
-            Some(source) => self.shares.get(&source)?.by_age.first()?,
-            None => self.by_age.first_key_value()?.0,
-        };
-        let entry = self.entries.get(self.by_age.get(number)?)?;
-        (entry.since + grace <= now).then_some(entry.handle)
+    ) -> Result<(), Bound> {
+        let empty = Share::default();
+        let share = most.source.map(|source| self.shares.get(&source).unwrap_or(&empty));
+        let (count, octets) = share.map_or((self.len(), self.octets), |share| (share.count, share.octets));
+        let of_share = share.into_iter().flat_map(|share| &share.by_age);
+        let of_all = self.by_age.keys().filter(|_| share.is_none());
+        let entries = of_share.chain(of_all).filter_map(|number| self.entries.get(self.by_age.get(number)?));
+        let mut by_age = entries.take_while(|entry| entry.since + grace <= now);
+        loop {
+            let count = count.saturating_sub(displaced.handles.len());
+            let octets = octets.saturating_sub(displaced.octets).saturating_add(another);
+            let full = if count >= most.count.0 {
+                most.count.1
+            } else if octets > most.octets.0 {
+                most.octets.1
+            } else {
+                return Ok(());
+            };
+            let oldest = by_age.find(|entry| !displaced.handles.contains(&entry.handle)).ok_or(full)?;
+            displaced.handles.push(oldest.handle);
+            displaced.octets = displaced.octets.saturating_add(oldest.octets);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn source(text: &str) -> Source {
         Source::of(text.parse().unwrap(), 64)
@@ -161,18 +248,62 @@ mod tests {
             table.insert(request(n), handle(n.into()), of, at(n.into()));
         }
         assert_eq!((table.len(), table.of_source(a), table.of_source(b)), (3, 2, 1));
-        assert_eq!(table.oldest(None, at(1), grace), None);
-        assert_eq!(table.oldest(None, at(2), grace), Some(handle(0)));
-        assert_eq!(table.oldest(Some(b), at(2), grace), None);
-        assert_eq!(table.oldest(Some(b), at(3), grace), Some(handle(1)));
+        let bounds = (Bound::HalfOpen, Bound::HalfOpenOctets);
+        let oldest = |table: &HalfOpen, source: Option<Source>, now| {
+            let count = source.map_or(table.len(), |source| table.of_source(source));
+            let most = Most { source, count: (count, bounds.0), octets: (usize::MAX, bounds.1) };
+            let mut displaced = Displaced::default();
+            table.displace(&mut displaced, 0, &most, now, grace).map(|()| displaced.handles[0]).ok()
+        };
+        assert_eq!(oldest(&table, None, at(1)), None);
+        assert_eq!(oldest(&table, None, at(2)), Some(handle(0)));
+        assert_eq!(oldest(&table, Some(b), at(2)), None);
+        assert_eq!(oldest(&table, Some(b), at(3)), Some(handle(1)));
         table.keep(&request(0));
         assert_eq!((table.len(), table.of_source(a)), (3, 2));
-        assert_eq!(table.oldest(None, at(9), grace), Some(handle(1)));
-        assert_eq!(table.oldest(Some(a), at(9), grace), Some(handle(2)));
+        assert_eq!(oldest(&table, None, at(9)), Some(handle(1)));
+        assert_eq!(oldest(&table, Some(a), at(9)), Some(handle(2)));
         for n in [0, 1, 2, 2] {
             table.remove(&request(n));
         }
         assert_eq!((table.len(), table.of_source(a), table.of_source(b)), (0, 0, 0));
         assert!(table.shares.is_empty() && table.by_age.is_empty());
+    }
+
+    #[test]
+    fn as_many_give_way_as_the_octets_need() {
+        let (mut table, grace) = (HalfOpen::default(), Duration::ZERO);
+        let handle = |slot| IkeSaHandle { slot, generation: 0 };
+        let request = |n: u8| RequestDigest::of(&[n]);
+        let (a, b) = (source("192.0.2.1"), source("192.0.2.2"));
+        for (n, of, octets) in [(0, a, 100), (1, b, 1_000), (2, a, 300)] {
+            table.insert(request(n), handle(n.into()), of, Instant::ZERO);
+            table.weigh(&request(n), octets);
+        }
+        assert_eq!((table.octets, table.octets_beside(&request(0))), (1_400, 400));
+        let bounds = (Bound::HalfOpen, Bound::HalfOpenOctets);
+        let displace = |displaced: &mut Displaced, source, another, octets| {
+            let most = Most { source, count: (10, bounds.0), octets: (octets, bounds.1) };
+            table.displace(displaced, another, &most, Instant::ZERO, grace)
+        };
+        let displaced = |source, another, octets| {
+            let mut displaced = Displaced::default();
+            displace(&mut displaced, source, another, octets).map(|()| displaced.handles)
+        };
+        assert_eq!(displaced(None, 100, 1_500), Ok(vec![]));
+        assert_eq!(displaced(None, 101, 1_500), Ok(vec![handle(0)]));
+        assert_eq!(displaced(None, 201, 1_500), Ok(vec![handle(0), handle(1)]));
+        assert_eq!(displaced(Some(a), 201, 500), Ok(vec![handle(0), handle(2)]));
+        assert_eq!(displaced(Some(b), 501, 500), Err(Bound::HalfOpenOctets));
+        // Who gives way already counts no more.
+        let mut both = Displaced::default();
+        displace(&mut both, Some(a), 201, 501).unwrap();
+        displace(&mut both, None, 201, 1_501).unwrap();
+        assert_eq!(both.handles, [handle(0)]);
+        displace(&mut both, None, 201, 1_500).unwrap();
+        assert_eq!(both.handles, [handle(0), handle(1)]);
+        table.weigh(&request(2), 0);
+        table.remove(&request(1));
+        assert_eq!((table.octets, table.octets_beside(&request(0))), (100, 100));
     }
 }

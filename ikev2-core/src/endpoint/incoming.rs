@@ -1,7 +1,7 @@
 //! Datagrams in: which IKE SA each is for, and what is answered outside any (RFC 7296 §2.1, §2.5, §2.21).
 
 use super::admission::{decide, operations_left};
-use super::half_open::Source;
+use super::half_open::{Displaced, Most, Source};
 use super::services::Services;
 use super::shell::{Association, Kept, Protocol, Shell};
 use crate::admission::{Admission, AdmissionFacts};
@@ -13,6 +13,7 @@ use crate::stats::{Statistics, count};
 use crate::trace;
 use alloc::vec::Vec;
 use core::mem;
+use core::time::Duration;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ikev2_wire::{Header, Message, NotifyPayload, Version};
 use ipsec_types::udp::{self, Datagram4500};
@@ -169,7 +170,7 @@ impl<P: Protocol> Shell<P> {
             }
             Admission::Ignore(bound) => return Err(ignore(services.statistics, bound)),
         }
-        let displaced = room(&services, &kept, &facts, source);
+        let displaced = room(&services, &kept, &facts, source, message.as_bytes().len());
         let displaced = displaced.map_err(|bound| ignore(services.statistics, bound))?;
         let (protocol, mut services, kept) = self.lend();
         let handle = kept.sas.next_handle();
@@ -182,7 +183,7 @@ impl<P: Protocol> Shell<P> {
         }
         kept.sas.insert(sa);
         self.with_sa(handle, |_, _, _| {});
-        if let Some(displaced) = displaced {
+        for displaced in displaced.handles {
             count(&mut self.statistics.half_open_displaced);
             self.with_sa(displaced, P::make_room);
         }
@@ -221,25 +222,23 @@ fn ignore(statistics: &mut Statistics, bound: Bound) -> Refusal {
     Refusal::silent(Rejection::Limit(bound))
 }
 
-/// Whether there is room for one more half-open IKE SA, and which one must give way for it.
+/// Whether there is room for one more half-open IKE SA with a request of so many octets, and which must give way for it.
 fn room<P: Protocol>(
     services: &Services<'_, P::Event>,
     kept: &Kept<'_, P>,
     facts: &AdmissionFacts,
     source: Source,
-) -> Result<Option<IkeSaHandle>, Bound> {
+    octets: usize,
+) -> Result<Displaced, Bound> {
     let config = services.config;
     if facts.ike_sas >= config.max_ike_sas {
         return Err(Bound::IkeSas);
     }
-    let (of, bound) = if facts.half_open_from_source >= config.max_half_open_from_source {
-        (Some(source), Bound::HalfOpenFromSource)
-    } else if facts.half_open >= config.max_half_open {
-        (None, Bound::HalfOpen)
-    } else {
-        return Ok(None);
-    };
     // Who may not be there at all takes nobody's place.
-    let oldest = kept.half_open.oldest(of, services.now, config.half_open_grace);
-    oldest.filter(|_| facts.cookie_verified).map(Some).ok_or(bound)
+    let grace = if facts.cookie_verified { config.half_open_grace } else { Duration::MAX };
+    let mut displaced = Displaced::default();
+    for most in [Most::of_source(source, config), Most::of_all(config)] {
+        kept.half_open.displace(&mut displaced, octets, &most, services.now, grace)?;
+    }
+    Ok(displaced)
 }

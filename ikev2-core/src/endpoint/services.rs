@@ -2,7 +2,7 @@
 
 use super::spis::IkeSpis;
 use crate::config::EndpointConfig;
-use crate::error::Rejection;
+use crate::error::{Bound, Rejection};
 use crate::establish::init;
 use crate::establish::initiator::InitAnswer;
 use crate::establish::secrets::Agreement;
@@ -63,6 +63,8 @@ pub struct Services<'a, E> {
     pub(super) ike_spis: &'a mut IkeSpis,
     pub(super) give_way: &'a mut Vec<IkeSaHandle>,
     pub(super) operations: &'a mut Bucket,
+    /// Why a half-open SA may keep nothing more, if so.
+    pub(super) crowded: Option<Bound>,
 }
 
 impl<E> fmt::Debug for Services<'_, E> {
@@ -83,13 +85,14 @@ impl<E> Services<'_, E> {
             ike_spis: &mut *self.ike_spis,
             give_way: &mut *self.give_way,
             operations: &mut *self.operations,
+            crowded: self.crowded,
         }
     }
 
     /// How a message comes in by this path.
     #[must_use]
     pub fn reception(&self, path: Path) -> Reception<'_> {
-        Reception { now: self.now, path, limits: &self.config.reassembly }
+        Reception { now: self.now, path, limits: &self.config.reassembly, crowded: self.crowded }
     }
 
     /// Tells the embedder.

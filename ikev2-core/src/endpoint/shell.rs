@@ -34,6 +34,10 @@ pub trait Association: fmt::Debug {
     /// open for so long.
     fn half_open(&self) -> Option<RequestDigest>;
 
+    /// The octets of the initiator's that it keeps while it is half open: the IKE_SA_INIT request, which AUTH covers,
+    /// and what came since and is not whole or not answered.
+    fn half_open_octets(&self) -> usize;
+
     /// Whether a half-open SA gives way to nobody: its initiator has shown that it is there.
     fn keeps_its_place(&self) -> bool {
         false
@@ -324,13 +328,17 @@ impl<P: Protocol> Shell<P> {
         let (protocol, mut services, kept) = self.lend();
         let sa = kept.sas.get_mut(handle)?;
         let was_half_open = sa.half_open();
+        services.crowded = was_half_open.and_then(|digest| kept.half_open.crowded(&digest, services.config));
         let result = act(protocol, &mut services, sa);
         let over = sa.is_over(services.now);
         if let Some(digest) = was_half_open {
             if over || sa.half_open().is_none() {
                 kept.half_open.remove(&digest);
-            } else if sa.keeps_its_place() {
-                kept.half_open.keep(&digest);
+            } else {
+                kept.half_open.weigh(&digest, sa.half_open_octets());
+                if sa.keeps_its_place() {
+                    kept.half_open.keep(&digest);
+                }
             }
         }
         if over {
@@ -367,6 +375,7 @@ impl<P: Protocol> Shell<P> {
             ike_spis,
             give_way,
             operations,
+            crowded: None,
         };
         (protocol, services, Kept { sas, half_open, cookies })
     }

@@ -378,6 +378,12 @@ impl HalfOpen {
         &self.fragmentation
     }
 
+    /// The octets of the initiator's that it keeps: its request, and fragments.
+    #[must_use]
+    pub fn kept_octets(&self) -> usize {
+        self.agreement.request.message().len().saturating_add(self.fragmentation.reassembly.octets())
+    }
+
     /// The same, to give up what is not whole.
     pub fn fragmentation_mut(&mut self) -> &mut Fragmentation {
         &mut self.fragmentation
@@ -399,7 +405,7 @@ impl HalfOpen {
             return Err(Rejection::Unprotected);
         }
         // What is of no use is not worth a key exchange.
-        self.fragmentation.judge(message, reception.limits)?;
+        self.fragmentation.judge(message, reception)?;
         let keys = core::mem::replace(&mut self.keys, LateKeys::Failed(KxError::InvalidPublicValue));
         self.keys = match keys {
             LateKeys::Secret(secret) => match secret.compute().map(|shared| self.agreement.keys(&shared)) {

@@ -69,6 +69,8 @@ pub struct Reception<'a> {
     pub path: Path,
     /// What fragments may take.
     pub limits: &'a ReassemblyLimits,
+    /// The bound that keeps a half-open IKE SA from holding more, if one does.
+    pub crowded: Option<Bound>,
 }
 
 /// A message whose integrity is good.
@@ -203,12 +205,15 @@ impl Fragmentation {
     ///
     /// # Errors
     /// [`Rejection::Fragment`] where fragmentation was not agreed, and those of [`Reassembly::judge`].
-    pub fn judge(&self, message: &Message<'_>, limits: &ReassemblyLimits) -> Result<(), Rejection> {
+    pub fn judge(&self, message: &Message<'_>, reception: &Reception<'_>) -> Result<(), Rejection> {
         match message.protected() {
             Some(Protected::Skf(_)) if !self.is_agreed() => {
                 Err(Rejection::Fragment(FragmentFault::NotAgreed))
             }
-            Some(Protected::Skf(fragment)) => self.reassembly.judge(message, &fragment, limits),
+            Some(Protected::Skf(fragment)) => {
+                let Reception { limits, crowded, .. } = *reception;
+                self.reassembly.judge(message, &fragment, limits, crowded)
+            }
             _ => Ok(()),
         }
     }
@@ -225,7 +230,7 @@ impl Fragmentation {
         message: &Message<'_>,
         scratch: &'s mut Vec<u8>,
     ) -> Opened<'s> {
-        self.judge(message, reception.limits)?;
+        self.judge(message, reception)?;
         if let Some(Protected::Skf(fragment)) = message.protected() {
             return self.open_fragment(protection, reception, message, &fragment, scratch);
         }
@@ -260,7 +265,7 @@ impl Fragmentation {
                 return Ok(broken(failure));
             }
         };
-        let Reception { now, path, limits } = *reception;
+        let Reception { now, path, limits, .. } = *reception;
         match self.reassembly.add(now, message, fragment, &plaintext, limits) {
             Added::Part => Ok(Arrival::Fragment),
             Added::TooLarge => Ok(broken(Failure::Limit(Bound::ReassemblyOctets))),

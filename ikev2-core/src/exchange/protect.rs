@@ -129,6 +129,11 @@ impl Plaintext<'_> {
         Payloads::parse_limited(self.first, &self.octets, self.offset, self.limit)
     }
 
+    /// Its octets.
+    pub(crate) fn len(&self) -> usize {
+        self.octets.len()
+    }
+
     /// The same, to keep.
     #[must_use]
     pub fn into_owned(self) -> Plaintext<'static> {

@@ -159,12 +159,13 @@ impl Reassembly {
     /// # Errors
     /// [`Rejection::Fragment`] where it belongs to a set that was replaced or is held already,
     /// [`Rejection::UnexpectedExchange`] where its exchange is not that of the fragments held,
-    /// [`Rejection::Limit`].
+    /// [`Rejection::Limit`]. Where the memory is `crowded`, that is the bound for what makes no message whole.
     pub fn judge(
         &self,
         message: &Message<'_>,
         fragment: &EncryptedFragment<'_>,
         limits: &ReassemblyLimits,
+        crowded: Option<Bound>,
     ) -> Result<(), Rejection> {
         let EncryptedFragment { number, total, .. } = *fragment;
         let header = message.header();
@@ -190,6 +191,10 @@ impl Reassembly {
             Some(pieces) if total > pieces.total => pieces.contents.len(),
             Some(_) => 0,
         };
+        let others = pieces.filter(|_| replaces == 0).map_or(0, |pieces| pieces.contents.len());
+        if let Some(bound) = crowded.filter(|_| others + 1 < usize::from(total)) {
+            return Err(Rejection::Limit(bound));
+        }
         if self.held().1.saturating_sub(replaces) >= usize::from(limits.fragments) {
             return Err(Rejection::Limit(Bound::Fragments));
         }
@@ -273,6 +278,12 @@ impl Reassembly {
     pub fn incomplete_answer(&self, exchange: ExchangeType) -> Option<Incomplete> {
         let answer = self.open.iter().find(|pieces| pieces.is_response && pieces.exchange == exchange);
         answer.map(Pieces::incomplete)
+    }
+
+    /// What it holds, in octets.
+    #[must_use]
+    pub fn octets(&self) -> usize {
+        self.held().0
     }
 
     /// When the first message is given up.

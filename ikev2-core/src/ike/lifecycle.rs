@@ -6,7 +6,7 @@ use crate::config::{ChildConfig, Connection};
 use crate::error::{CallError, Failure};
 use crate::event::{DownReason, Event, IkeSaHandle, Role};
 use crate::lifecycle::{After, Next, RetryPolicy, Start};
-use crate::redirect::Gateway;
+use crate::redirect::{Gateway, RedirectCourse};
 use crate::trace;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -119,10 +119,9 @@ pub(super) enum Note {
         sa: IkeSaHandle,
         policy: Option<PolicyId>,
     },
-    /// It is time that another takes its place, where the peer is or where it sends us.
+    /// It is time that another takes its place.
     Renew {
         sa: IkeSaHandle,
-        at: Option<IpAddr>,
     },
 }
 
@@ -177,10 +176,8 @@ impl Note {
                 Self::ChildDown { sa: *sa, id: *id, end: End::of(reason) }
             }
             Event::ChildSaFailed { sa, policy, .. } => Self::ChildFailed { sa: *sa, policy: *policy },
-            Event::IkeSaReauthenticating { sa } => Self::Renew { sa: *sa, at: None },
-            Event::IkeSaRedirected { sa, to: Gateway::Address(to), follows: true } => {
-                Self::Renew { sa: *sa, at: Some(*to) }
-            }
+            Event::IkeSaReauthenticating { sa }
+            | Event::IkeSaRedirected { sa, course: RedirectCourse::Followed, .. } => Self::Renew { sa: *sa },
             _ => return None,
         })
     }
@@ -474,7 +471,7 @@ impl Endpoint {
         filled.map_or(0, |()| u32::from_be_bytes(octets))
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.shell.with_protocol(|_, services| services.event(event));
     }
 

@@ -142,6 +142,12 @@ impl Endpoint {
         children.iter().map(Child::info)
     }
 
+    /// The configuration in use.
+    #[must_use]
+    pub fn config(&self) -> &Arc<EndpointConfig> {
+        self.shell.config()
+    }
+
     /// Takes another configuration. IKE SAs that live keep the connection that they were made for; bounds and
     /// everything else hold from now on. After [`Endpoint::start`], new connections that begin at once do so with the
     /// next call of [`Endpoint::handle_timeout`], which is due then.

@@ -91,6 +91,10 @@ impl Association for IkeSa {
         self.init_digest()
     }
 
+    fn half_open_octets(&self) -> usize {
+        self.initiators_octets()
+    }
+
     fn keeps_its_place(&self) -> bool {
         self.suspended.is_some()
     }

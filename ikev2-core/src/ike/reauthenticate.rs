@@ -7,15 +7,15 @@ use super::Endpoint;
 use super::lifecycle::{End, Note};
 use crate::config::{ChildConfig, Connection};
 use crate::error::CallError;
-use crate::event::IkeSaHandle;
+use crate::event::{Event, IkeSaHandle};
 use crate::sa::IkeSa;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::iter;
 use core::net::{IpAddr, SocketAddr};
+use ipsec_types::Path;
 use ipsec_types::sa::PolicyId;
-use ipsec_types::{Path, PathKind};
 
 /// How many Child SAs there are to be for each policy.
 type Counts = BTreeMap<PolicyId, usize>;
@@ -51,20 +51,32 @@ fn children_of(sa: &IkeSa) -> Counts {
 }
 
 impl Endpoint {
-    /// Begins the IKE SA that is to take the place of this one, with the peer where it is or where it sends us.
-    fn renew(&mut self, old: IkeSaHandle, at: Option<IpAddr>) {
-        let begun = self.begin_renewal(old, at);
-        if let Err(error) = begun {
-            tracing::debug!(sa = %old, %error, "cannot authenticate anew");
-            self.with_sa(old, IkeSa::on_renewal_failed);
+    /// Begins the IKE SA that is to take the place of this one, with the peer where it is or where it sends us; instead of
+    /// one that is on its way.
+    fn renew(&mut self, old: IkeSaHandle) {
+        self.end_renewal_of(old);
+        if let Err(error) = self.begin_renewal(old) {
+            self.with_sa(old, |sa, context| {
+                if sa.is_established() {
+                    sa.renew_later(context);
+                }
+            });
+            self.tell_not_followed(old, error);
         }
     }
 
-    fn begin_renewal(&mut self, old: IkeSaHandle, at: Option<IpAddr>) -> Result<(), CallError> {
+    fn tell_not_followed(&mut self, predecessor: IkeSaHandle, error: CallError) {
+        let Some(sa) = self.shell.sa(predecessor) else { return };
+        let connection = sa.connection.name.clone();
+        self.tell(Event::IkeSaNotFollowed { connection, predecessor, error });
+    }
+
+    fn begin_renewal(&mut self, old: IkeSaHandle) -> Result<(), CallError> {
         let sa = self.shell.sa(old).filter(|sa| sa.is_established()).ok_or(CallError::NoSuchSa)?;
         let had = children_of(sa);
-        let redirected = at.and_then(|_| sa.next_redirect(self.shell.now()));
-        let (connection, path) = self.way_to(sa, at);
+        let sent_on = sa.authentication.sent_on.as_deref();
+        let (connection, path) = self.way_to(sa, sent_on.map(|sent| sent.to));
+        let redirected = sent_on.map(|sent| sent.counted);
         let first = had.keys().find_map(|policy| child_of(&connection, *policy)).cloned();
         let tried = first.iter().map(|child| (child.policy, 1)).collect();
         let new = self.begin(&connection, path, first.map(|child| (child, None)), redirected)?;
@@ -78,8 +90,7 @@ impl Endpoint {
     /// at another address.
     fn way_to(&self, sa: &IkeSa, at: Option<IpAddr>) -> (Arc<Connection>, Path) {
         let connection = self.shell.protocol().connection(&sa.connection.name).unwrap_or(&sa.connection);
-        let port = if sa.path.kind == PathKind::Ike { sa.path.local.port() } else { 500 };
-        let local = SocketAddr::new(sa.path.local_ip(), port);
+        let local = SocketAddr::new(sa.path.local_ip(), sa.first_port);
         let remote = at.unwrap_or(sa.path.remote_ip());
         (Arc::clone(connection), connection.path_between(local, remote, self.shell.config()))
     }
@@ -103,10 +114,10 @@ impl Endpoint {
     /// What an event of an IKE SA means to the one whose place it takes, or that takes its place.
     pub(super) fn follow_renewal(&mut self, note: &Note) {
         match *note {
-            Note::Renew { sa, at } => self.renew(sa, at),
+            Note::Renew { sa } => self.renew(sa),
             Note::Down { sa, to: Some(to), end, .. } => {
                 if let Err(error) = self.follow_redirect(sa, to) {
-                    tracing::debug!(%sa, %to, %error, "a redirect cannot be followed");
+                    self.tell_not_followed(sa, error);
                     self.on_renewal_down(sa, end);
                 }
             }

@@ -204,7 +204,8 @@ impl IkeSa {
         Ok(Handled::Processed)
     }
 
-    /// Deletes of Child SAs are served as ever; that of the generation ends it alone.
+    /// Deletes of Child SAs, and what is said of the time to come, are heeded as ever; the Delete of the generation
+    /// ends it alone.
     fn on_former_informational(
         &mut self,
         context: &mut Context<'_>,
@@ -219,6 +220,8 @@ impl IkeSa {
         answer(context, former, request, &deletes(&spis).unwrap_or_default());
         if over {
             self.queue.extend(former.end(context));
+        } else {
+            self.heed(context, contents);
         }
     }
 

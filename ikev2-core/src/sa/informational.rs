@@ -110,7 +110,6 @@ impl IkeSa {
         } else {
             self.delete_at_peers_wish(context, contents)
         };
-        self.learn_auth_lifetime(context, contents);
         let answered = deletes(&spis).and_then(|payloads| self.send_answer(context, request, &payloads));
         if let Err(failure) = answered {
             return self.close(context, DownReason::Failed(Box::new(failure)));
@@ -121,7 +120,15 @@ impl IkeSa {
             if !self.fall_back(context) {
                 self.close(context, DownReason::DeletedByPeer);
             }
-        } else if let Some(to) = redirect::gateway(contents) {
+        } else {
+            self.heed(context, contents);
+        }
+    }
+
+    /// What the peer says of the time to come: how long the authentication lasts, and where else to go.
+    pub(super) fn heed(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
+        self.learn_auth_lifetime(context, contents);
+        if let Some(to) = redirect::gateway(contents) {
             self.on_redirect_in_session(context, to);
         }
     }

@@ -207,6 +207,8 @@ pub(crate) struct IkeSa {
     /// The redirects that led to it.
     pub redirected: Option<Box<Redirected>>,
     pub path: Path,
+    /// Our port at the first message.
+    pub first_port: u16,
     pub nat: NatStatus,
     pub peer_id: Option<Identity>,
     pub stage: Stage,
@@ -261,6 +263,7 @@ impl IkeSa {
             authentication: Authentication::default(),
             redirected: None,
             path,
+            first_port: path.local.port(),
             nat: NatStatus::default(),
             peer_id: None,
             stage,
@@ -572,6 +575,18 @@ impl IkeSa {
             Stage::HalfOpen(half_open, _) => Some(*half_open.request()),
             Stage::Claiming(claim) => Some(claim.init),
             _ => None,
+        }
+    }
+
+    /// The octets of its initiator's that it keeps while that has not proved who it is.
+    pub(crate) fn initiators_octets(&self) -> usize {
+        match &self.stage {
+            Stage::HalfOpen(half_open, _) => half_open.kept_octets(),
+            Stage::Claiming(claim) => {
+                let in_hand = self.suspended.as_ref().map_or(0, |suspended| suspended.octets());
+                claim.agreement.request.message().len().saturating_add(in_hand)
+            }
+            _ => 0,
         }
     }
 }

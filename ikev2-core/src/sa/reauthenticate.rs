@@ -9,6 +9,9 @@ use super::{IkeSa, Task};
 use crate::contents::Contents;
 use crate::error::Failure;
 use crate::event::{DownReason, Event, IkeSaHandle, Role};
+use crate::redirect::Redirected;
+use alloc::boxed::Box;
+use core::net::IpAddr;
 use core::time::Duration;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
 use ipsec_types::Instant;
@@ -33,8 +36,18 @@ pub(crate) struct Authentication {
     failures: u32,
     /// Another IKE SA is on its way to take the place of this one.
     pub renewing: bool,
+    /// Where the peer sent us, and the next one is to be.
+    pub sent_on: Option<Box<SentOn>>,
     /// The IKE SA whose place this one takes.
     pub predecessor: Option<IkeSaHandle>,
+}
+
+/// Where a redirect of an established IKE SA leads (RFC 5685 §5).
+#[derive(Clone, Debug)]
+pub(crate) struct SentOn {
+    pub to: IpAddr,
+    /// With this one among them.
+    pub counted: Redirected,
 }
 
 impl Authentication {
@@ -121,8 +134,15 @@ impl IkeSa {
         context.event(Event::IkeSaReauthenticating { sa: self.handle });
     }
 
-    /// The IKE SA that was to take the place of this one came to nothing: another attempt follows, after a pause.
+    /// The IKE SA that was to take the place of this one came to nothing: another attempt follows, after a pause. Where
+    /// the peer sent us and nobody serves us, it is with the peer, which may send us on again.
     pub(crate) fn on_renewal_failed(&mut self, context: &mut Context<'_>) {
+        self.authentication.sent_on = None;
+        self.renew_later(context);
+    }
+
+    /// The same where it could not even be begun: to the same place.
+    pub(crate) fn renew_later(&mut self, context: &mut Context<'_>) {
         let Authentication { failures, .. } = self.authentication;
         let failures = failures.saturating_add(1);
         let pause = context.lengthened(self.connection.lifecycle.retry.pause(failures, 0), 500);

@@ -2,11 +2,12 @@
 
 use super::child::ChildAttempt;
 use super::context::Context;
+use super::reauthenticate::SentOn;
 use super::{Closing, IkeSa, Stage, Task};
 use crate::contents::Contents;
 use crate::error::Failure;
 use crate::event::{DownReason, Event, Role};
-use crate::redirect::{Gateway, Redirected};
+use crate::redirect::{Gateway, RedirectCourse, Redirected};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use ikev2_wire::codes::NotifyType;
@@ -22,15 +23,24 @@ impl IkeSa {
     /// What the next IKE SA knows of the redirects that led to it, this one's included; `None` where it is not followed.
     pub(crate) fn next_redirect(&self, now: Instant) -> Option<Redirected> {
         let policy = self.connection.redirects?;
-        Redirected::next(self.redirected.as_deref(), self.path.remote_ip(), now, &policy)
+        let before = self.authentication.sent_on.as_ref().map(|sent| &sent.counted);
+        Redirected::next(before.or(self.redirected.as_deref()), self.path.remote_ip(), now, &policy)
     }
 
     fn redirect_reason(&self, now: Instant, to: Gateway) -> DownReason {
-        match (self.connection.redirects, self.next_redirect(now)) {
-            (None, _) => DownReason::Failed(Box::new(Failure::Redirected(to))),
-            (Some(policy), None) => DownReason::Failed(Box::new(Failure::TooManyRedirects(policy.most))),
-            (Some(_), Some(_)) => DownReason::Redirected(to),
+        match self.judge_redirect(now, &to) {
+            Err(failure) => DownReason::Failed(Box::new(failure)),
+            Ok(_) => DownReason::Redirected(to),
         }
+    }
+
+    /// Whether it is followed.
+    fn judge_redirect(&self, now: Instant, to: &Gateway) -> Result<Redirected, Failure> {
+        let policy = self.connection.redirects.ok_or_else(|| Failure::Redirected(to.clone()))?;
+        if !to.is_within_reach(self.path.local_ip()) {
+            return Err(Failure::RedirectOutOfReach(to.clone()));
+        }
+        self.next_redirect(now).ok_or(Failure::TooManyRedirects(policy.most))
     }
 
     /// Instead of an answer to IKE_SA_INIT; the nonce was ours.
@@ -54,14 +64,21 @@ impl IkeSa {
         self.start_closing(context, None, Task::DeleteIke);
     }
 
-    /// While the IKE SA lives. Only who answered at first may redirect who began (§10).
+    /// While the IKE SA lives, by whatever generation of it. Only who answered at first may redirect who began (§10).
+    /// The newest redirect counts, also where another IKE SA is on its way already.
     pub(super) fn on_redirect_in_session(&mut self, context: &mut Context<'_>, to: Gateway) {
-        if self.origin != Role::Initiator || !self.is_established() || self.authentication.renewing {
+        if self.origin != Role::Initiator || !self.is_established() {
             return;
         }
-        let reason = self.redirect_reason(context.now, to.clone());
-        let follows = matches!((reason, &to), (DownReason::Redirected(_), Gateway::Address(_)));
-        self.authentication.renewing = follows;
-        context.event(Event::IkeSaRedirected { sa: self.handle, to, follows });
+        let course = match (self.judge_redirect(context.now, &to), &to) {
+            (Err(failure), _) => RedirectCourse::Refused(Box::new(failure)),
+            (Ok(_), Gateway::Name(_)) => RedirectCourse::Named,
+            (Ok(counted), Gateway::Address(to)) => {
+                self.authentication.renewing = true;
+                self.authentication.sent_on = Some(Box::new(SentOn { to: *to, counted }));
+                RedirectCourse::Followed
+            }
+        };
+        context.event(Event::IkeSaRedirected { sa: self.handle, to, course });
     }
 }

@@ -86,7 +86,7 @@ impl IkeSa {
         if message.protected().is_none() {
             return Err(Rejection::Unprotected);
         }
-        half_open.fragmentation().judge(message, &context.config.reassembly)?;
+        half_open.fragmentation().judge(message, &context.reception(path))?;
         // Nothing is begun that could not be finished.
         if !context.affords(AUTH_OPERATIONS) {
             count(&mut context.statistics.auth_requests_ignored);

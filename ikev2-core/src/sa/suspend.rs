@@ -50,6 +50,16 @@ impl Suspended {
         matches!(self.step, Step::VerifyAnswer(..) | Step::VerifyRequest { .. })
     }
 
+    /// The octets of the peer's message that is in hand.
+    pub(crate) fn octets(&self) -> usize {
+        match &self.step {
+            Step::VerifyRequest { plaintext, .. }
+            | Step::SignAnswer { plaintext, .. }
+            | Step::VerifyAnswer(_, plaintext) => plaintext.len(),
+            Step::SignRequest(..) => 0,
+        }
+    }
+
     /// The request that is in hand, to know its repeats.
     pub(crate) fn request(&self) -> Option<&RequestDigest> {
         match &self.step {

@@ -104,6 +104,11 @@ impl Mirror {
             Event::IkeRekeyFailed { sa, .. }
             | Event::IkeSaReauthenticating { sa }
             | Event::IkeSaRedirected { sa, .. } => self.alive(*sa, event),
+            Event::IkeSaNotFollowed { connection, predecessor, .. } => {
+                if let Some(view) = self.sas.get(predecessor) {
+                    assert_eq!(view.connection, *connection, "{event:?}");
+                }
+            }
             Event::PeerMoved { sa, path, children } => {
                 self.alive(*sa, event);
                 let view = self.sas.get_mut(sa).unwrap();

@@ -1,7 +1,7 @@
 //! What each event asks for, and the line that tells it.
 
 use crate::gateway::{Child, Gateway};
-use ikev2_core::{ChildSaInfo, DownReason, Event, IkeSaHandle, IkeSaInfo, Role};
+use ikev2_core::{ChildSaInfo, DownReason, Event, IkeSaHandle, IkeSaInfo, RedirectCourse, Role};
 use ipsec_examples::tell;
 use ipsec_types::SaCommand;
 use ipsec_types::sa::{ChildSaId, ExpiryReason, PolicyId};
@@ -36,8 +36,15 @@ impl Gateway {
                 self.log.line(format_args!("the IKE SA was not rekeyed: {failure}"));
             }
             Event::IkeSaReauthenticating { .. } => self.log.line("time to authenticate anew"),
-            Event::IkeSaRedirected { to, .. } => {
-                self.log.line(format_args!("the peer sends us to {to}, where we do not go"));
+            Event::IkeSaRedirected { to, course, .. } => match course {
+                RedirectCourse::Followed => self.log.line(format_args!("the peer sends us to {to}")),
+                RedirectCourse::Named => {
+                    self.log.line(format_args!("the peer sends us to {to}, a name that we do not resolve"));
+                }
+                RedirectCourse::Refused(failure) => self.log.line(format_args!("{failure}")),
+            },
+            Event::IkeSaNotFollowed { error, .. } => {
+                self.log.line(format_args!("the next IKE SA cannot be begun: {error}"));
             }
             Event::ChildSaDown { sa, id, reason } => self.on_child_down(sa, id, &reason),
             Event::PeerAlive { round_trip, .. } => {
