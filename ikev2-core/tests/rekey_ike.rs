@@ -3,12 +3,13 @@
 
 mod support;
 
+use ikev2_core::error::Fault;
 use ikev2_core::{DownReason, Event, Failure, IkeSaInfo, Role};
 use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ipsec_types::SaReport;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::forge::{Forger, Raw};
+use support::forge::{Forger, Raw, head_of};
 use support::mirror::assert_crosswise;
 use support::peer::{body, has, notifies};
 use support::setup::*;
@@ -401,4 +402,40 @@ fn former_generations_are_bounded() {
         }
     }
     assert!(refused);
+}
+
+/// The peer has answered with a new IKE SA, and goes on by that one alone. Where we cannot have it, nothing is left: the
+/// old one ends with a Delete, and not with another attempt by an IKE SA that the peer has left.
+#[test]
+fn an_answer_that_gives_no_keys_ends_the_ike_sa() {
+    let zeros = |payload: Raw| match payload.ty {
+        PayloadType::KE => {
+            let mut body = payload.body;
+            body[4..].fill(0);
+            Some(Raw::new(PayloadType::KE, &body))
+        }
+        _ => Some(payload),
+    };
+    let without_ke = |payload: Raw| (payload.ty != PayloadType::KE).then_some(payload);
+    for change in [&zeros as &dyn Fn(Raw) -> Option<Raw>, &without_ke] {
+        let mut world = established();
+        let mut forger = Forger::new(&world.node(A).keys);
+        rekey(&mut world, A);
+        let request = world.take();
+        world.deliver(&request).unwrap().unwrap();
+        let answer = world.take();
+        let altered: Vec<_> = forger.open(answer.message()).into_iter().filter_map(change).collect();
+        let altered = answer.with_message(&forger.seal(&head_of(answer.message()), &altered));
+        world.take_events(A);
+        world.deliver(&altered).unwrap().unwrap();
+        let delete = world.peek();
+        assert_eq!(forger.open(delete.message()), [Raw::new(PayloadType::DELETE, &[1, 0, 0, 0])]);
+        world.run_for_secs(60);
+        let events = world.take_events(A);
+        let failure = down(&events);
+        let told = matches!(failure, Failure::KeyExchange { .. } | Failure::MissingPayload(PayloadType::KE));
+        assert!(told && failure.fault() == Fault::PeerMisbehaved, "{failure}");
+        assert!(!kinds(&events).contains(&"IKE rekey failed"), "{events:?}");
+        world.assert_empty(A);
+    }
 }

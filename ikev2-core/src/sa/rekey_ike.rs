@@ -19,7 +19,7 @@ use crate::contents::Contents;
 use crate::error::{Busy, Failure};
 use crate::establish::half::Half;
 use crate::establish::secrets::{self, IkeAlgorithms};
-use crate::event::{Event, Role};
+use crate::event::{DownReason, Event, Role};
 use crate::exchange::exchanges::{Ends, Exchanges, Request};
 use crate::exchange::requests::RequestWindow;
 use crate::exchange::responses::ResponseWindow;
@@ -144,8 +144,21 @@ impl IkeSa {
             Ok((next, _)) => self.promote(context, next, Fate::ToDelete, None),
             Err(failure) => {
                 context.release_ike_spi(spi);
-                self.on_rekey_ike_failed(context, tries, failure);
+                if contents.sa.is_some() {
+                    self.end_unlike_the_peer(context, failure);
+                } else {
+                    self.on_rekey_ike_failed(context, tries, failure);
+                }
             }
+        }
+    }
+
+    /// The peer has answered with a new IKE SA that we cannot have, and goes on by it alone: here is nothing left to
+    /// go on by.
+    fn end_unlike_the_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
+        if self.is_established() {
+            let reason = DownReason::Failed(Box::new(failure));
+            self.start_closing(context, Some(reason), Task::DeleteIke);
         }
     }
 
