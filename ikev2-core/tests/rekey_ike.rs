@@ -254,6 +254,56 @@ fn a_delete_ends_the_rekey_that_it_crosses() {
     world.assert_empty(B);
 }
 
+/// The peer has rekeyed the IKE SA and deletes what that made, while our own rekey waits for its answer: either ours
+/// is what is left over of the two, or the peer ends the IKE SA. Where ours is refused it is the latter, and nothing
+/// more is begun.
+#[test]
+fn a_delete_of_what_the_peers_rekey_made_is_understood_by_the_answer_to_ours() {
+    let mut fell_back = 0;
+    for seed in 0..20 {
+        let (mut a, mut b) = two();
+        (a.config.window, b.config.window) = (3, 3);
+        let mut world = World::new(vec![a, b], seed);
+        world.strict = false;
+        world.connect(A, B);
+        world.run();
+        rekey(&mut world, A);
+        let request_of_a = world.take();
+        rekey(&mut world, B);
+        let request_of_b = world.take();
+        world.deliver(&request_of_b).unwrap().unwrap();
+        world.deliver_next();
+        let at_b = world.handle(B);
+        world.call(B, |e, now| e.delete_ike_sa(now, at_b)).unwrap();
+        let (old, new): (Vec<_>, Vec<_>) =
+            world.take_all().into_iter().partition(|delete| delete.header().message_id > 0);
+        world.deliver(&request_of_a).unwrap().unwrap();
+        let refusal = world.take_all();
+        world.take_events(A);
+        world.deliver(&new[0]).unwrap().unwrap();
+        if !kinds(&world.take_events(A)).contains(&"IKE rekeyed") {
+            continue;
+        }
+        fell_back += 1;
+        let at_a = world.handle(A);
+        world.call(A, |e, now| e.create_child(now, at_a, "first")).unwrap();
+        for packet in refusal {
+            world.deliver(&packet).unwrap().unwrap();
+        }
+        let begun = world.in_flight().any(|packet| {
+            let header = packet.header();
+            header.exchange == ExchangeType::CREATE_CHILD_SA && !header.flags.is_response()
+        });
+        assert!(!begun, "seed {seed}");
+        old.into_iter().for_each(|packet| world.put(packet));
+        world.run_for_secs(20);
+        assert_eq!(downs(&world.take_events(A)), [(at_a, DownReason::DeletedByPeer)], "seed {seed}");
+        world.assert_empty(A);
+        world.assert_empty(B);
+    }
+    assert!(fell_back > 3, "{fell_back}");
+}
+
 /// A Delete of the IKE SA while our own rekey of it is out waits for the answer: the peer may have made a new one by
 /// then, and that is the one to delete.
 #[test]

@@ -282,7 +282,7 @@ impl IkeSa {
 
     /// The peer deletes the generation in use while our own rekey of the one before is not answered. If the peer's
     /// new one can be the one that is left over, that is what it deletes (§2.8.1), and the one before is in use
-    /// again.
+    /// again, until our rekey is answered.
     pub(crate) fn fall_back(&mut self, context: &mut Context<'_>) -> bool {
         let may_lose = |former: &Former| match (&former.crossed, former.rekey_nonce()) {
             // Where our nonce is the lowest, ours is left over whatever the peer's other one is.
@@ -294,6 +294,7 @@ impl IkeSa {
         let Some(established) = former.established.take() else { return false };
         self.algorithms = Some(established.algorithms);
         self.replace_keys(established);
+        self.hangs_on_rekey = true;
         let fate = Fate::Over(context.now + context.config.closed_linger);
         let lost = core::mem::replace(&mut self.current, Generation::Keyed(former.exchanges));
         if let Generation::Keyed(exchanges) = lost {

@@ -197,6 +197,9 @@ pub(crate) struct IkeSa {
     pub current: Generation,
     /// What it replaced, until that is deleted.
     pub former: Vec<Former>,
+    /// The peer has deleted what its own rekey made, while ours was not answered: if ours comes to nothing, it was the
+    /// IKE SA that it deleted.
+    pub hangs_on_rekey: bool,
     /// How often it was rekeyed.
     pub generation: u32,
     /// When we rekey it next.
@@ -257,6 +260,7 @@ impl IkeSa {
             opening: None,
             current: Generation::Unkeyed { role, local_spi },
             former: Vec::new(),
+            hangs_on_rekey: false,
             generation: 0,
             rekey_at: None,
             expires_at: None,

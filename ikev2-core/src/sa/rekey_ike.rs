@@ -128,6 +128,10 @@ impl IkeSa {
         attempt: IkeRekey,
         contents: &Contents<'_>,
     ) {
+        if mem::take(&mut self.hangs_on_rekey) && contents.sa.is_none() {
+            context.release_ike_spi(attempt.local_spi);
+            return self.end_with_the_peer(context, DownReason::DeletedByPeer);
+        }
         let invalid_ke = contents.notify(NotifyType::INVALID_KE_PAYLOAD);
         if let Some(notify) = invalid_ke.filter(|_| self.is_established()) {
             let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
@@ -145,7 +149,8 @@ impl IkeSa {
             Err(failure) => {
                 context.release_ike_spi(spi);
                 if contents.sa.is_some() {
-                    self.end_unlike_the_peer(context, failure);
+                    // It goes on by the new one alone.
+                    self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
                 } else {
                     self.on_rekey_ike_failed(context, tries, failure);
                 }
@@ -153,11 +158,9 @@ impl IkeSa {
         }
     }
 
-    /// The peer has answered with a new IKE SA that we cannot have, and goes on by it alone: here is nothing left to
-    /// go on by.
-    fn end_unlike_the_peer(&mut self, context: &mut Context<'_>, failure: Failure) {
+    /// The peer has nothing to go on by, or something that we have not: here is nothing left either.
+    fn end_with_the_peer(&mut self, context: &mut Context<'_>, reason: DownReason) {
         if self.is_established() {
-            let reason = DownReason::Failed(Box::new(failure));
             self.start_closing(context, Some(reason), Task::DeleteIke);
         }
     }

@@ -333,7 +333,9 @@ impl Tap for Wiretap {
             self.note_rival(node, &arriving);
             if arriving.asks == Some(Asks::CloseIke) {
                 let closed = Made::Ike(arriving.spis);
-                let out = &mut self.ears[node].out;
+                let Ear { out, done, .. } = &mut self.ears[node];
+                // An embedder that hung may send them now.
+                done.extend(out.keys().filter(|(spis, _)| *spis == arriving.spis));
                 out.retain(|(spis, _), _| *spis != arriving.spis);
                 out.values_mut().for_each(|out| out.rivals.retain(|(rival, _)| *rival != closed));
             }

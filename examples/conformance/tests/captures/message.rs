@@ -106,7 +106,7 @@ pub(crate) fn open(
 fn add(reassembly: &mut Reassembly, message: &Message<'_>, plaintext: &Plaintext<'_>) -> Option<Reassembled> {
     let Some(Protected::Skf(fragment)) = message.protected() else { panic!("no fragment") };
     let limits = ReassemblyLimits::default();
-    reassembly.judge(message, &fragment, &limits).unwrap();
+    reassembly.judge(message, &fragment, &limits, None).unwrap();
     match reassembly.add(Instant::ZERO, message, &fragment, plaintext, &limits) {
         Added::Part => None,
         Added::Whole(whole) => Some(*whole),
