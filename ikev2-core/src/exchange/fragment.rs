@@ -279,10 +279,11 @@ impl Fragmentation {
         if total > 1 {
             self.follow(path, largest);
         }
-        // Octets that were parsed when they came.
         let clear = match Message::parse(&head).map(|head| nothing_critical(&head)) {
             Ok(Err(OpenError::Critical(ty))) => Err(Failure::CriticalPayload(ty)),
-            _ => Ok(()),
+            Ok(_) => Ok(()),
+            // Octets that were parsed when they came.
+            Err(error) => Err(Failure::Malformed(error)),
         };
         let fragments = Some(Fragments { digest, octets: received });
         Arrived { plaintext: clear.map(|()| plaintext), fragments }
