@@ -138,6 +138,42 @@ fn public_values_that_are_none_in_create_child_sa() {
     }
 }
 
+/// A request ends the IKE SA with INVALID_SYNTAX (§2.21.3); an answer ends it because the peer goes on by a new one that
+/// we cannot have.
+#[test]
+fn public_values_that_are_none_in_a_rekey_of_the_ike_sa() {
+    for (method, why, value) in cases() {
+        for of_answer in [false, true] {
+            let (a, b) = with_method(method);
+            let mut world = World::established(a, b);
+            world.strict = false;
+            let sa = world.handle(A);
+            world.call(A, |e, now| e.rekey_ike_sa(now, sa)).unwrap();
+            if of_answer {
+                world.deliver_next();
+            }
+            let message = world.take();
+            let mut forger = Forger::new(&world.node(A).keys);
+            let altered = forger.alter(&message, |payloads| put_value(payloads, &value));
+            world.deliver(&altered).unwrap().unwrap();
+            let told = forger.open(world.take().message());
+            let expected = if of_answer {
+                Raw::new(PayloadType::DELETE, &[1, 0, 0, 0])
+            } else {
+                Raw::notify(NotifyType::INVALID_SYNTAX, &[])
+            };
+            assert_eq!(told, [expected], "{method} {why}");
+            world.link.loss = 1_000;
+            world.run_for_secs(if of_answer { 400 } else { 11 });
+            let node = if of_answer { A } else { B };
+            let failure = down(&world.take_events(node));
+            assert!(matches!(failure, Failure::KeyExchange { .. }), "{method} {why}: {failure:?}");
+            assert_eq!(failure.fault(), Fault::PeerMisbehaved);
+            world.assert_empty(node);
+        }
+    }
+}
+
 /// The message with its last octets cut off, and its lengths as short.
 fn cut(message: &[u8], octets: usize) -> Vec<u8> {
     let mut short = message[..message.len() - octets].to_vec();

@@ -5,10 +5,10 @@
 mod support;
 
 use ikev2_core::error::Fault;
-use ikev2_core::negotiation::RefusalReason;
-use ikev2_core::{Event, Failure, Role};
+use ikev2_core::negotiation::{RefusalReason, ResponseFault};
+use ikev2_core::{DownReason, Event, Failure, Role};
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
-use ikev2_wire::{PrfId, Proposal, ProtocolId, Transform, TransformType};
+use ikev2_wire::{EncrId, PrfId, Proposal, ProtocolId, Transform, TransformType};
 use support::forge::{Forger, Raw};
 use support::mirror::assert_crosswise;
 use support::peer::{Peer, body_mut, has, notifies};
@@ -211,6 +211,103 @@ fn requests_with_more_than_is_needed_are_served() {
         assert_eq!(kinds(&world.take_events(B)), ["IKE rekeyed"], "{why}");
         let answer = forger.open(world.take().message());
         assert!(has(&answer, PayloadType::SA) && !has(&answer, PayloadType::TS_I), "{why}");
+    }
+}
+
+/// Answers with an SA that is none of our proposals.
+fn foreign_answers() -> [(&'static str, Change, Check); 16] {
+    fn fault(failure: &Failure) -> Option<&ResponseFault> {
+        match failure {
+            Failure::ProposalAnswer(fault) => Some(fault),
+            _ => None,
+        }
+    }
+    let choice: Check = |f| fault(f).is_some();
+    let count: Check = |f| matches!(fault(f), Some(ResponseFault::ProposalCount(2)));
+    [
+        ("two proposals", |p| proposals(p, |l| l.push(Proposal { number: 2, ..l[0].clone() })), count),
+        ("a number that was not offered", |p| proposals(p, |l| l[0].number = 9), choice),
+        ("another protocol", |p| proposals(p, |l| l[0].protocol = ProtocolId::ESP), choice),
+        ("no SPI", |p| proposals(p, |l| l[0].spi.clear()), choice),
+        ("an SPI of 4 octets", |p| proposals(p, |l| l[0].spi.truncate(4)), choice),
+        ("SPI zero", |p| proposals(p, |l| l[0].spi.fill(0)), choice),
+        (
+            "a cipher that was not offered",
+            |p| {
+                proposals(p, |l| l[0].transforms[0] = Transform::encr(EncrId::AES_CCM_16, Some(256)));
+            },
+            choice,
+        ),
+        ("another key length", |p| proposals(p, |l| l[0].transforms[0].key_bits = Some(128)), choice),
+        (
+            "a PRF that was not offered",
+            |p| {
+                proposals(p, |l| l[0].transforms[1] = Transform::prf(PrfId::HMAC_SHA2_384));
+            },
+            choice,
+        ),
+        (
+            "two ciphers",
+            |p| {
+                proposals(p, |l| l[0].transforms.insert(0, Transform::encr(EncrId::AES_GCM_16, Some(128))));
+            },
+            choice,
+        ),
+        ("no PRF", |p| proposals(p, |l| drop(l[0].transforms.remove(1))), choice),
+        ("no method", |p| proposals(p, |l| drop(l[0].transforms.remove(2))), choice),
+        (
+            "NONE as method",
+            |p| {
+                proposals(p, |l| l[0].transforms[2] = Transform::ke(KeMethod::NONE));
+            },
+            choice,
+        ),
+        (
+            "another method than that of our KE",
+            |p| {
+                proposals(p, |l| l[0].transforms[2] = Transform::ke(KeMethod::ECP_256));
+            },
+            choice,
+        ),
+        (
+            "an additional key exchange",
+            |p| {
+                proposals(p, |l| l[0].transforms.push(Transform::new(TransformType(6), 36)));
+            },
+            choice,
+        ),
+        (
+            "KE by another method than was chosen",
+            |p| body_mut(p, PayloadType::KE)[1] = 19,
+            |f| matches!(f, Failure::KeMethod { wanted: KeMethod::CURVE25519, got: KeMethod::ECP_256 }),
+        ),
+    ]
+}
+
+/// Answers with an SA that is none of ours: the peer goes on by what we cannot have, so the IKE SA is deleted.
+#[test]
+fn answers_that_are_none_end_the_ike_sa() {
+    for (why, change, check) in foreign_answers().into_iter().chain(MALFORMED) {
+        let (mut world, mut forger, request) = rekeying();
+        world.deliver(&request).unwrap().unwrap();
+        let answer = forger.alter(&world.take(), change);
+        world.deliver(&answer).unwrap().unwrap();
+        // By the IKE SA that both ends know, and not another try.
+        let delete = world.take();
+        assert_eq!(forger.open(delete.message()), [Raw::new(PayloadType::DELETE, &[1, 0, 0, 0])], "{why}");
+        assert_eq!(world.in_flight().count(), 0, "{why}");
+        world.deliver(&delete).unwrap().unwrap();
+        world.run();
+        let events = world.take_events(A);
+        assert_eq!(kinds(&events), ["data path", "Child down", "IKE down"], "{why}");
+        let failure = down(&events);
+        assert!(check(&failure), "{why}: {failure:?}");
+        assert_eq!(failure.fault(), Fault::PeerMisbehaved, "{why}");
+        // The other end finds out that its new one is its own alone.
+        world.run_for_secs(400);
+        world.assert_empty(A);
+        world.assert_empty(B);
+        assert!(matches!(downs(&world.take_events(B))[0].1, DownReason::Failed(_)), "{why}");
     }
 }
 
