@@ -402,3 +402,44 @@ fn answers_without_an_sa_refuse() {
         assert_eq!(failure.fault(), fault);
     }
 }
+
+/// The same where the peer's rekey crosses ours and was served before: in the end both have the same IKE SA, or none,
+/// whichever of the two exchanges has the lowest nonce.
+#[test]
+fn answers_that_are_none_to_a_rekey_that_crosses_the_peers() {
+    let changes: [Change; 3] = [
+        |p| p.push(Raw::new(PayloadType(222), &[]).critical()),
+        |p| body_mut(p, PayloadType::KE)[4..].fill(0),
+        |p| without(p, PayloadType::NONCE),
+    ];
+    let mut lived = std::collections::BTreeSet::new();
+    for seed in 0..12 {
+        for change in changes {
+            let (a, b) = two();
+            let mut world = World::new(vec![a, b], seed);
+            world.strict = false;
+            world.connect(A, B);
+            world.run();
+            let mut forger = Forger::new(&world.node(A).keys);
+            for node in [A, B] {
+                let sa = world.handle(node);
+                world.call(node, |e, now| e.rekey_ike_sa(now, sa)).unwrap();
+            }
+            let (ours, theirs) = (world.take(), world.take());
+            world.deliver(&theirs).unwrap().unwrap();
+            let answer_to_theirs = world.take();
+            world.deliver(&ours).unwrap().unwrap();
+            let answer_to_ours = world.take();
+            world.deliver(&forger.alter(&answer_to_ours, change)).unwrap().unwrap();
+            world.deliver(&answer_to_theirs).unwrap().unwrap();
+            world.run_for_secs(600);
+            assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+            let spis = [A, B].map(|node| {
+                world.endpoint(node).ike_sas().map(|(_, info)| info.initiator_spi).collect::<Vec<_>>()
+            });
+            assert_eq!(spis[A], spis[B], "seed {seed}");
+            lived.insert(spis[A].len());
+        }
+    }
+    assert_eq!(lived.into_iter().collect::<Vec<_>>(), [0, 1]);
+}
