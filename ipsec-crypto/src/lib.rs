@@ -127,6 +127,10 @@
 //! sign in a time that does not depend on them, RSA blinded and checked. Randomness is drawn from the
 //! [`SecureRandom`] that a call is given, and from nowhere else; where it fails the call fails.
 //!
+//! # State that moves
+//!
+//! What leaves a process to go on in another, as live SAs may, leaves it in the one sealed container of [`state`].
+//!
 //! # Features
 //!
 //! - `std` (default): nothing but speed, a table of each NIST curve's base point. Without it the crate needs `alloc`
@@ -156,6 +160,7 @@ pub mod random;
 pub mod requirements;
 pub mod rustcrypto;
 pub mod signature;
+pub mod state;
 #[cfg(test)]
 mod test_vectors;
 
