@@ -65,6 +65,7 @@ fn install(algorithm: &dyn CipherAlgorithm, local: &str, remote: &str) -> SaInst
         original_addresses: None,
         tfc_allowed: false,
         replaces: None,
+        group: None,
     };
     let key = |len| SecretBytes::copy_from(&KEY[..len]);
     let keys = SaKeys { encr: key(algorithm.encr_key_len()), integ: key(algorithm.integ_key_len()) };

@@ -109,6 +109,7 @@ fn make(options: HashMap<&str, &str>) -> Answer<Sa> {
         original_addresses: None,
         tfc_allowed: false,
         replaces: None,
+        group: None,
     });
     let install = SaInstall {
         child,

@@ -10,7 +10,9 @@ use crate::packet::{LayoutError, TrailerError};
 use crate::replay::ReplayError;
 use crate::selectors::SelectorFault;
 use crate::statistics::DropReason;
+use core::net::IpAddr;
 use ipsec_crypto::CipherError;
+use ipsec_crypto::state::StateError;
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSaId, Direction};
 use ipsec_types::{EspSpi, Mode};
@@ -30,6 +32,9 @@ pub enum NotCarried {
     /// The IPv6 extension headers can't be followed to their end.
     #[error("a broken or too long chain of extension headers")]
     ExtensionHeaders,
+    /// The packet is of another IP version than the outer header, whose addresses were to be the packet's own.
+    #[error("a packet of another IP version than the outer header's, with its addresses to be preserved")]
+    OtherVersion,
     /// Options or extension headers belong in front of ESP, where the operating system makes the header.
     #[error("headers that belong in front of ESP, where only the ESP packet is made")]
     HeadersOutside,
@@ -173,6 +178,9 @@ pub enum OpenError {
     /// The ECN fields of inner and outer header forbid delivery.
     #[error(transparent)]
     Ecn(#[from] CongestionLost),
+    /// An outer address is not the inner one, as it is in all packets of the SA (RFC 5374 §4.2.1).
+    #[error("the outer addresses are not the inner ones")]
+    Preservation,
     /// It came unprotected and policy does not let it pass so (RFC 4301 §5.2).
     #[error("policy does not let this packet pass unprotected")]
     Policy,
@@ -210,6 +218,7 @@ impl OpenError {
             Self::VersionMismatch { .. } => DropReason::VersionMismatch,
             Self::Inner(_) => DropReason::InnerPacket,
             Self::Ecn(_) => DropReason::Ecn,
+            Self::Preservation => DropReason::Preservation,
             Self::Policy => DropReason::InboundPolicy,
             Self::Selectors => DropReason::Selectors,
         }
@@ -246,12 +255,36 @@ pub enum InstallError {
     /// The selectors mean nothing.
     #[error(transparent)]
     Selectors(#[from] SelectorFault),
+    /// The SA is to a group, as which it can't be.
+    #[error(transparent)]
+    Group(#[from] GroupFault),
     /// The two outer addresses are of two families.
     #[error(transparent)]
     FamiliesMixed(#[from] FamiliesMixed),
     /// A whole outer packet is to be made and one of its addresses is not known.
     #[error("an outer address is unspecified")]
     UnspecifiedAddress,
+}
+
+/// Why there is no such SA to a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum GroupFault {
+    /// What packets go to is no multicast address.
+    #[error("{0} is no multicast address")]
+    NotMulticast(IpAddr),
+    /// The one sender can't be one.
+    #[error("{0} can't send to the group")]
+    Source(IpAddr),
+    /// The SA's path does not lead to the group, and the outer destination is not the inner one.
+    #[error("the path leads to {0}, not to the group")]
+    Path(IpAddr),
+    /// Outer addresses are the inner ones in tunnel mode alone (RFC 5374 §3.1), and not where UDP stands between.
+    #[error("addresses can be preserved in tunnel mode without UDP alone")]
+    Preservation,
+    /// Who comes late can't know the high half of 64-bit numbers (RFC 9838 §2.6).
+    #[error("64-bit sequence numbers in a group")]
+    SequenceNumbers,
 }
 
 /// Why a command was not carried out. Nothing has changed.
@@ -264,6 +297,10 @@ pub enum CommandError {
     /// Another inbound SA has the SPI.
     #[error("SPI {0} is in use")]
     SpiInUse(EspSpi),
+    /// Packets were sealed with this SPI and this key before: numbers that begin anew would give their nonces to others
+    /// (RFC 4303 §3.3.3, RFC 4106 §2).
+    #[error("the key of SPI {0} was used before")]
+    KeyUsed(EspSpi),
     /// The pair has an SA in this direction already.
     #[error("{id:?} has an SA in the direction {direction:?} already")]
     AlreadyInstalled {
@@ -284,4 +321,22 @@ pub enum CommandError {
     /// A command of a later version of the interface.
     #[error("a command that this engine does not know")]
     UnknownCommand,
+}
+
+/// Why a pair of SAs did not move. Nothing has changed.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The pair has no SA here.
+    #[error("{0:?} is not installed")]
+    NotInstalled(ChildSaId),
+    /// Keys are not kept for moving: [`crate::EngineConfig::keep_keys`].
+    #[error("the engine does not keep keys, so that SAs can't move")]
+    KeysNotKept,
+    /// The container is broken, or not for this key.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An SA can't be installed here, or its key was used beyond the numbers of the container.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
 }

@@ -118,6 +118,28 @@ fn is_icmp_error(header: &IpHeader) -> bool {
     }
 }
 
+/// The headers of a packet that would answer the one that an ICMP error is about: the quoted one's with addresses and
+/// ports swapped (RFC 4301 §6.2). By an SA that carries such packets the error may go, or come, that has no other.
+///
+/// `packet` is the whole IP packet of the error, and `header` what it says. `None` for all but ICMP errors that quote
+/// the beginning of a packet, which is itself no error and came from where the error goes to.
+#[must_use]
+pub fn answer_to_quoted(packet: &[u8], header: &IpHeader) -> Option<IpHeader> {
+    if header.is_fragment || !is_icmp_error(header) {
+        return None;
+    }
+    let quote = packet.get(header.upper_offset + ICMP_HEADER..header.length)?;
+    let quoted = IpHeader::parse_quoted(quote).ok()?;
+    if quoted.source != header.destination || is_icmp_error(&quoted) {
+        return None;
+    }
+    let ports = match quoted.ports {
+        Ports::Pair(from, to) => Ports::Pair(to, from),
+        other => other,
+    };
+    Some(IpHeader { source: quoted.destination, destination: quoted.source, ports, ..quoted })
+}
+
 /// Sizes that links have (RFC 1191 §7.1), for routers that tell none.
 const PLATEAUS: [usize; 11] = [65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296, 68];
 

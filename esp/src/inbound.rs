@@ -21,6 +21,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
+use core::time::Duration;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_crypto::{CryptoProvider, PacketCipher};
 use ipsec_types::sa::{ChildSa, SaInstall};
 use ipsec_types::udp::{Datagram4500, classify};
@@ -346,6 +348,30 @@ impl InboundSa {
             tally.count_drop(*error);
         }
         opened
+    }
+
+    /// What changed since it was made, as fields of a state.
+    pub(crate) fn save(&self, now: Instant, w: &mut StateWriter) {
+        let ReceiveTally { window, extra_tries, lifetime, statistics, .. } = &self.tally;
+        window.save(w);
+        w.put_u64(*extra_tries);
+        lifetime.save(now, w);
+        statistics.save(w);
+    }
+
+    /// Goes on from where another one was, `since` ago.
+    pub(crate) fn resume(
+        &mut self,
+        now: Instant,
+        since: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
+        let tally = &mut self.tally;
+        tally.window.resume(r)?;
+        tally.extra_tries = r.u64()?;
+        tally.lifetime.resume(now, since, r)?;
+        tally.statistics = Statistics::resume(r)?;
+        Ok(())
     }
 
     /// Goes on from `newest` as the newest number, the only one seen so far.

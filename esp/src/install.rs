@@ -1,12 +1,13 @@
 //! What must hold of an SA before it is made, in either direction.
 
 use crate::beet::InnerPair;
-use crate::error::InstallError;
+use crate::error::{GroupFault, InstallError};
 use crate::selectors;
 use alloc::boxed::Box;
+use core::net::IpAddr;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
-use ipsec_types::sa::SaInstall;
-use ipsec_types::{EncrId, Mode, SequenceNumbers};
+use ipsec_types::sa::{ChildSa, GroupSa, SaInstall};
+use ipsec_types::{Encapsulation, EncrId, Mode, SequenceNumbers};
 
 /// Expands the keys with the provider's algorithm.
 pub(crate) fn make_cipher(
@@ -32,9 +33,39 @@ pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallErr
         return Err(InstallError::ImplicitIvNeedsSequence(child.suite));
     }
     selectors::check(&child.local, &child.remote)?;
+    if let Some(group) = &child.group {
+        check_group(child, group)?;
+    }
     match child.mode {
         Mode::Tunnel | Mode::Transport => Ok(None),
         Mode::Beet => InnerPair::of(child).map(Some).ok_or(InstallError::BeetAddresses),
         mode => Err(InstallError::UnsupportedMode(mode)),
     }
+}
+
+/// RFC 5374 §3.1 and §4; RFC 9838 §2.6.
+fn check_group(child: &ChildSa, group: &GroupSa) -> Result<(), GroupFault> {
+    let GroupSa { group: address, source, preserves_source, preserves_destination } = *group;
+    if !address.is_multicast() {
+        return Err(GroupFault::NotMulticast(address));
+    }
+    let no_sender = |source: &IpAddr| {
+        source.is_multicast() || source.is_unspecified() || source.is_ipv4() != address.is_ipv4()
+    };
+    if let Some(source) = source.filter(no_sender) {
+        return Err(GroupFault::Source(source));
+    }
+    let remote = child.path.remote_ip();
+    let leads_there = remote == address || preserves_destination && remote.is_ipv4() == address.is_ipv4();
+    if !leads_there {
+        return Err(GroupFault::Path(remote));
+    }
+    let can_preserve = child.mode == Mode::Tunnel && child.encapsulation == Encapsulation::None;
+    if (preserves_source || preserves_destination) && !can_preserve {
+        return Err(GroupFault::Preservation);
+    }
+    if child.sequence_numbers == SequenceNumbers::Sequential64 {
+        return Err(GroupFault::SequenceNumbers);
+    }
+    Ok(())
 }

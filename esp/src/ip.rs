@@ -135,9 +135,20 @@ impl IpHeader {
     /// Each [`IpError`].
     #[inline(always)]
     pub fn parse(packet: &[u8]) -> Result<Self, IpError> {
+        Self::parse_part(packet, true)
+    }
+
+    /// Reads the header of the packet that an ICMP error quotes the beginning of: [`IpHeader::length`] is then that of
+    /// the quote.
+    pub(crate) fn parse_quoted(quote: &[u8]) -> Result<Self, IpError> {
+        Self::parse_part(quote, false)
+    }
+
+    #[inline(always)]
+    fn parse_part(packet: &[u8], whole: bool) -> Result<Self, IpError> {
         match packet.first().map_or(0, |first| first >> 4) {
-            4 => Self::parse_v4(packet),
-            6 => Self::parse_v6(packet),
+            4 => Self::parse_v4(packet, whole),
+            6 => Self::parse_v6(packet, whole),
             _ if packet.is_empty() => Err(IpError::HeaderTruncated { needed: IPV4_HEADER, got: 0 }),
             version => Err(IpError::Version(version)),
         }
@@ -150,7 +161,7 @@ impl IpHeader {
     }
 
     #[inline(always)]
-    fn parse_v4(packet: &[u8]) -> Result<Self, IpError> {
+    fn parse_v4(packet: &[u8], whole: bool) -> Result<Self, IpError> {
         let truncated = IpError::HeaderTruncated { needed: IPV4_HEADER, got: packet.len() };
         let fixed: &[u8; IPV4_HEADER] = packet.first_chunk().ok_or(truncated)?;
         let &[
@@ -176,7 +187,8 @@ impl IpHeader {
             d0,
         ] = fixed;
         let header = usize::from(first & 0x0F) * 4;
-        let length = usize::from(u16::from_be_bytes([len1, len0]));
+        let stated = usize::from(u16::from_be_bytes([len1, len0]));
+        let length = if whole { stated } else { stated.min(packet.len()) };
         if header < IPV4_HEADER {
             return Err(IpError::HeaderLength(header));
         }
@@ -201,7 +213,7 @@ impl IpHeader {
         })
     }
 
-    fn parse_v6(packet: &[u8]) -> Result<Self, IpError> {
+    fn parse_v6(packet: &[u8], whole: bool) -> Result<Self, IpError> {
         let truncated = IpError::HeaderTruncated { needed: IPV6_HEADER, got: packet.len() };
         let (fixed, _) = packet.split_first_chunk::<IPV6_HEADER>().ok_or(truncated)?;
         let (&[v0, v1, _, _, len1, len0, next, _], addresses) =
@@ -212,7 +224,8 @@ impl IpHeader {
         if payload == 0 && next == HOP_BY_HOP {
             return Err(IpError::Jumbogram);
         }
-        let length = IPV6_HEADER + payload;
+        let stated = IPV6_HEADER + payload;
+        let length = if whole { stated } else { stated.min(packet.len()) };
         let upper = packet
             .get(IPV6_HEADER..length)
             .ok_or(IpError::Truncated { stated: length, got: packet.len() })?;

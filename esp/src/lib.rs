@@ -16,7 +16,7 @@
 //! [`spd`] is the policy that an engine can be given: PROTECT, BYPASS and DISCARD entries in order. Without one the
 //! selectors of the SAs decide alone. Usable alone: [`replay`] (the anti-replay window), [`packet`] (sizes and
 //! layout), [`ip`] and [`outer`] (headers), [`ecn`] (the tables of RFC 6040), [`selectors`], [`icmp`] (errors to send
-//! and to hear).
+//! and to hear), [`audit`] (what an administrator may see of single packets).
 //!
 //! # The order of the calls
 //!
@@ -27,7 +27,10 @@
 //! 3. A packet received: [`Engine::open`], or [`Engine::open_ip`] where it still has its outer header; then
 //!    deliver the inner packet.
 //! 4. After any call: [`Engine::poll_report`] until `None`, each report to IKE; [`Engine::poll_timeout`], and
-//!    [`Engine::handle_timeout`] when that time has come. The next deadline is then later, or none.
+//!    [`Engine::handle_timeout`] when that time has come. The next deadline is then later, or none. And, for who wants
+//!    to see them, [`Engine::poll_audit`].
+//!
+//! [`Engine::export`] and [`Engine::import`] move pairs of SAs to another process, numbers and all.
 //!
 //! A call with bad input changes nothing but [`Engine::statistics`], and says why. Whatever grows is bounded by
 //! a field of [`EngineConfig`], which names its default and its cost.
@@ -62,6 +65,7 @@
 //!     original_addresses: None,
 //!     tfc_allowed: false,
 //!     replaces: None,
+//!     group: None,
 //! };
 //! let install = |path| SaInstall {
 //!     child: Arc::new(child(path)),
@@ -152,9 +156,9 @@
 //!
 //! Tunnel mode, IPv4 and IPv6 in either; transport mode, with IPv4 options and IPv6 extension headers, and the
 //! checksum repair of RFC 3948 behind NATs; BEET mode as the Linux kernel does it (RFC 7402 Appendix B); 32-bit and
-//! 64-bit sequence numbers; raw or in UDP (RFC 3948); TFC padding and dummy packets; ECN by RFC 6040; path
-//! MTU and the ICMP errors to send ([`icmp`]). IP reassembly before ESP, fragmentation and routing are the
-//! embedder's.
+//! 64-bit sequence numbers; raw or in UDP (RFC 3948); SAs to groups, with preserved addresses (RFC 5374); TFC padding
+//! and dummy packets; ECN by RFC 6040; path MTU and the ICMP errors to send ([`icmp`]). IP reassembly before ESP,
+//! fragmentation and routing are the embedder's.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -164,6 +168,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod audit;
 mod beet;
 pub mod buffer;
 mod checksum;
@@ -187,6 +192,7 @@ mod path_mtu;
 pub mod replay;
 mod restore;
 pub mod resync;
+mod saved;
 mod sealer;
 pub mod selectors;
 mod sequence;
@@ -196,13 +202,14 @@ pub mod shared;
 pub mod spd;
 pub mod statistics;
 
+pub use audit::{AuditConfig, AuditEvent, AuditRecord};
 pub use beet::PseudoHeaderError;
 pub use buffer::{NoRoom, PacketBuf};
 pub use config::{Framing, InboundConfig, OutboundConfig, TfcPadding};
 pub use engine::{
     Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig, Sending,
 };
-pub use error::{CommandError, InstallError, NotCarried, OpenError, SealError};
+pub use error::{CommandError, InstallError, MoveError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};
 pub use outbound::{OutboundSa, Sealed};
 pub use path_mtu::PathMtuConfig;

@@ -4,8 +4,10 @@
 //! What is reached next is kept beside the limits, so that a packet with nothing to tell costs a comparison for each kind
 //! of limit. A soft limit is told once and a hard one once: the first that is reached names the reason.
 
+use crate::saved;
 use core::time::Duration;
 use ipsec_crypto::cipher::UsageLimits;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_types::Instant;
 use ipsec_types::sa::{ExpiryReason, Lifetimes};
 use thiserror::Error;
@@ -298,6 +300,43 @@ impl Lifetime {
     /// The earlier of [`Lifetime::deadlines`].
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines().into_iter().flatten().min()
+    }
+
+    /// What it has used up, as fields of a state.
+    pub(crate) fn save(&self, now: Instant, w: &mut StateWriter) {
+        w.put_u64(self.packets);
+        w.put_u64(self.octets);
+        w.put_bool(self.soft_told);
+        for reason in [self.expired, self.pending_soft, self.pending_hard] {
+            w.put_option(reason, saved::put_reason);
+        }
+        for deadline in [self.soft.deadline, self.hard.deadline] {
+            let left = (deadline != Instant::MAX).then(|| deadline.saturating_since(now));
+            w.put_option(left, StateWriter::put_duration);
+        }
+    }
+
+    /// Goes on from what was used up elsewhere, `since` ago.
+    pub(crate) fn resume(
+        &mut self,
+        now: Instant,
+        since: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
+        (self.packets, self.octets, self.soft_told) = (r.u64()?, r.u64()?, r.bool()?);
+        for reason in [&mut self.expired, &mut self.pending_soft, &mut self.pending_hard] {
+            *reason = r.option(saved::reason)?;
+        }
+        for deadline in [&mut self.soft.deadline, &mut self.hard.deadline] {
+            let left = r.option(StateReader::duration)?;
+            *deadline = left.map_or(Instant::MAX, |left| now.saturating_add(left.saturating_sub(since)));
+        }
+        self.next = match (self.expired, self.soft_told) {
+            (Some(_), _) => Next::NOW,
+            (None, true) => Next::of(&self.hard),
+            (None, false) => Next::of(&self.soft).or_earlier(Next::of(&self.hard)),
+        };
+        Ok(())
     }
 
     fn warn(&mut self, reason: ExpiryReason) {

@@ -5,6 +5,7 @@ use crate::buffer::PacketBuf;
 use crate::config::InboundConfig;
 use crate::ecn::{Ecn, EcnMark};
 use crate::error::{InstallError, OpenError};
+use crate::icmp;
 use crate::inbound::{Opened, unknown_spi};
 use crate::install;
 use crate::ip::{IpError, IpHeader};
@@ -14,6 +15,7 @@ use crate::restore::{self, Front};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::Range;
 use ipsec_crypto::PacketCipher;
 use ipsec_types::sa::{ChildSa, Direction, SaInstall};
@@ -28,7 +30,8 @@ pub(crate) struct Opener {
     inner: Option<InnerPair>,
     pub(crate) config: InboundConfig,
     /// Of `child`, which lies elsewhere in memory.
-    mode: Mode,
+    /// Tunnel mode, and not to a group.
+    plain_tunnel: bool,
     pub(crate) sequence_numbers: SequenceNumbers,
     pub(crate) child: Arc<ChildSa>,
 }
@@ -49,13 +52,19 @@ impl Opener {
     ) -> Result<Self, InstallError> {
         let inner = install::check(&install)?;
         let SaInstall { child, spi, .. } = install;
-        let (layout, mode, sequence_numbers) = (Layout::of(&*cipher), child.mode, child.sequence_numbers);
-        Ok(Self { cipher, layout, spi, inner, config, mode, sequence_numbers, child })
+        let (layout, sequence_numbers) = (Layout::of(&*cipher), child.sequence_numbers);
+        let plain_tunnel = child.mode == Mode::Tunnel && child.group.is_none();
+        Ok(Self { cipher, layout, spi, inner, config, plain_tunnel, sequence_numbers, child })
     }
 
     /// What is known of the header of a packet that came without it.
     pub(crate) fn front(&self, ecn: Option<Ecn>) -> Front {
         let path = &self.child.path;
+        if let Some(group) = &self.child.group {
+            let nobody = if group.group.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+            let source = group.source.unwrap_or(nobody);
+            return Front { source, destination: group.group, ecn, in_place: None };
+        }
         Front { source: path.remote_ip(), destination: path.local_ip(), ecn, in_place: None }
     }
 
@@ -84,6 +93,13 @@ impl Opener {
         start..start + text_len
     }
 
+    /// Whether the packet is an ICMP error about packets that the SA is for (RFC 4301 §6.2).
+    #[cold]
+    fn admits_answer(&self, packet: &[u8], header: &IpHeader) -> bool {
+        let answer = icmp::answer_to_quoted(packet, header);
+        answer.is_some_and(|answer| crate::selectors::admits(&self.child, &answer, Direction::Inbound))
+    }
+
     /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. `ecn` is the outer ECN field, where it is
     /// known; `front` tells of the whole header, which only the modes ask that do not send it inside. `count` hears
     /// what is delivered.
@@ -108,11 +124,11 @@ impl Opener {
             return Ok(Opened::Dummy);
         }
         let mut mark = EcnMark::Usual;
-        let parsed = if self.mode == Mode::Tunnel {
+        let parsed = if self.plain_tunnel {
             mark = restore::tunnel(packet, start, trailer, ecn)?;
             IpHeader::parse(packet.as_slice())
         } else {
-            self.restore_header(packet, start, trailer, &front())?
+            self.restore_header(packet, start, trailer, &front(), &mut mark)?
         };
         // Looked at where it lies: every move of it waits for the octets that were just written.
         let header = match &parsed {
@@ -121,7 +137,9 @@ impl Opener {
         };
         // What is left over is TFC padding.
         let _within = packet.narrow(0..header.length);
-        if !crate::selectors::admits(&self.child, header, Direction::Inbound) {
+        if !crate::selectors::admits(&self.child, header, Direction::Inbound)
+            && !self.admits_answer(packet.as_slice(), header)
+        {
             return Err(OpenError::Selectors);
         }
         let unusual_ecn = mark != EcnMark::Usual;
@@ -129,7 +147,8 @@ impl Opener {
         Ok(Opened::Packet(*header))
     }
 
-    /// The packet of transport and BEET mode, behind the header that it had.
+    /// The packet of transport and BEET mode, behind the header that it had; and that of a tunnel to a group, whose
+    /// addresses the outer header must have.
     #[inline(never)]
     fn restore_header(
         &self,
@@ -137,10 +156,17 @@ impl Opener {
         payload_at: usize,
         trailer: Trailer,
         front: &Front,
+        mark: &mut EcnMark,
     ) -> Result<Result<IpHeader, IpError>, OpenError> {
-        let header = match &self.inner {
-            Some(pair) => restore::beet(packet, payload_at, trailer, front, pair)?,
-            None => {
+        let header = match (&self.inner, &self.child.group) {
+            (_, Some(group)) if self.child.mode == Mode::Tunnel => {
+                *mark = restore::tunnel(packet, payload_at, trailer, front.ecn)?;
+                let header = IpHeader::parse(packet.as_slice())?;
+                restore::check_preserved(group, &header, front)?;
+                header
+            }
+            (Some(pair), _) => restore::beet(packet, payload_at, trailer, front, pair)?,
+            (None, _) => {
                 let original = self.child.original_addresses.as_ref();
                 restore::transport(packet, payload_at, trailer, front, original)?
             }

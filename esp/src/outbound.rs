@@ -18,6 +18,8 @@ use crate::statistics::Statistics;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::time::Duration;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_crypto::{CryptoProvider, PacketCipher, PacketNumber};
 use ipsec_types::sa::{ChildSa, Direction, ExpiryReason, SaInstall};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path, SequenceNumbers};
@@ -246,7 +248,7 @@ impl OutboundSa {
         }
     }
 
-    /// Transport and BEET mode.
+    /// Transport and BEET mode, and tunnels whose outer addresses are the packet's own.
     #[inline(never)]
     fn seal_split(
         &mut self,
@@ -255,7 +257,9 @@ impl OutboundSa {
         header: &IpHeader,
     ) -> Result<Sealed, SealError> {
         let form = self.sealer.split_form(packet.as_slice(), header)?;
-        self.seal_as(now, packet, header, form)
+        let sealed = self.seal_as(now, packet, header, form)?;
+        self.sealer.preserve(packet, header);
+        Ok(sealed)
     }
 
     #[inline(always)]
@@ -326,6 +330,34 @@ impl OutboundSa {
         self.tally.path_mtu.learn(now, &self.sealer.config.path_mtu, notice, self.tally.counter.last())
     }
 
+    /// What changed since it was made, as fields of a state, with the last number of which the other goes on: `leap`
+    /// above the one here. Gives that.
+    pub(crate) fn save(&self, now: Instant, leap: u64, w: &mut StateWriter) -> u64 {
+        let SendTally { counter, lifetime, path_mtu, statistics } = &self.tally;
+        let last = counter.last().saturating_add(leap).min(counter.limit());
+        w.put_u64(last);
+        lifetime.save(now, w);
+        path_mtu.save(now, w);
+        statistics.save(w);
+        last
+    }
+
+    /// Goes on from where another one was, `since` ago.
+    pub(crate) fn resume(
+        &mut self,
+        now: Instant,
+        since: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
+        let at = r.at();
+        let last = r.u64()?;
+        self.tally.lifetime.resume(now, since, r)?;
+        self.tally.path_mtu.resume(now, since, r)?;
+        self.tally.statistics = Statistics::resume(r)?;
+        let leapt = self.leap_to(last);
+        if leapt { Ok(()) } else { Err(StateError::Value { at, what: "sequence number of the SA" }) }
+    }
+
     /// Leaps ahead in the sequence numbers, so that the next one is `last + 1`. `false`, and no change, where
     /// that would be a step back or past the end.
     #[must_use]
@@ -376,6 +408,14 @@ impl OutboundSa {
     #[must_use]
     pub const fn path(&self) -> &Path {
         &self.sealer.path
+    }
+
+    /// From where to where a packet with this header goes: the outer addresses, but for those that are the packet's own
+    /// ([`ipsec_types::sa::GroupSa`]).
+    #[must_use]
+    #[inline]
+    pub fn path_of(&self, packet: &IpHeader) -> Path {
+        self.sealer.path_of(packet)
     }
 
     /// Raw ESP or UDP.

@@ -255,6 +255,32 @@ impl OuterHeader {
     }
 }
 
+/// Writes other addresses into a header without UDP behind it, and IPv4's checksum anew.
+pub(crate) fn write_addresses(header: &mut [u8], source: IpAddr, destination: IpAddr) {
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let Some(header) = header.first_chunk_mut::<IPV4_HEADER>() else { return };
+            let [.., sum1, sum0, s3, s2, s1, s0, d3, d2, d1, d0] = header;
+            [*s3, *s2, *s1, *s0] = source.octets();
+            [*d3, *d2, *d1, *d0] = destination.octets();
+            [*sum1, *sum0] = [0; 2];
+            let sum = Sum::default().octets(header).finish();
+            if let Some(place) = header.get_mut(10..12) {
+                place.copy_from_slice(&sum.to_be_bytes());
+            }
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let Some(addresses) = header.get_mut(8..IPV6_HEADER) else { return };
+            for (place, octet) in
+                addresses.iter_mut().zip(source.octets().into_iter().chain(destination.octets()))
+            {
+                *place = octet;
+            }
+        }
+        _ => {}
+    }
+}
+
 fn lay(room: &mut [u8], parts: [&[u8]; 4]) {
     let octets = parts.into_iter().flatten();
     for (place, octet) in room.iter_mut().zip(octets) {

@@ -3,6 +3,7 @@
 
 use crate::icmp::TooBigNotice;
 use core::time::Duration;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_types::Instant;
 
 /// How far routers are believed.
@@ -76,5 +77,28 @@ impl PathMtu {
         }
         *self = Self { mtu, until: Some(now.saturating_add(config.age)) };
         Some(mtu)
+    }
+
+    /// What is believed, as fields of a state.
+    pub(crate) fn save(&self, now: Instant, w: &mut StateWriter) {
+        w.put_option(self.until.filter(|until| *until > now), |w, until| {
+            w.put_u32(u32::try_from(self.mtu).unwrap_or(u32::MAX));
+            w.put_duration(until.saturating_since(now));
+        });
+    }
+
+    /// Goes on believing what was believed elsewhere, `since` ago.
+    pub(crate) fn resume(
+        &mut self,
+        now: Instant,
+        since: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
+        if let Some((mtu, left)) = r.option(|r| Ok((r.u32()?, r.duration()?)))? {
+            let until = now.saturating_add(left.saturating_sub(since));
+            let mtu = usize::try_from(mtu).unwrap_or(usize::MAX).min(self.mtu);
+            *self = Self { mtu, until: Some(until) };
+        }
+        Ok(())
     }
 }

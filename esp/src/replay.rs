@@ -12,6 +12,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_types::SequenceNumbers;
 use thiserror::Error;
 
@@ -156,6 +157,36 @@ impl ReplayWindow {
         self.mark(top);
     }
 
+    /// Width, highest number, and which of the numbers that are covered were received, the highest first, as fields of
+    /// a state.
+    pub(crate) fn save(&self, w: &mut StateWriter) {
+        w.put_u32(self.width as u32);
+        w.put_u64(self.top);
+        let received = |back: u64| self.top.checked_sub(back).is_some_and(|number| self.is_marked(number));
+        for first in (0..self.width).step_by(8) {
+            let covered = (0..8).filter(|bit| first + bit < self.width && received(first + bit));
+            w.put_u8(covered.fold(0, |octet, bit| octet | 1 << bit));
+        }
+    }
+
+    /// Goes on from another window, which need not be as wide. What that one did not cover was received or is too old:
+    /// nobody knows, so it is not received again.
+    pub(crate) fn resume(&mut self, r: &mut StateReader<'_>) -> Result<(), StateError> {
+        let at = r.at();
+        let width = u64::from(r.u32()?);
+        if width > u64::from(WindowSize::MAX) {
+            return Err(StateError::Value { at, what: "width of a window" });
+        }
+        self.ring.fill(0);
+        self.top = r.u64()?;
+        for first in (0..width).step_by(8) {
+            let octet = r.u8()?;
+            (0..8).filter(|bit| octet & 1 << bit != 0).for_each(|bit| self.mark_back(first + bit));
+        }
+        (width..self.width).for_each(|back| self.mark_back(back));
+        Ok(())
+    }
+
     /// What number a packet has whose header says `low`, if it may be received. Changes nothing.
     ///
     /// # Errors
@@ -255,6 +286,13 @@ impl ReplayWindow {
         let at = self.block_of(number);
         if let Some(block) = self.ring.get_mut(at) {
             *block |= 1 << (number % BLOCK_BITS);
+        }
+    }
+
+    /// Marks the number so far below the highest, where there is one and it is covered.
+    fn mark_back(&mut self, back: u64) {
+        if let Some(number) = self.top.checked_sub(back).filter(|_| back < self.width) {
+            self.mark(number);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::nat;
 use crate::outer::{OuterPacket, max_outer_packet};
 use crate::packet::Trailer;
 use core::net::IpAddr;
-use ipsec_types::sa::OriginalAddresses;
+use ipsec_types::sa::{GroupSa, OriginalAddresses};
 
 /// The header that a received ESP packet came behind, as far as it is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +81,13 @@ pub(crate) fn tunnel(
         ip::set_ecn(payload, settled);
     }
     Ok(mark)
+}
+
+/// Tunnel mode to a group: whether the outer addresses are the inner ones where they must be (RFC 5374 §4.2.1).
+pub(crate) fn check_preserved(group: &GroupSa, header: &IpHeader, front: &Front) -> Result<(), OpenError> {
+    let source = !group.preserves_source || header.source == front.source;
+    let destination = !group.preserves_destination || header.destination == front.destination;
+    if source && destination { Ok(()) } else { Err(OpenError::Preservation) }
 }
 
 /// Transport mode: brings the header back to what it stood in front of, mends its fields, and the checksum that NATs

@@ -10,6 +10,7 @@ use crate::ip::IpHeader;
 use crate::outbound::{Sealed, packet_number};
 use crate::outer::{
     OuterFields, OuterHeader, PROTOCOL_UDP, ip_header_len, max_outer_packet, outer_header_len,
+    write_addresses,
 };
 use crate::packet::{EspHeader, Layout, NEXT_HEADER_DUMMY, PROTOCOL_ESP, write_trailer};
 use alloc::boxed::Box;
@@ -34,8 +35,11 @@ pub(crate) struct Sealer {
     /// In BEET mode: the addresses that are not sent.
     inner: Option<InnerPair>,
     pub(crate) config: OutboundConfig,
+    /// Which outer addresses are the packet's own: source and destination.
+    preserves: (bool, bool),
     /// Of `child`, which lies elsewhere in memory.
-    mode: Mode,
+    /// Tunnel mode, with the SA's own outer addresses.
+    plain_tunnel: bool,
     sequence_numbers: SequenceNumbers,
     pub(crate) child: Arc<ChildSa>,
 }
@@ -48,6 +52,7 @@ impl Sealer {
     ) -> Result<Self, InstallError> {
         let inner = install::check(&install)?;
         let SaInstall { child, spi, .. } = install;
+        let preserves = child.group.map_or((false, false), |g| (g.preserves_source, g.preserves_destination));
         Ok(Self {
             layout: Layout::of(&*cipher),
             cipher,
@@ -59,7 +64,8 @@ impl Sealer {
             encapsulation: child.encapsulation,
             inner,
             config,
-            mode: child.mode,
+            preserves,
+            plain_tunnel: child.mode == Mode::Tunnel && preserves == (false, false),
             sequence_numbers: child.sequence_numbers,
             child,
         })
@@ -78,19 +84,27 @@ impl Sealer {
         self.tunnel_form(header).map_or_else(|| self.split_form(packet, header), Ok)
     }
 
-    /// What becomes of the packet in tunnel mode; `None` in the others.
+    /// What becomes of the packet in tunnel mode; `None` in the others, and where outer addresses are the packet's own.
     #[inline(always)]
     pub(crate) fn tunnel_form(&self, header: &IpHeader) -> Option<Form> {
-        (self.mode == Mode::Tunnel).then(|| {
-            let fields = self.outer_fields(header.ds_field, header.dont_fragment);
-            let tfc = self.tfc.octets(header.length);
-            Form::tunnel(header.version.next_header(), tfc, fields, self.outer_len)
-        })
+        self.plain_tunnel.then(|| self.any_tunnel_form(header))
     }
 
-    /// What becomes of the packet in transport and BEET mode.
+    #[inline(always)]
+    fn any_tunnel_form(&self, header: &IpHeader) -> Form {
+        let fields = self.outer_fields(header.ds_field, header.dont_fragment);
+        let tfc = self.tfc.octets(header.length);
+        Form::tunnel(header.version.next_header(), tfc, fields, self.outer_len)
+    }
+
+    /// What becomes of the packet in transport and BEET mode, and where outer addresses are the packet's own (RFC 5374
+    /// §3.1).
     pub(crate) fn split_form(&self, packet: &[u8], header: &IpHeader) -> Result<Form, NotCarried> {
         match &self.inner {
+            _ if self.child.mode == Mode::Tunnel => {
+                let same_version = header.source.is_ipv4() == self.path.remote.is_ipv4();
+                same_version.then(|| self.any_tunnel_form(header)).ok_or(NotCarried::OtherVersion)
+            }
             Some(pair) => {
                 let fields = self.outer_fields(header.ds_field, header.dont_fragment);
                 Form::beet(packet, header, pair, fields, self.outer_len)
@@ -99,6 +113,28 @@ impl Sealer {
                 let between = self.outer_len - ip_header_len(self.path.remote.is_ipv4());
                 Form::transport(packet, header, &self.path, between, self.outer.is_some())
             }
+        }
+    }
+
+    /// Where a packet with this header goes, and from where.
+    #[inline]
+    pub(crate) fn path_of(&self, header: &IpHeader) -> Path {
+        let mut path = self.path;
+        let (source, destination) = self.preserves;
+        if source {
+            path.local.set_ip(header.source);
+        }
+        if destination {
+            path.remote.set_ip(header.destination);
+        }
+        path
+    }
+
+    /// Brings the packet's own addresses into the outer header that was made, where they are to be there.
+    pub(crate) fn preserve(&self, packet: &mut PacketBuf<'_>, header: &IpHeader) {
+        if self.outer.is_some() && self.preserves != (false, false) {
+            let path = self.path_of(header);
+            write_addresses(packet.as_mut_slice(), path.local_ip(), path.remote_ip());
         }
     }
 

@@ -7,10 +7,11 @@ use ipsec_types::{PortRange, TrafficSelector};
 use thiserror::Error;
 
 /// Whether the SA's selectors admit the packet: one of the near side's and one of the far side's, in any
-/// combination (RFC 7296 §2.9).
+/// combination (RFC 7296 §2.9). Those of an SA to a group are the same at both ends (RFC 5374 §4.1).
 #[must_use]
 #[inline]
 pub fn admits(child: &ChildSa, packet: &IpHeader, direction: Direction) -> bool {
+    let direction = if child.group.is_some() { Direction::Outbound } else { direction };
     match_sides(&child.local, &child.remote, packet, direction)
 }
 

@@ -100,7 +100,10 @@ impl SharedOutboundSa {
             tally.check(now)?;
             form.around.fields = tally.fit(now, &self.sealer, &header, &form)?;
         }
-        self.sealer.protect(packet, &form, |text_len| locked(&self.tally).take(now, text_len))
+        let take = |text_len| locked(&self.tally).take(now, text_len);
+        let sealed = self.sealer.protect(packet, &form, take)?;
+        self.sealer.preserve(packet, &header);
+        Ok(sealed)
     }
 
     /// Octets of room that are always enough in front of a packet.

@@ -1,6 +1,7 @@
 //! Counters: what was carried, and what was dropped for which reason (RFC 4303 §4, RFC 4301 §5).
 
 use core::fmt;
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 
 macro_rules! drop_reasons {
     ($( $(#[$meta:meta])* $name:ident, $text:literal; )*) => {
@@ -98,6 +99,9 @@ drop_reasons! {
     InnerPacket, "inner-packet";
     /// Inbound: congestion that the inner packet can't tell (RFC 6040 §4.2).
     Ecn, "ecn";
+    /// Inbound: outer addresses that are not the inner ones, in an SA that preserves them. An audit event of RFC 5374
+    /// §4.2.1.
+    Preservation, "preservation";
     /// Inbound: unprotected, and policy does not let it pass so. An audit event of RFC 4301 §5.2.
     InboundPolicy, "inbound-policy";
     /// Inbound: not one of the SA's packets. An audit event of RFC 4301 §5.2.
@@ -172,6 +176,36 @@ impl Statistics {
         for (count, more) in self.drops.iter_mut().zip(other.drops) {
             *count = count.saturating_add(more);
         }
+    }
+
+    /// All counters, as fields of a state.
+    pub(crate) fn save(&self, w: &mut StateWriter) {
+        let Self { packets, octets, bypassed, dummies, resyncs, unusual_ecn, misaligned, .. } = *self;
+        for count in [packets, octets, bypassed, dummies, resyncs, unusual_ecn, misaligned] {
+            w.put_u64(count);
+        }
+        w.put_u32(self.drops().count() as u32);
+        for (reason, count) in self.drops() {
+            w.put_octets(reason.name().as_bytes());
+            w.put_u64(count);
+        }
+    }
+
+    /// The counters of [`Statistics::save`]; those of reasons that another version knew are left out.
+    pub(crate) fn resume(r: &mut StateReader<'_>) -> Result<Self, StateError> {
+        let mut counts = Self::ZERO;
+        let Self { packets, octets, bypassed, dummies, resyncs, unusual_ecn, misaligned, drops } =
+            &mut counts;
+        for count in [packets, octets, bypassed, dummies, resyncs, unusual_ecn, misaligned] {
+            *count = r.u64()?;
+        }
+        for (name, count) in r.list(|r| Ok((r.octets()?, r.u64()?)))? {
+            let known = DropReason::ALL.iter().position(|reason| reason.name().as_bytes() == name);
+            if let Some(place) = known.and_then(|place| drops.get_mut(place)) {
+                *place = count;
+            }
+        }
+        Ok(counts)
     }
 
     pub(crate) fn count_drop(&mut self, reason: DropReason) {

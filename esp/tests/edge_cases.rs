@@ -12,10 +12,10 @@ use ipsec_esp::packet::LayoutError;
 use ipsec_esp::spd::Spd;
 use ipsec_esp::{
     Arrival, DropReason, Engine, EngineConfig, Framing, InboundConfig, OPEN_HEADROOM, OpenError, Opened,
-    OutboundConfig, PacketBuf, SealError,
+    OutboundConfig, PacketBuf, SealError, WindowSize,
 };
 use ipsec_types::sa::ChildSa;
-use ipsec_types::{Encapsulation, Instant, Mode, SaCommand};
+use ipsec_types::{Encapsulation, Instant, Mode, SaCommand, SequenceNumbers, TrafficSelector};
 
 const NOW: Instant = Instant::ZERO;
 
@@ -272,4 +272,65 @@ fn policy_changed_while_packets_are_under_way() {
     assert!(receiver.open(NOW, Arrival::udp(mirrored(&child()).path), &mut buf).is_ok());
     assert_eq!(buf.as_slice(), v4(60));
     assert_eq!(sender.seal(NOW, &mut buf), Err(SealError::Discarded));
+}
+
+/// Case 2: the SPI of our own outbound SA is none that we receive by.
+#[test]
+fn the_spi_of_an_outbound_sa() {
+    let mut engine = Engine::new(&RUSTCRYPTO, EngineConfig::default());
+    engine.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&child(), 0x1001, 1)))).unwrap();
+    let (mut sender, _) = default_pair(&child());
+    let mut packet = seal(&mut sender, &v4(60));
+    let arrival = Arrival::udp(mirrored(&child()).path);
+    let opened = engine.open(NOW, arrival, &mut PacketBuf::whole(&mut packet));
+    assert_eq!(opened, Err(OpenError::UnknownSpi(spi(0x1001))));
+}
+
+/// Case 5: an IPv4 packet by an SA whose selectors are IPv6's, and the other way round.
+#[test]
+fn the_other_family_inside() {
+    for (carries, other, own) in
+        [(TrafficSelector::ALL_V6, v4(60), v6(60)), (TrafficSelector::ALL_V4, v6(60), v4(60))]
+    {
+        let narrow = ChildSa { local: vec![carries], remote: vec![carries], ..child() };
+        let (mut sender, _) = default_pair(&child());
+        let (_, mut receiver) = default_pair(&narrow);
+        assert_eq!(open(&mut receiver, &seal(&mut sender, &other)), Err(OpenError::Selectors));
+        assert_eq!(open(&mut receiver, &seal(&mut sender, &own)).unwrap(), own);
+    }
+}
+
+/// Case 8: the longest gap that 64-bit numbers bridge is 2^32 - W packets (RFC 4303 Appendix A2); one more is taken for
+/// an old packet.
+#[test]
+fn the_longest_gap() {
+    let window = u64::from(WindowSize::DEFAULT.packets());
+    for (gap, passes) in [((1 << 32) - window, true), ((1 << 32) - window + 1, false)] {
+        let child = ChildSa { sequence_numbers: SequenceNumbers::Sequential64, ..child() };
+        let (mut sender, mut receiver) = default_pair(&child);
+        assert!(sender.leap_to(9_999));
+        receiver.resume_at(9_999);
+        open(&mut receiver, &seal(&mut sender, &v4(60))).unwrap();
+        assert!(sender.leap_to(10_000 + gap - 1));
+        assert_eq!(open(&mut receiver, &seal(&mut sender, &v4(60))).is_ok(), passes, "{gap}");
+        assert_eq!(receiver.newest_number(), if passes { 10_000 + gap } else { 10_000 });
+    }
+}
+
+/// Case 8: after the last 32-bit number only older ones can come, as long as the window reaches.
+#[test]
+fn after_the_last_number() {
+    let (mut sender, mut receiver) = default_pair(&child());
+    let last = u64::from(u32::MAX);
+    assert!(sender.leap_to(last - 1_025));
+    let packets: Vec<_> = (0..1_025).map(|_| seal(&mut sender, &v4(60))).collect();
+    let (newest, older) = packets.split_last().unwrap();
+    open(&mut receiver, newest).unwrap();
+    for (at, packet) in older.iter().enumerate() {
+        assert_eq!(open(&mut receiver, packet).is_ok(), at > 0, "{at}");
+    }
+    let (mut storage, at) = roomy(&v4(60));
+    let more = sender.seal(NOW, &mut PacketBuf::new(&mut storage, at).unwrap());
+    assert_eq!(more, Err(SealError::NumbersExhausted));
+    assert_eq!(receiver.newest_number(), last);
 }

@@ -94,7 +94,10 @@ fn commands_that_can_not_be_carried_out_change_nothing() {
     assert_eq!(refused(&mut engine, moved), CommandError::NotInstalled(b));
 
     install_in(&mut engine, &numbered(2), 0x1002).unwrap();
-    install_out(&mut engine, &numbered(2), 0x2001).unwrap(); // the peers' SPIs may be equal
+    assert_eq!(refused(&mut engine, outbound(&numbered(2), 0x2001)), CommandError::KeyUsed(spi(0x2001)));
+    // The peers' SPIs may be equal.
+    let other_peers = install(&numbered(2), 0x2001, 7);
+    engine.apply(Instant::ZERO, SaCommand::InstallOutbound(Box::new(other_peers))).unwrap();
     assert_eq!(refused(&mut engine, inbound(&numbered(3), 0x1003)), CommandError::TableFull { limit: 2 });
     assert_eq!(refused(&mut engine, outbound(&numbered(3), 0x2003)), CommandError::TableFull { limit: 2 });
 }

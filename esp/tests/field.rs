@@ -9,8 +9,8 @@ use ipsec_crypto::PacketNumber;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::replay::ReplayError;
 use ipsec_esp::{
-    AntiReplay, Arrival, DropReason, Engine, EngineConfig, Framing, InboundConfig, OpenError, OutboundConfig,
-    PacketBuf, SealError, TfcPadding, WindowSize,
+    AntiReplay, Arrival, CommandError, DropReason, Engine, EngineConfig, Framing, InboundConfig, OpenError,
+    OutboundConfig, PacketBuf, SealError, TfcPadding, WindowSize,
 };
 use ipsec_types::sa::{ChildSa, ChildSaId, Direction, ExpiryReason};
 use ipsec_types::{Encapsulation, Instant, SaCommand, SaReport, SequenceNumbers};
@@ -282,4 +282,59 @@ fn timers_move_on() {
     // Late by a day: everything is told at once.
     engine.handle_timeout(at(86_400_000));
     assert_eq!((engine.poll_timeout(), engine.poll_report()), (None, None));
+}
+
+fn install_out(engine: &mut Engine, id: u64, spi_value: u32, seed: u8) -> Result<(), CommandError> {
+    let sa = ChildSa { id: ChildSaId(id), ..child() };
+    engine.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&sa, spi_value, seed))))
+}
+
+/// The same key a second time would begin with number 1 again, and a nonce would be used twice: refused while the SA
+/// is there, and after it.
+#[test]
+fn the_same_key_is_not_installed_twice() {
+    let mut engine = Engine::new(&RUSTCRYPTO, EngineConfig { used_keys: 3, ..EngineConfig::default() });
+    install_out(&mut engine, 1, 0x1001, 1).unwrap();
+    let before = format!("{engine:?}");
+    assert_eq!(install_out(&mut engine, 2, 0x1001, 1), Err(CommandError::KeyUsed(spi(0x1001))));
+    assert_eq!(format!("{engine:?}"), before);
+    // Two peers may choose one SPI.
+    install_out(&mut engine, 2, 0x1001, 2).unwrap();
+    let remove = |id| SaCommand::Remove { id: ChildSaId(id), inbound: true, outbound: true };
+    engine.apply(NOW, remove(1)).unwrap();
+    assert_eq!(install_out(&mut engine, 3, 0x1001, 1), Err(CommandError::KeyUsed(spi(0x1001))));
+    // What is remembered is bounded: the oldest is forgotten.
+    for id in 10..14 {
+        install_out(&mut engine, id, 0x2000, id as u8).unwrap();
+        engine.apply(NOW, remove(id)).unwrap();
+        let first = install_out(&mut engine, 99, 0x1001, 1);
+        assert_eq!(first.is_ok(), id >= 12, "{id}");
+        if first.is_ok() {
+            return;
+        }
+    }
+    panic!("nothing was forgotten");
+}
+
+/// Two handles on one buffer: it can be opened in place through neither; a copy is, and what the other handle shows
+/// stays as it was.
+#[test]
+fn a_shared_buffer_is_not_opened_in_place() {
+    let (mut sender, mut receiver) = default_pair(&child());
+    let packet = seal(&mut sender, &v4(60));
+    let mut pool = bytes::BytesMut::from(&packet[..]);
+    let one = pool.split().freeze();
+    let other = one.clone();
+    let one = one.try_into_mut().expect_err("two handles");
+    let mut copy = bytes::BytesMut::from(&one[..]);
+    let mut buf = PacketBuf::whole(&mut copy);
+    assert!(receiver.open(NOW, &mut buf, None).is_ok());
+    assert_eq!(buf.as_slice(), v4(60));
+    assert_eq!((&one[..], &other[..]), (&packet[..], &packet[..]));
+    // The only handle is the buffer's owner: there it is opened where it lies.
+    let only = bytes::Bytes::from(seal(&mut sender, &v4(60)));
+    let place = only.as_ptr();
+    let mut own = only.try_into_mut().expect("one handle");
+    assert!(receiver.open(NOW, &mut PacketBuf::whole(&mut own), None).is_ok());
+    assert_eq!(own.as_ptr(), place);
 }

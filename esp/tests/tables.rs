@@ -7,10 +7,17 @@ use common::*;
 use ipsec_esp::ecn::Ecn::{self, Ce, Ect0, Ect1, NotEct};
 use ipsec_esp::ecn::EcnEncapsulation::{self, Compatibility, Normal};
 use ipsec_esp::ip::IpHeader;
+use ipsec_esp::replay::{ReplayError, ReplayWindow};
 use ipsec_esp::selectors::admits;
-use ipsec_esp::{DropReason, Framing, InboundConfig, OpenError, OutboundConfig, PacketBuf};
+use ipsec_esp::{
+    AntiReplay, DropReason, Framing, InboundConfig, OpenError, OutboundConfig, PacketBuf, WindowSize,
+};
+use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, Direction};
-use ipsec_types::{AddressRange, Encapsulation, Instant, Path, PortRange, TrafficSelector};
+use ipsec_types::{
+    AddressRange, Encapsulation, EncrId, Instant, IntegId, Path, PortRange, SequenceNumbers, TrafficSelector,
+};
+use std::net::Ipv6Addr;
 
 /// The ECN field of an IPv4 or IPv6 header.
 fn ecn_of(packet: &[u8]) -> Ecn {
@@ -162,5 +169,148 @@ fn rfc_4301_section_7_fragments() {
                 assert_eq!(admits(&mirrored(&sender), &packet, Direction::Inbound), expected, "{row}");
             }
         }
+    }
+}
+
+/// An inner packet with what a header can have: IPv4 options, or IPv6 destination options.
+fn with_extras(v4_packet: bool, ds: u8, dont_fragment: bool, hop: u8) -> Vec<u8> {
+    let mut packet = if v4_packet { v4(60) } else { v6(60) };
+    if v4_packet {
+        packet.splice(20..20, [0x94, 4, 0, 0]);
+        (packet[0], packet[1], packet[3], packet[8]) = (0x46, ds, 64, hop);
+        packet[6] = if dont_fragment { 0x40 } else { 0 };
+        fix_checksum(&mut packet);
+    } else {
+        packet.splice(40..40, [17, 0, 1, 4, 0, 0, 0, 0]);
+        (packet[0], packet[1], packet[2], packet[3]) = (0x60 | ds >> 4, ds << 4 | 0x0A, 0xBC, 0xDE);
+        (packet[5], packet[6], packet[7]) = (28, 60, hop);
+    }
+    packet
+}
+
+/// RFC 4301 §5.1.2.1 and §5.1.2.2: each row of the two tables, what becomes of each field "at encapsulator" and "at
+/// decapsulator", for both families inside of both.
+#[test]
+fn rfc_4301_section_5_1_2_tunnel_headers() {
+    for path in [path_v4(), path_v6()] {
+        for (v4_inside, udp) in [(true, false), (true, true), (false, false), (false, true)] {
+            let (ds, hop) = (0xB8, 3);
+            let inner = with_extras(v4_inside, ds, true, hop);
+            let encapsulation = if udp { Encapsulation::Udp } else { Encapsulation::None };
+            let child = ChildSa { path, encapsulation, ..child() };
+            let config = OutboundConfig { framing: Framing::IpPacket, ..OutboundConfig::default() };
+            let (mut sender, mut receiver) = sa_pair(&child, config, InboundConfig::default());
+            let outer = seal(&mut sender, &inner);
+            let len = outer.len() as u16;
+            let protocol = if udp { 17 } else { 50 };
+            let esp_at = if path.local.is_ipv4() {
+                assert_eq!(outer[0], 0x45, "version 4; header length constructed: options never copied");
+                assert_eq!(outer[1], ds, "DS field and ECN copied from the inner header");
+                assert_eq!(outer[2..4], len.to_be_bytes(), "total length constructed");
+                assert_eq!(outer[6..8], [0x40, 0], "DF by policy, MF and fragment offset constructed");
+                assert_eq!((outer[8], outer[9]), (64, protocol), "TTL and protocol constructed");
+                assert!(checksum_is_right(&outer), "header checksum constructed");
+                assert_eq!(outer[12..20], [192, 0, 2, 1, 198, 51, 100, 2], "addresses constructed");
+                20
+            } else {
+                assert_eq!(
+                    outer[..4],
+                    [0x6B, 0x80, 0, 0],
+                    "version 6; DS field copied; flow label constructed"
+                );
+                assert_eq!(outer[4..6], (len - 40).to_be_bytes(), "payload length constructed");
+                assert_eq!((outer[6], outer[7]), (protocol, 64), "next header and hop limit constructed");
+                assert_eq!(outer[8..24], "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets());
+                assert_eq!(outer[24..40], "2001:db8::2".parse::<Ipv6Addr>().unwrap().octets());
+                40
+            };
+            let esp_at = esp_at + if udp { 8 } else { 0 };
+            assert_eq!(outer[esp_at..esp_at + 4], 0x1001u32.to_be_bytes(), "extension headers never copied");
+            // At the decapsulator: "no change" in each row but that of ECN, above; options and extension headers stay.
+            assert_eq!(open(&mut receiver, &outer[esp_at..]).unwrap(), inner);
+        }
+    }
+}
+
+/// RFC 4303 §2.4: Pad Length and Next Header end on 4 octets, the text on the cipher's block; padding is 1, 2, 3, …;
+/// no more of it than that takes.
+#[test]
+fn rfc_4303_section_2_4_padding() {
+    let null = CipherSuite { encr: EncrId::NULL, key_bits: None, integ: IntegId::HMAC_SHA2_256_128 };
+    // By payload octets modulo 4: octets of padding.
+    const ROWS: [(usize, &[u8]); 4] = [(0, &[1, 2]), (1, &[1]), (2, &[]), (3, &[1, 2, 3])];
+    for (rest, padding) in ROWS {
+        for len in (60 + rest..140).step_by(4) {
+            let inner = v4(len);
+            let (mut sender, _) = default_pair(&ChildSa { suite: null, ..child() });
+            let packet = seal(&mut sender, &inner);
+            let (text, icv) = packet[8..].split_at(packet.len() - 8 - 16);
+            let expected = [&inner[..], padding, &[padding.len() as u8, 4]].concat();
+            assert_eq!((text, icv.len()), (&expected[..], 16), "{len}");
+        }
+    }
+    // With blocks of 16: by the size of the text.
+    for len in 60..140 {
+        let (mut sender, mut receiver) = default_pair(&ChildSa { suite: CBC_128, ..child() });
+        let packet = seal(&mut sender, &v4(len));
+        assert_eq!(packet.len(), 8 + 16 + (len + 2).next_multiple_of(16) + 16, "{len}");
+        assert_eq!(open(&mut receiver, &packet).unwrap(), v4(len));
+    }
+}
+
+fn window_at(kind: SequenceNumbers, top: u64) -> ReplayWindow {
+    let mut window = ReplayWindow::new(kind, AntiReplay::Window(WindowSize::new(64).unwrap()));
+    window.resume_at(top);
+    window
+}
+
+/// RFC 4303 Appendix A2.2, both cases with their edges, for a window of 64: the high half that each low half gets.
+#[test]
+fn rfc_4303_appendix_a2_2_high_halves() {
+    const TH: u64 = 5;
+    // Tl; Seql; the high half, as it differs from Th.
+    let rows: [(u32, u32, i64); 16] = [
+        // Case A: Tl >= W - 1. Bl = Tl - 63.
+        (1_000, 937, 0),
+        (1_000, 936, 1),
+        (1_000, 0, 1),
+        (1_000, 999, 0),
+        (1_000, 1_001, 0),
+        (1_000, u32::MAX, 0),
+        (63, 0, 0),
+        (63, u32::MAX, 0),
+        (u32::MAX, u32::MAX - 63, 0),
+        (u32::MAX, u32::MAX - 64, 1),
+        // Case B: Tl < W - 1. Bl = Tl - 63 modulo 2^32.
+        (62, u32::MAX, -1),
+        (62, u32::MAX - 1, 0),
+        (10, u32::MAX - 52, -1),
+        (10, u32::MAX - 53, 0),
+        (0, 1, 0),
+        (0, u32::MAX - 62, -1),
+    ];
+    for (low_of_top, low, difference) in rows {
+        let window = window_at(SequenceNumbers::Sequential64, TH << 32 | u64::from(low_of_top));
+        let high = TH.checked_add_signed(difference).unwrap();
+        let number = window.check(low).unwrap().number();
+        assert_eq!(number, high << 32 | u64::from(low), "Tl = {low_of_top}, Seql = {low}");
+    }
+}
+
+/// RFC 4303 §3.4.3 for 32-bit numbers, from the window's left edge to the right of it.
+#[test]
+fn rfc_4303_section_3_4_3_window() {
+    let window = window_at(SequenceNumbers::Sequential32, 1_000);
+    for (low, verdict) in [
+        (0, Err(ReplayError::Zero)),
+        (1, Err(ReplayError::BelowWindow)),
+        (936, Err(ReplayError::BelowWindow)),
+        (937, Ok(937)),
+        (999, Ok(999)),
+        (1_000, Err(ReplayError::Replayed)),
+        (1_001, Ok(1_001)),
+        (u32::MAX, Ok(u64::from(u32::MAX))),
+    ] {
+        assert_eq!(window.check(low).map(|candidate| candidate.number()), verdict, "{low}");
     }
 }

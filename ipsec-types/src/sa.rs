@@ -61,6 +61,25 @@ pub struct OriginalAddresses {
     pub remote: IpAddr,
 }
 
+/// What makes an SA one to a group instead of to one peer (RFC 4301 §4.1, RFC 5374). Such an SA has one direction: to
+/// the group or from it.
+///
+/// Its SPI was chosen for the group and not by its receivers, so that it may be one of theirs too, and they look for it
+/// by the group's address as well. Its selectors mean the same at both ends: the local ones are those of the senders,
+/// the remote ones those of the group (RFC 5374 §4.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GroupSa {
+    /// The multicast address that the outer packets go to.
+    pub group: IpAddr,
+    /// The one address that they come from, where the SA is for that sender alone. `None` for any sender.
+    pub source: Option<IpAddr>,
+    /// In tunnel mode: whether the outer source is the inner one, as checks of the reverse path need it (RFC 5374
+    /// §3.1).
+    pub preserves_source: bool,
+    /// In tunnel mode: whether the outer destination is the inner one, as multicast routing needs it (RFC 5374 §3.1).
+    pub preserves_destination: bool,
+}
+
 /// What both directions of a Child SA have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChildSa {
@@ -77,7 +96,8 @@ pub struct ChildSa {
     pub sequence_numbers: SequenceNumbers,
     /// Raw ESP or UDP.
     pub encapsulation: Encapsulation,
-    /// The outer addresses, and the UDP ports where encapsulated.
+    /// The outer addresses, and the UDP ports where encapsulated. For a group the remote address is the group's, at both
+    /// ends.
     pub path: Path,
     /// What our side sends from and receives for.
     pub local: Vec<TrafficSelector>,
@@ -92,6 +112,8 @@ pub struct ChildSa {
     pub tfc_allowed: bool,
     /// The pair that this one replaces after a rekey.
     pub replaces: Option<ChildSaId>,
+    /// The group that it is for. `None` for an SA between two peers, which is what IKEv2 makes.
+    pub group: Option<GroupSa>,
 }
 
 /// One direction to install.

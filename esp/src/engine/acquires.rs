@@ -51,7 +51,7 @@ impl Acquires {
 pub(super) struct TooMany;
 
 /// The selectors that match this packet alone, as far as its headers tell.
-fn selectors_of(packet: &IpHeader) -> PacketSelectors {
+pub(super) fn selectors_of(packet: &IpHeader) -> PacketSelectors {
     let (from, to) = match packet.ports {
         Ports::Unavailable => (PortRange::ANY, PortRange::ANY),
         Ports::Pair(from, to) => (PortRange::single(from), PortRange::single(to)),

@@ -5,41 +5,54 @@
 //! nothing of IKE beyond [`SaCommand`] and [`SaReport`].
 
 mod acquires;
+mod audits;
+mod commands;
+mod entry;
 mod flows;
+mod groups;
+mod limiter;
 mod lingering;
+mod moving;
 mod policy;
 mod reports;
 mod routes;
 mod table;
+mod used_keys;
 
 pub use self::reports::ReportConfig;
 
+use self::audits::{Audits, Came, flow_label};
+use self::entry::{Inbound, Outbound};
 use self::flows::Route;
+use self::groups::Groups;
+use self::limiter::Limiter;
 use self::lingering::{Lingerer, Lingering};
 use self::policy::{NoSa, Policy};
-use self::reports::{Limiter, Reports};
-use self::table::{Armed, SaMap, Slot, Slots, TimerKey, Timers};
+use self::reports::Reports;
+use self::table::{SaMap, Slot, Slots, TimerKey, Timers};
+use self::used_keys::UsedKeys;
+use crate::audit::{AuditConfig, AuditRecord};
 use crate::buffer::PacketBuf;
 use crate::config::{InboundConfig, OutboundConfig};
 use crate::ecn::Ecn;
 use crate::error::{CommandError, OpenError, SealError};
 use crate::icmp::TooBigNotice;
-use crate::inbound::{Authentic, InboundSa, Opened, esp_in, unknown_spi};
+use crate::inbound::{InboundSa, Opened, esp_in, unknown_spi};
 use crate::ip::IpHeader;
 use crate::lifetime::LifetimeEvent;
 use crate::outbound::{OutboundSa, Sealed};
-use crate::outer::OuterPacket;
+use crate::outer::{OuterError, OuterPacket};
 use crate::packet::{ESP_HEADER, EspHeader, LayoutError};
 use crate::restore::Front;
 use crate::spd::{Action, Spd};
 use crate::statistics::Statistics;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::BTreeSet;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use ipsec_crypto::CryptoProvider;
-use ipsec_types::sa::{ChildSaId, Direction, SaInstall};
+use ipsec_types::sa::{ChildSaId, Direction};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport, SecretBytes};
 
 /// What an engine is made of.
@@ -54,12 +67,21 @@ pub struct EngineConfig {
     pub max_sas: usize,
     /// What is told upwards, and how often.
     pub reports: ReportConfig,
+    /// What is kept of single packets that were dropped.
+    pub audit: AuditConfig,
     /// Flows whose policy is remembered, rounded up to a power of two; default 1,024, about 100 octets each, taken
     /// when the engine is made. 0 for none: then every packet is held against the whole policy.
     pub flow_cache: usize,
     /// Octets of the longest packet that an SA's numbers are looked for with ([`InboundConfig::resync`]); default
     /// 2,048, taken when the engine is made. 0 for none.
     pub resync_buffer: usize,
+    /// Keys of SAs that were removed, to be told when they come anew: their numbers would begin anew too. Default 1,024,
+    /// two for a pair, 32 octets each, taken when the engine is made; the oldest are forgotten. Those of SAs that are
+    /// there are always known.
+    pub used_keys: usize,
+    /// Whether the keys are kept as they came, so that SAs can move ([`Engine::export`]); default no. They are about 80
+    /// octets an SA, beside what they were expanded to.
+    pub keep_keys: bool,
     /// How long the inbound SA of a pair still receives after [`SaCommand::Remove`], where another pair has taken its
     /// place ([`SaCommand::SwitchOutbound`]) and is there: a packet that the peer sent before its Delete may be read
     /// after it, since ESP and IKE come by different sockets. Default: 5 s; zero for not at all.
@@ -77,8 +99,11 @@ impl Default for EngineConfig {
             inbound: InboundConfig::default(),
             max_sas: 4_096,
             reports: ReportConfig::default(),
+            audit: AuditConfig::default(),
             flow_cache: 1_024,
             resync_buffer: 2_048,
+            used_keys: 1_024,
+            keep_keys: false,
             linger: Duration::from_secs(5),
         }
     }
@@ -93,13 +118,15 @@ pub struct Arrival {
     pub encapsulation: Encapsulation,
     /// The ECN field of the outer header, where it is known.
     pub ecn: Option<Ecn>,
+    /// The flow label of an outer IPv6 header, where it is known. Nothing but audit records has it.
+    pub flow_label: Option<u32>,
 }
 
 impl Arrival {
     /// In a UDP datagram over this path.
     #[must_use]
     pub const fn udp(path: Path) -> Self {
-        Self { path, encapsulation: Encapsulation::Udp, ecn: None }
+        Self { path, encapsulation: Encapsulation::Udp, ecn: None, flow_label: None }
     }
 
     /// As IP protocol 50 between these addresses.
@@ -110,7 +137,7 @@ impl Arrival {
             remote: SocketAddr::new(remote, 0),
             kind: PathKind::NatT,
         };
-        Self { path, encapsulation: Encapsulation::None, ecn: None }
+        Self { path, encapsulation: Encapsulation::None, ecn: None, flow_label: None }
     }
 
     /// With this ECN field in the outer header.
@@ -124,6 +151,12 @@ impl Arrival {
         let (remote, local) = (self.path.remote.ip(), self.path.local.ip());
         let destination = if local.is_unspecified() { path.local.ip() } else { local };
         Front { source: remote, destination, ecn: self.ecn, in_place: None }
+    }
+
+    /// With this flow label in the outer header, if it has one.
+    #[must_use]
+    pub const fn with_flow_label(self, flow_label: Option<u32>) -> Self {
+        Self { flow_label, ..self }
     }
 }
 
@@ -167,33 +200,6 @@ pub struct EngineStatistics {
     pub outbound: Statistics,
 }
 
-/// An inbound SA and what the engine remembers of its peer.
-#[derive(Debug)]
-struct Inbound {
-    id: ChildSaId,
-    sa: InboundSa,
-    /// Where the peer is, as IKE said last.
-    path: Path,
-    encapsulation: Encapsulation,
-    /// The address that was reported as the peer's new one since then.
-    moved_to: Option<SocketAddr>,
-    /// When the next packet is to be reported.
-    tell_at: Instant,
-    /// The pair that took its place.
-    heir: Option<ChildSaId>,
-    /// It lingers: nothing more is told of it.
-    removed: bool,
-    armed: Armed,
-}
-
-/// An outbound SA with its timers.
-#[derive(Debug)]
-struct Outbound {
-    id: ChildSaId,
-    sa: OutboundSa,
-    armed: Armed,
-}
-
 /// How often, on average and at once, an ICMP error is held against all SAs.
 const ICMP_INTERVAL: Duration = Duration::from_millis(100);
 const ICMP_BURST: u32 = 10;
@@ -206,10 +212,14 @@ pub struct Engine {
     /// Without those that linger.
     inbound_of: SaMap<ChildSaId, EspSpi>,
     lingering: Lingering,
+    groups: Groups,
     outbound: Slots<Outbound>,
+    outbound_of: BTreeSet<(EspSpi, ChildSaId)>,
+    used_keys: UsedKeys,
     policy: Policy,
     timers: Timers,
     reports: Reports,
+    audits: Audits,
     /// What is heard of routers, which anybody can pretend to be.
     icmp: Limiter,
     /// For packets that are tried several times.
@@ -231,10 +241,14 @@ impl Engine {
             inbound: SaMap::default(),
             inbound_of: SaMap::default(),
             lingering: Lingering::default(),
+            groups: Groups::default(),
             outbound: Slots::default(),
+            outbound_of: BTreeSet::new(),
+            used_keys: UsedKeys::new(config.used_keys),
             policy: Policy::new(config.flow_cache),
             timers: Timers::default(),
             reports: Reports::new(config.reports),
+            audits: Audits::new(config.audit),
             icmp: Limiter::new(ICMP_BURST),
             scratch: SecretBytes::zeroed(config.resync_buffer),
             now: Instant::ZERO,
@@ -288,8 +302,8 @@ impl Engine {
                 statistics.bypassed = statistics.bypassed.saturating_add(1);
                 Ok(Sending::Bypass(*header))
             }
-            Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
-            Err(no_sa) => Err(self.no_sa(now, no_sa, header)),
+            Ok(Route::Discard) => self.without_sa(now, packet, header, None).map(Sending::Protected),
+            Err(no_sa) => self.without_sa(now, packet, header, Some(no_sa)).map(Sending::Protected),
         }
     }
 
@@ -310,8 +324,8 @@ impl Engine {
         match self.policy.route(header) {
             Ok(Route::By(slot)) => self.seal_by(now, slot, packet, header),
             Ok(Route::Bypass) => Err(self.count_seal(SealError::Bypass)),
-            Ok(Route::Discard) => Err(self.count_seal(SealError::Discarded)),
-            Err(no_sa) => Err(self.no_sa(now, no_sa, header)),
+            Ok(Route::Discard) => self.without_sa(now, packet, header, None),
+            Err(no_sa) => self.without_sa(now, packet, header, Some(no_sa)),
         }
     }
 
@@ -328,7 +342,10 @@ impl Engine {
                 statistics.bypassed = statistics.bypassed.saturating_add(1);
                 Ok(header)
             }
-            _ => Err(self.count_open(OpenError::Policy)),
+            _ => {
+                self.audits.packet(self.now, OpenError::Policy.reason(), &header);
+                Err(self.count_open(OpenError::Policy))
+            }
         }
     }
 
@@ -345,15 +362,47 @@ impl Engine {
         };
         let sealed = entry.sa.seal_parsed(now, packet, header);
         entry.tell(&mut self.timers, &mut self.reports);
-        let (path, encapsulation) = (*entry.sa.path(), entry.sa.encapsulation());
-        Ok(Outgoing { child: entry.id, path, encapsulation, sealed: sealed? })
+        let (child, path, encapsulation) = (entry.id, entry.sa.path_of(header), entry.sa.encapsulation());
+        match sealed {
+            Ok(sealed) => Ok(Outgoing { child, path, encapsulation, sealed }),
+            Err(error) => {
+                self.audits.outbound(now, error.reason(), child, entry.sa.spi().get(), header);
+                Err(error)
+            }
+        }
+    }
+
+    /// What becomes of a packet that policy discards, or that no SA carries.
+    #[cold]
+    fn without_sa(
+        &mut self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        header: &IpHeader,
+        no_sa: Option<NoSa>,
+    ) -> Result<Outgoing, SealError> {
+        // Where policy wants an SA for it, it waits for that.
+        let is_wanted = no_sa.is_some_and(|no_sa| no_sa.policy.is_some());
+        if !is_wanted && let Some(slot) = self.policy.carrier_of_answer(packet.as_slice(), header) {
+            return self.seal_by(now, slot, packet, header);
+        }
+        Err(match no_sa {
+            Some(no_sa) => self.no_sa(now, no_sa, header),
+            None => self.discard(now, header),
+        })
     }
 
     fn no_sa(&mut self, now: Instant, no_sa: NoSa, header: &IpHeader) -> SealError {
-        if let Some(policy) = no_sa.policy {
-            self.reports.acquire(now, policy, header);
+        let asked = no_sa.policy.is_some_and(|policy| self.reports.acquire(now, policy, header));
+        if !asked {
+            self.audits.packet(now, SealError::NoSa.reason(), header);
         }
         self.count_seal(SealError::NoSa)
+    }
+
+    fn discard(&mut self, now: Instant, header: &IpHeader) -> SealError {
+        self.audits.packet(now, SealError::Discarded.reason(), header);
+        self.count_seal(SealError::Discarded)
     }
 
     /// Opens the ESP packet in `packet`: the payload of a UDP datagram that
@@ -384,10 +433,18 @@ impl Engine {
             let too_short = LayoutError::TooShort { got: packet.len(), minimum: ESP_HEADER };
             return Err(self.count_open(too_short.into()));
         };
-        let found = EspSpi::new(header.spi).and_then(|spi| self.inbound.get_mut(&spi));
+        let came = Came { arrival: &arrival, esp: header };
+        let (to, from) = (arrival.path.local.ip(), arrival.path.remote.ip());
+        // The longest match first (RFC 4301 §4.1).
+        let found = EspSpi::new(header.spi)
+            .and_then(|spi| self.groups.find(spi, to, from).or_else(|| self.inbound.get_mut(&spi)));
         let Some(entry) = found else {
             let error = unknown_spi(header.spi);
-            if let OpenError::UnknownSpi(spi) = error {
+            self.audits.inbound(now, &error, &came, None, None);
+            // What a group is sent is nobody's to answer, and may be for another behind us (RFC 5374 §4.2.1).
+            if let OpenError::UnknownSpi(spi) = error
+                && !to.is_multicast()
+            {
                 self.reports.unknown_spi(now, spi, arrival.path);
             }
             return Err(self.count_open(error));
@@ -399,11 +456,33 @@ impl Engine {
             entry.sa.authenticate(now, packet)
         };
         entry.tell(&mut self.timers, &mut self.reports);
-        let authentic = authentic?;
+        let authentic = match authentic {
+            Ok(authentic) => authentic,
+            Err(error) => {
+                self.audits.inbound(now, &error, &came, Some(child), None);
+                return Err(error);
+            }
+        };
         entry.note_authentic(now, &authentic, arrival, &mut self.reports);
         let Inbound { sa, path, .. } = &mut **entry;
         let front = || outer.map_or_else(|| arrival.front(path), Front::of);
-        sa.deliver(packet, authentic, arrival.ecn, front).map(|opened| Incoming { child, opened })
+        let unusual = sa.statistics().unusual_ecn;
+        let opened = match sa.deliver(packet, authentic, arrival.ecn, front) {
+            Ok(opened) => opened,
+            Err(error) => {
+                // Only of these it is known that an inner packet is there.
+                let whole = matches!(error, OpenError::Selectors | OpenError::Preservation);
+                let inside = if whole { IpHeader::parse(packet.as_slice()).ok() } else { None };
+                self.audits.inbound(now, &error, &came, Some(child), inside.as_ref());
+                return Err(error);
+            }
+        };
+        if let Opened::Packet(inside) = &opened
+            && sa.statistics().unusual_ecn != unusual
+        {
+            self.audits.unusual_ecn(now, &came, child, inside);
+        }
+        Ok(Incoming { child, opened })
     }
 
     /// Opens a whole received IP packet, with or without UDP. What it reads of the outer header becomes the
@@ -412,7 +491,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`], and [`OpenError::Outer`], [`OpenError::NotEsp`].
     pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Incoming, OpenError> {
-        let outer = esp_in(packet).map_err(|error| self.count_open(error))?;
+        let flow_label = flow_label(packet.as_slice());
+        let outer = esp_in(packet).map_err(|error| {
+            if error == OuterError::Fragment.into() {
+                self.audits.fragment(self.now.max(now), packet.as_slice());
+            }
+            self.count_open(error)
+        })?;
         let arrival = match outer.ports {
             Some((from, to)) => {
                 let local = SocketAddr::new(outer.destination, to);
@@ -420,7 +505,8 @@ impl Engine {
             }
             None => Arrival::raw(outer.destination, outer.source),
         };
-        self.open_behind(now, arrival.with_ecn(outer.ecn), Some(&outer), packet)
+        let arrival = arrival.with_ecn(outer.ecn).with_flow_label(flow_label);
+        self.open_behind(now, arrival, Some(&outer), packet)
     }
 
     /// Hears an ICMP error that a router sent about a packet of ours: a whole IP packet. Where it says that a packet
@@ -432,19 +518,30 @@ impl Engine {
         if !self.icmp.admits(now, ICMP_INTERVAL, ICMP_BURST) {
             return None;
         }
-        self.outbound.values_mut().find_map(|entry| Some((entry.id, entry.sa.learn_path_mtu(now, &notice)?)))
+        let spi = EspSpi::new(notice.esp.spi)?;
+        let of_spi = (spi, ChildSaId(0))..=(spi, ChildSaId(u64::MAX));
+        self.outbound_of.range(of_spi).find_map(|(_, id)| {
+            let entry = self.outbound.get_mut(id)?;
+            Some((*id, entry.sa.learn_path_mtu(now, &notice)?))
+        })
     }
 
     /// Tells the time. To be called when [`Engine::poll_timeout`] says so.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock(now);
         while let Some(Lingerer { spi, .. }) = self.lingering.take_due(now) {
-            self.end_inbound(spi);
+            self.end_inbound(spi, u64::MAX);
         }
         while let Some(key) = self.timers.due(now) {
             match key {
                 TimerKey::Inbound(spi) => {
                     let Some(entry) = self.inbound.get_mut(&spi) else { return };
+                    entry.sa.handle_timeout(now);
+                    entry.tell(&mut self.timers, &mut self.reports);
+                    self.timers.settle(key, &mut entry.armed, entry.sa.deadlines());
+                }
+                TimerKey::Group(child) => {
+                    let Some(entry) = self.groups.get_mut(child) else { return };
                     entry.sa.handle_timeout(now);
                     entry.tell(&mut self.timers, &mut self.reports);
                     self.timers.settle(key, &mut entry.armed, entry.sa.deadlines());
@@ -472,11 +569,25 @@ impl Engine {
         self.reports.poll()
     }
 
+    /// The next event to be audited ([`EngineConfig::audit`]). Those of SAs that were removed are told too.
+    #[must_use]
+    pub fn poll_audit(&mut self) -> Option<AuditRecord> {
+        self.audits.poll()
+    }
+
+    /// Audit events that were not kept, since their kind came too often or the queue was full. The counters of
+    /// [`Engine::statistics`] have them all.
+    #[must_use]
+    pub const fn audits_lost(&self) -> u64 {
+        self.audits.lost()
+    }
+
     /// Everything counted since the engine was made, SAs that were removed included. Sums over all SAs.
     #[must_use]
     pub fn statistics(&self) -> EngineStatistics {
         let mut sum = self.statistics.clone();
         self.inbound.values().for_each(|entry| sum.inbound.add(entry.sa.statistics()));
+        self.groups.values().for_each(|entry| sum.inbound.add(entry.sa.statistics()));
         self.outbound.values().for_each(|entry| sum.outbound.add(entry.sa.statistics()));
         sum
     }
@@ -499,153 +610,16 @@ impl Engine {
         self.inbound.get(&spi).map(|entry| &entry.sa)
     }
 
+    /// The inbound SA of this name, to a group ([`ipsec_types::sa::ChildSa::group`]).
+    #[must_use]
+    pub fn group(&self, id: ChildSaId) -> Option<&InboundSa> {
+        self.groups.get(id).map(|entry| &entry.sa)
+    }
+
     /// The outbound SA of this pair.
     #[must_use]
     pub fn outbound(&self, id: ChildSaId) -> Option<&OutboundSa> {
         self.outbound.get(&id).map(|entry| &entry.sa)
-    }
-
-    fn install_inbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
-        let (id, spi) = (install.child.id, install.spi);
-        self.check_room(self.inbound_of.len())?;
-        if self.inbound_of.contains_key(&id) {
-            return Err(CommandError::AlreadyInstalled { id, direction: Direction::Inbound });
-        }
-        let lingers = self.lingering.has_spi(spi);
-        if self.inbound.contains_key(&spi) && !lingers {
-            return Err(CommandError::SpiInUse(spi));
-        }
-        let (path, encapsulation) = (install.child.path, install.child.encapsulation);
-        let sa = InboundSa::new(&self.provider, install, self.config.inbound, now)?;
-        if (lingers || self.inbound.len() >= self.config.max_sas)
-            && let Some(lingerer) = self.lingering.take_for(spi)
-        {
-            self.end_inbound(lingerer.spi);
-        }
-        let armed = sa.deadlines();
-        self.timers.arm(TimerKey::Inbound(spi), armed);
-        let (moved_to, tell_at, heir) = (None, Instant::ZERO, None);
-        let entry = Inbound { id, sa, path, encapsulation, moved_to, tell_at, heir, removed: false, armed };
-        self.inbound.insert(spi, Box::new(entry));
-        self.inbound_of.insert(id, spi);
-        self.reports.make_room(self.inbound.len() + self.outbound.len());
-        Ok(())
-    }
-
-    fn install_outbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
-        let id = install.child.id;
-        self.check_room(self.outbound.len())?;
-        if self.outbound.contains_key(&id) {
-            return Err(CommandError::AlreadyInstalled { id, direction: Direction::Outbound });
-        }
-        let sa = OutboundSa::new(&self.provider, install, self.config.outbound, now)?;
-        let child = Arc::clone(sa.child());
-        let armed = sa.deadlines();
-        self.timers.arm(TimerKey::Outbound(id), armed);
-        let slot = self.outbound.insert(id, Outbound { id, sa, armed });
-        if child.replaces.is_none() {
-            self.policy.add(&child, slot);
-        }
-        self.reports.make_room(self.inbound.len() + self.outbound.len());
-        Ok(())
-    }
-
-    const fn check_room(&self, installed: usize) -> Result<(), CommandError> {
-        let limit = self.config.max_sas;
-        if installed < limit { Ok(()) } else { Err(CommandError::TableFull { limit }) }
-    }
-
-    fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
-        let slot = self.outbound.slot(&to).ok_or(CommandError::NotInstalled(to))?;
-        let entry = self.outbound.at(slot).ok_or(CommandError::NotInstalled(to))?;
-        self.policy.switch(from, entry.sa.child(), slot);
-        let inbound = self.inbound_of.get(&from).and_then(|spi| self.inbound.get_mut(spi));
-        if let Some(entry) = inbound.filter(|_| from != to) {
-            entry.heir = Some(to);
-        }
-        Ok(())
-    }
-
-    fn relocate(
-        &mut self,
-        id: ChildSaId,
-        path: Path,
-        encapsulation: Encapsulation,
-    ) -> Result<(), CommandError> {
-        let inbound = self.inbound_of.get(&id).and_then(|spi| self.inbound.get_mut(spi));
-        let outbound = self.outbound.get_mut(&id);
-        if inbound.is_none() && outbound.is_none() {
-            return Err(CommandError::NotInstalled(id));
-        }
-        if let Some(entry) = outbound {
-            entry.sa.relocate(path, encapsulation)?;
-        }
-        if let Some(entry) = inbound {
-            (entry.path, entry.encapsulation, entry.moved_to) = (path, encapsulation, None);
-        }
-        Ok(())
-    }
-
-    fn remove(
-        &mut self,
-        now: Instant,
-        id: ChildSaId,
-        inbound: bool,
-        outbound: bool,
-    ) -> Result<(), CommandError> {
-        let spi = self.inbound_of.get(&id).copied().filter(|_| inbound);
-        let has_outbound = outbound && self.outbound.contains_key(&id);
-        if spi.is_none() && !has_outbound {
-            return Err(CommandError::NotInstalled(id));
-        }
-        if let Some(spi) = spi {
-            self.remove_inbound(now, id, spi);
-        }
-        if has_outbound && let Some(mut entry) = self.outbound.remove(&id) {
-            self.policy.remove(id);
-            self.timers.settle(TimerKey::Outbound(id), &mut entry.armed, [None; 2]);
-            self.reports.forget(id, Direction::Outbound);
-            self.statistics.outbound.add(entry.sa.statistics());
-        }
-        Ok(())
-    }
-
-    fn remove_inbound(&mut self, now: Instant, id: ChildSaId, spi: EspSpi) {
-        let heir = self.heir_of(spi).filter(|_| !self.config.linger.is_zero());
-        self.inbound_of.remove(&id);
-        self.reports.forget(id, Direction::Inbound);
-        if let Some(heir) = heir
-            && let Some(entry) = self.inbound.get_mut(&spi)
-        {
-            entry.removed = true;
-            self.lingering.add(now, self.config.linger, id, spi, heir);
-        } else {
-            self.end_inbound(spi);
-            for lingerer in self.lingering.take_predecessors(id) {
-                self.end_inbound(lingerer.spi);
-            }
-        }
-    }
-
-    /// The pair that has the place of this inbound SA's, if it receives. Where both ends rekeyed a pair at once, the
-    /// one that is left over has the same heir as the one that it was to replace (RFC 7296 §2.8.1).
-    fn heir_of(&self, spi: EspSpi) -> Option<ChildSaId> {
-        let entry = self.inbound.get(&spi)?;
-        let child = entry.sa.child();
-        let of_replaced = || {
-            let replaced = child.replaces?;
-            let spi = self.inbound_of.get(&replaced).copied().or_else(|| self.lingering.spi(replaced))?;
-            self.inbound.get(&spi)?.heir.filter(|heir| *heir != child.id)
-        };
-        let heir = entry.heir.or_else(of_replaced)?;
-        (self.inbound_of.contains_key(&heir) || self.lingering.holds(heir)).then_some(heir)
-    }
-
-    fn end_inbound(&mut self, spi: EspSpi) {
-        if let Some(mut entry) = self.inbound.remove(&spi) {
-            self.timers.settle(TimerKey::Inbound(spi), &mut entry.armed, [None; 2]);
-            self.statistics.inbound.add(entry.sa.statistics());
-        }
     }
 
     /// The time of this call: never before that of an earlier one.
@@ -669,75 +643,6 @@ impl Engine {
     }
 }
 
-impl Outbound {
-    /// Tells the limits that were reached, and takes away the timers that no longer stand.
-    #[inline]
-    fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
-        while let Some(event) = self.sa.poll_event() {
-            let id = self.sa.child().id;
-            reports.expired(id, Direction::Outbound, event);
-            timers.settle(TimerKey::Outbound(id), &mut self.armed, self.sa.deadlines());
-        }
-    }
-}
-
-impl Inbound {
-    /// As [`Outbound::tell`].
-    #[inline]
-    fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
-        while let Some(event) = self.sa.poll_event() {
-            if !self.removed {
-                reports.expired(self.sa.child().id, Direction::Inbound, event);
-            }
-            timers.settle(TimerKey::Inbound(self.sa.spi()), &mut self.armed, self.sa.deadlines());
-        }
-    }
-
-    /// What an authentic packet says of its peer: that it lives, and where it is.
-    #[inline]
-    fn note_authentic(
-        &mut self,
-        now: Instant,
-        authentic: &Authentic,
-        arrival: Arrival,
-        reports: &mut Reports,
-    ) {
-        if self.removed {
-            return;
-        }
-        let id = self.id;
-        if now >= self.tell_at {
-            self.tell_at = now + reports.last_inbound_interval();
-            reports.last_inbound(id, now);
-        }
-        // An old straggler from the old address proves nothing about where the peer is now.
-        if authentic.newest && (self.moved_to.is_some() || arrival.path.remote != self.path.remote) {
-            self.note_place(id, arrival, reports);
-        }
-    }
-
-    #[cold]
-    fn note_place(&mut self, id: ChildSaId, arrival: Arrival, reports: &mut Reports) {
-        let both_udp =
-            arrival.encapsulation == Encapsulation::Udp && self.encapsulation == Encapsulation::Udp;
-        let (known, mut seen) = (self.path.remote, arrival.path.remote);
-        if !both_udp {
-            // The port is not the peer's, or none: the address alone tells.
-            seen.set_port(known.port());
-        }
-        if (seen.ip(), seen.port()) == (known.ip(), known.port()) {
-            self.moved_to = None;
-        } else if self.moved_to != Some(seen) {
-            self.moved_to = Some(seen);
-            let mut path = Path { remote: seen, kind: self.path.kind, ..arrival.path };
-            if !both_udp {
-                path.local.set_port(self.path.local.port());
-            }
-            reports.peer_moved(id, path);
-        }
-    }
-}
-
 impl fmt::Debug for Engine {
     /// The whole state without keys, statistics and reports: what compares equal is equal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -746,6 +651,7 @@ impl fmt::Debug for Engine {
             .field("inbound", &self.inbound)
             .field("inbound_of", &self.inbound_of)
             .field("lingering", &self.lingering)
+            .field("groups", &self.groups)
             .field("outbound", &self.outbound)
             .field("policy", &self.policy)
             .field("timers", &self.timers)

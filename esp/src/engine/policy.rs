@@ -4,6 +4,7 @@
 use super::flows::{FlowCache, Route};
 use super::routes::Routes;
 use super::table::Slot;
+use crate::icmp;
 use crate::ip::IpHeader;
 use crate::spd::{Action, Spd};
 use alloc::sync::Arc;
@@ -45,6 +46,11 @@ impl Policy {
         self.routes.add(child, slot);
     }
 
+    /// Whether a pair carries traffic.
+    pub(super) fn carries(&self, id: ChildSaId) -> bool {
+        self.routes.have(id)
+    }
+
     /// Lets `to` carry what `from` carried.
     pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>, slot: Slot) {
         self.flows.invalidate();
@@ -69,6 +75,15 @@ impl Policy {
         let route = self.search(packet)?;
         self.flows.put(packet, route);
         Ok(route)
+    }
+
+    /// The SA that carries an ICMP error that has no other way: with the packets that would answer the one that it
+    /// is about (RFC 4301 §6.2). That depends on more than the cache looks at.
+    pub(super) fn carrier_of_answer(&self, packet: &[u8], header: &IpHeader) -> Option<Slot> {
+        match self.search(&icmp::answer_to_quoted(packet, header)?) {
+            Ok(Route::By(slot)) => Some(slot),
+            _ => None,
+        }
     }
 
     fn search(&self, packet: &IpHeader) -> Result<Route, NoSa> {

@@ -36,6 +36,11 @@ impl Routes {
         self.0.len() <= 2
     }
 
+    /// Whether a pair carries traffic.
+    pub(super) fn have(&self, id: ChildSaId) -> bool {
+        self.0.iter().any(|carrier| carrier.child.id == id)
+    }
+
     /// Lets a new pair carry traffic.
     pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
         self.0.push(Carrier { child: Arc::clone(child), slot });

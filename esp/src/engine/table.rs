@@ -105,10 +105,6 @@ impl<T> Slots<T> {
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().filter_map(Option::as_deref)
     }
-
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.entries.iter_mut().filter_map(Option::as_deref_mut)
-    }
 }
 
 /// Whose deadline a timer is.
@@ -116,6 +112,8 @@ impl<T> Slots<T> {
 pub(super) enum TimerKey {
     Inbound(EspSpi),
     Outbound(ChildSaId),
+    /// An inbound SA of a group.
+    Group(ChildSaId),
 }
 
 /// The deadlines of one SA that are in [`Timers`]: the soft one and the hard one.

@@ -80,6 +80,7 @@ pub fn child() -> ChildSa {
         original_addresses: None,
         tfc_allowed: true,
         replaces: None,
+        group: None,
     }
 }
 

@@ -67,9 +67,11 @@ impl Side {
         connection.children.push(Arc::new(ChildConfig::tunnel(PolicyId(1), "net", all(), all())));
         let mut config = EndpointConfig::new(&RUSTCRYPTO);
         config.connections.push(Arc::new(connection));
-        // A policy for one peer is looked through at once, and no SA here comes near 2^32 packets.
-        let mut engine = EngineConfig { flow_cache: 0, resync_buffer: 0, ..EngineConfig::default() };
+        // A policy for one peer is looked through at once, no SA here comes near 2^32 packets, and nobody audits.
+        let mut engine =
+            EngineConfig { flow_cache: 0, resync_buffer: 0, used_keys: 16, ..EngineConfig::default() };
         engine.reports.queue = 16;
+        engine.audit.queue = 0;
         let random = Box::new(ChaCha20Rng::from_seed([seed; 32]));
         Ok(Self {
             ike: Endpoint::new(Arc::new(config), random),

@@ -587,6 +587,7 @@ impl IkeSa {
             original_addresses,
             tfc_allowed,
             replaces,
+            group: None,
         });
         context.log_esp_keys(&sa, (inbound, &keys.inbound), (outbound, &keys.outbound));
         let install = |spi, keys| Box::new(SaInstall { child: Arc::clone(&sa), spi, keys });

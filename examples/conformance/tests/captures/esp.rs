@@ -74,6 +74,7 @@ fn install(sa: &EspSa, packet: &Packet, index: usize) -> SaCommand {
         original_addresses: None,
         tfc_allowed: false,
         replaces: None,
+        group: None,
     };
     SaCommand::InstallInbound(Box::new(SaInstall {
         child: Arc::new(child),

@@ -1,0 +1,207 @@
+//! Pairs of SAs that go on in another process: out of one engine in a sealed container, and into another.
+
+use super::Engine;
+use super::entry::Inbound;
+use super::used_keys::KeyPrint;
+use crate::error::{CommandError, MoveError};
+use crate::inbound::InboundSa;
+use crate::outbound::OutboundSa;
+use crate::saved;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+use ipsec_crypto::state::{StateError, StateKey, StateKind, StateReader, StateWriter};
+use ipsec_types::sa::{ChildSa, ChildSaId, Direction, SaInstall};
+use ipsec_types::{Encapsulation, Instant, Path};
+
+/// Of what is inside of the container.
+const VERSION: u8 = 1;
+
+/// An inbound SA that came.
+struct CameIn {
+    sa: InboundSa,
+    print: KeyPrint,
+    path: Path,
+    encapsulation: Encapsulation,
+    heir: Option<ChildSaId>,
+}
+
+/// An outbound SA that came.
+struct CameOut {
+    sa: OutboundSa,
+    print: KeyPrint,
+    carries: bool,
+}
+
+impl Engine {
+    /// Takes a pair of SAs out of this engine, so that another one goes on with it: an upgraded process, or a standby.
+    /// From now on this engine neither sends nor receives by it. The container has all that was negotiated, the keys,
+    /// the anti-replay window, the lifetimes as far as they are used up, the path MTU and the statistics, and is sealed
+    /// by `key`.
+    ///
+    /// The other engine sends the first packet with a number that is `leap` higher than it would have been here, or
+    /// with the last one that there is. A leap does no harm, and helps where it is not certain that this engine's last
+    /// packets are counted.
+    ///
+    /// A pair that is only lingering ([`EngineConfig::linger`](super::EngineConfig::linger)) does not move.
+    ///
+    /// # Errors
+    /// [`MoveError::NotInstalled`], [`MoveError::KeysNotKept`], [`MoveError::State`]; nothing has changed then.
+    pub fn export(
+        &mut self,
+        now: Instant,
+        id: ChildSaId,
+        key: &StateKey,
+        leap: u64,
+    ) -> Result<Vec<u8>, MoveError> {
+        let now = self.clock(now);
+        let inbound = self.inbound_entry(id);
+        let outbound = self.outbound.get(&id);
+        let child = inbound.map(|entry| entry.sa.child()).or_else(|| outbound.map(|entry| entry.sa.child()));
+        let child = child.ok_or(MoveError::NotInstalled(id))?;
+        let mut w = StateWriter::new();
+        w.put_u8(VERSION);
+        saved::put_child(&mut w, child);
+        w.put_bool(inbound.is_some());
+        let mut newest = 0;
+        if let Some(entry) = inbound {
+            let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
+            saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
+            saved::put_path(&mut w, &entry.path);
+            saved::put_encapsulation(&mut w, entry.encapsulation);
+            w.put_option(entry.heir, |w, heir| w.put_u64(heir.0));
+            entry.sa.save(now, &mut w);
+            newest = entry.sa.newest_number();
+        }
+        w.put_bool(outbound.is_some());
+        let mut last = 0;
+        if let Some(entry) = outbound {
+            let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
+            saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
+            saved::put_path(&mut w, entry.sa.path());
+            saved::put_encapsulation(&mut w, entry.sa.encapsulation());
+            w.put_bool(self.policy.carries(id));
+            last = entry.sa.save(now, leap, &mut w);
+        }
+        let sealed = key.seal(StateKind::CHILD_SA, w.as_slice())?;
+        self.leave(id, newest, last);
+        Ok(sealed)
+    }
+
+    /// Ends both directions here; they may come again, but with no lower numbers.
+    fn leave(&mut self, id: ChildSaId, newest: u64, last: u64) {
+        self.reports.forget(id, Direction::Inbound);
+        if let Some(spi) = self.inbound_of.remove(&id) {
+            self.end_inbound(spi, newest);
+        }
+        self.end_group(id, newest);
+        self.remove_outbound(id, last);
+    }
+
+    /// Takes a pair of SAs in that another engine gave away by [`Engine::export`], under the name that it had there.
+    /// Its lifetimes go on; `since_export` is the time that passed in between, as far as it is known.
+    ///
+    /// A container that this engine has seen before is taken only where nothing was sent or received by its pair since:
+    /// numbers never go back. [`EngineConfig::used_keys`](super::EngineConfig::used_keys) says for how many that is
+    /// known. Another host can't know of this one: each container is to be imported by one engine.
+    ///
+    /// Pairs should come in the order in which they were installed, since the newest carries what several could carry.
+    ///
+    /// # Errors
+    /// [`MoveError`], and then nothing has changed.
+    pub fn import(
+        &mut self,
+        now: Instant,
+        key: &StateKey,
+        sealed: &[u8],
+        since_export: Duration,
+    ) -> Result<ChildSaId, MoveError> {
+        let now = self.clock(now);
+        let state = key.open(StateKind::CHILD_SA, sealed)?;
+        let mut r = StateReader::new(state.as_slice());
+        let version = r.u8()?;
+        if version != VERSION {
+            return Err(StateError::Version(version).into());
+        }
+        let child = Arc::new(saved::child(&mut r)?);
+        let inbound =
+            if r.bool()? { Some(self.read_inbound(now, &child, since_export, &mut r)?) } else { None };
+        let outbound =
+            if r.bool()? { Some(self.read_outbound(now, &child, since_export, &mut r)?) } else { None };
+        r.finish()?;
+        self.enter(inbound, outbound);
+        Ok(child.id)
+    }
+
+    fn read_inbound(
+        &self,
+        now: Instant,
+        child: &Arc<ChildSa>,
+        since_export: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(CameIn, SaInstall), MoveError> {
+        let (spi, keys) = saved::spi_and_keys(r)?;
+        let install = SaInstall { child: Arc::clone(child), spi, keys };
+        self.check_inbound(&install)?;
+        let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
+        let heir = r.option(StateReader::u64)?.map(ChildSaId);
+        let print = KeyPrint::of_inbound(&self.provider, &install);
+        let mut sa = InboundSa::new(&self.provider, install.clone(), self.config.inbound, now)
+            .map_err(CommandError::from)?;
+        sa.resume(now, since_export, r)?;
+        if !self.used_keys.allow(&print, sa.newest_number()) {
+            return Err(CommandError::KeyUsed(spi).into());
+        }
+        Ok((CameIn { sa, print, path, encapsulation, heir }, install))
+    }
+
+    fn read_outbound(
+        &self,
+        now: Instant,
+        child: &Arc<ChildSa>,
+        since_export: Duration,
+        r: &mut StateReader<'_>,
+    ) -> Result<(CameOut, SaInstall), MoveError> {
+        let (spi, keys) = saved::spi_and_keys(r)?;
+        let install = SaInstall { child: Arc::clone(child), spi, keys };
+        let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
+        let carries = r.bool()?;
+        let print = KeyPrint::of(&self.provider, &install);
+        let refused = CommandError::from;
+        let mut sa =
+            OutboundSa::new(&self.provider, install.clone(), self.config.outbound, now).map_err(refused)?;
+        sa.relocate(path, encapsulation).map_err(refused)?;
+        sa.resume(now, since_export, r)?;
+        self.check_outbound(&install, &print, sa.last_number())?;
+        Ok((CameOut { sa, print, carries }, install))
+    }
+
+    fn enter(&mut self, inbound: Option<(CameIn, SaInstall)>, outbound: Option<(CameOut, SaInstall)>) {
+        if let Some((came, install)) = inbound {
+            let id = came.sa.child().id;
+            self.enter_inbound(came.sa, came.print, self.kept(&install.keys));
+            let entry = match self.inbound_of.get(&id) {
+                Some(spi) => self.inbound.get_mut(spi).map(|entry| &mut **entry),
+                None => self.groups.get_mut(id),
+            };
+            if let Some(entry) = entry {
+                (entry.path, entry.encapsulation, entry.heir) = (came.path, came.encapsulation, came.heir);
+                entry.tell(&mut self.timers, &mut self.reports);
+            }
+        }
+        if let Some((came, install)) = outbound {
+            let id = came.sa.child().id;
+            self.enter_outbound(came.sa, came.print, self.kept(&install.keys), came.carries);
+            if let Some(entry) = self.outbound.get_mut(&id) {
+                entry.tell(&mut self.timers, &mut self.reports);
+            }
+        }
+    }
+
+    fn inbound_entry(&self, id: ChildSaId) -> Option<&Inbound> {
+        match self.inbound_of.get(&id) {
+            Some(spi) => self.inbound.get(spi).map(|entry| &**entry),
+            None => self.groups.get(id),
+        }
+    }
+}
