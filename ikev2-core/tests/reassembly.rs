@@ -448,14 +448,16 @@ fn what_never_becomes_whole_is_given_up_and_told() {
 #[test]
 fn a_half_open_sa_tells_which_fragments_never_came() {
     let mut half = HalfOpen::usual();
-    let request = half.request(4);
-    for message in &request[..3] {
+    let request = half.request(6);
+    for message in [&request[3], &request[0]] {
         assert_eq!(half.deliver(message), FRAGMENT);
     }
     half.world.run_for_secs(60);
     let events = half.world.take_events(B);
     let [Event::MessageIncomplete { incomplete, .. }] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((incomplete.received, incomplete.total, incomplete.is_response), (3, 4, false));
+    assert_eq!((incomplete.received, incomplete.total, incomplete.is_response), (2, 6, false));
+    assert_eq!(incomplete.missing, [2..=3, 5..=6]);
+    says(incomplete, &["2 of 6 fragments", "missing: 2 to 3, 5 to 6"]);
     half.world.assert_empty(B);
     assert_eq!(half.statistics().half_open_expired, 1);
 }

@@ -71,12 +71,16 @@ impl fmt::Display for Incomplete {
         let kind = if self.is_response { "answer" } else { "request" };
         write!(f, "{received} of {total} fragments came of the {exchange} {kind} {message_id}, ")?;
         write!(f, "{octets} octets, the largest with {largest}; missing: ")?;
-        for (at, run) in self.missing.iter().enumerate() {
+        const SHOWN: usize = 16;
+        for (at, run) in self.missing.iter().take(SHOWN).enumerate() {
             let separator = if at == 0 { "" } else { ", " };
             match (run.start(), run.end()) {
                 (first, last) if first == last => write!(f, "{separator}{first}")?,
                 (first, last) => write!(f, "{separator}{first} to {last}")?,
             }
+        }
+        if self.missing.len() > SHOWN {
+            f.write_str(" and more")?;
         }
         Ok(())
     }

@@ -114,16 +114,14 @@ impl Pieces {
         }
     }
 
-    /// The numbers between those that came.
+    /// The numbers of those that did not come.
     fn missing(&self) -> Vec<RangeInclusive<u16>> {
-        let mut missing = Vec::new();
-        let mut next = 1_u16;
-        let end = self.total.saturating_add(1);
-        for number in self.contents.keys().copied().chain([end]) {
-            if next < number {
-                missing.push(next..=number.saturating_sub(1));
+        let mut missing: Vec<RangeInclusive<u16>> = Vec::new();
+        for number in (1..=self.total).filter(|number| !self.contents.contains_key(number)) {
+            match missing.last_mut().filter(|run| run.end().checked_add(1) == Some(number)) {
+                Some(run) => *run = *run.start()..=number,
+                None => missing.push(number..=number),
             }
-            next = number.saturating_add(1);
         }
         missing
     }
