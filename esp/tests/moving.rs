@@ -527,3 +527,49 @@ fn insides_that_are_broken() {
     w.put_u8(2);
     assert_eq!(import(w.as_slice()), Err(StateError::Version(2).into()));
 }
+
+/// An inside of version 1 as it was written when that was new: it is read as long as there are engines that may have
+/// written it.
+#[test]
+fn version_1_is_read() {
+    let child = ChildSa {
+        lifetimes: Lifetimes { packets: Limit { soft: Some(2), hard: Some(9) }, ..Lifetimes::default() },
+        ..esn()
+    };
+    let mut old = with_window(Some(32));
+    install_pair(&mut old, &child);
+    let mut sender = peer(&child);
+    let packets: Vec<_> = (0..3).map(|_| seal(&mut sender, &v4(60))).collect();
+    receive(&mut old, &packets[0]).unwrap();
+    receive(&mut old, &packets[2]).unwrap();
+    (1..=3).for_each(|number| assert_eq!(send(&mut old, NOW), Ok(number)));
+    let sealed = old.export(NOW, ID, &key(), 100).unwrap();
+    let inside = key().open(StateKind::CHILD_SA, &sealed).unwrap();
+    let version_1 = hex(
+        "0100000000000000010000000000000001001401008000000100010204c0000201119404c63364021194020000000204\
+         0000000004ffffffff000000ffff060000000000000000000000000000000006ffffffffffffffffffffffffffffffff\
+         000000ffff00000002040000000004ffffffff000000ffff060000000000000000000000000000000006ffffffffffff\
+         ffffffffffffffffffff000000ffff000000000100000000000000020100000000000000090001000000000002000003\
+         0100030100001001000000140102030405060708090a0b0c0d0e0f10111213140000000004c0000201119404c6336402\
+         119402020000000020000000000000000305000000000000000000000000000000000000020000000000000080010000\
+         000000000000000000000200000000000000780000000000000000000000000000000000000000000000000000000000\
+         00000000000000000000000000000001000020020000001402030405060708090a0b0c0d0e0f10111213141500000000\
+         04c0000201119404c633640211940202010000000000000067000000000000000300000000000000c001000000000000\
+         000000000000000300000000000000b40000000000000000000000000000000000000000000000000000000000000000\
+         000000000000000000000000",
+    );
+    assert_eq!(inside.as_slice(), version_1);
+
+    let mut new = with_window(Some(32));
+    let sealed = key().seal(StateKind::CHILD_SA, &version_1).unwrap();
+    new.import(NOW, &key(), &sealed, NO_TIME).unwrap();
+    assert_eq!(send(&mut new, NOW), Ok(104));
+    for (packet, passes) in packets.iter().zip([false, true, false]) {
+        assert_eq!(receive(&mut new, packet).is_ok(), passes);
+    }
+    let counted = new.statistics();
+    assert_eq!((counted.inbound.packets, counted.outbound.packets), (3, 4));
+    let soft = |direction| SaReport::SoftExpired { id: ID, direction, reason: ExpiryReason::Packets };
+    // Nobody was told where the pair was.
+    assert_eq!(reports(&mut new)[..2], [soft(Direction::Inbound), soft(Direction::Outbound)]);
+}

@@ -5,6 +5,7 @@ use super::entry::Inbound;
 use super::used_keys::KeyPrint;
 use crate::error::{CommandError, MoveError};
 use crate::inbound::InboundSa;
+use crate::lifetime::LifetimeEvent;
 use crate::outbound::OutboundSa;
 use crate::saved;
 use alloc::sync::Arc;
@@ -36,8 +37,8 @@ struct CameOut {
 impl Engine {
     /// Takes a pair of SAs out of this engine, so that another one goes on with it: an upgraded process, or a standby.
     /// From now on this engine neither sends nor receives by it. The container has all that was negotiated, the keys,
-    /// the anti-replay window, the lifetimes as far as they are used up, the path MTU and the statistics, and is sealed
-    /// by `key`.
+    /// the anti-replay window, the lifetimes as far as they are used up, expiries that were not yet told, the path MTU and
+    /// the statistics, and is sealed by `key`.
     ///
     /// The other engine sends the first packet with a number that is `leap` higher than it would have been here, or
     /// with the last one that there is. A leap does no harm, and helps where it is not certain that this engine's last
@@ -62,6 +63,7 @@ impl Engine {
         let mut w = StateWriter::new();
         w.put_u8(VERSION);
         saved::put_child(&mut w, child);
+        w.put_list(&self.reports.expiries_of(id), put_expiry);
         w.put_bool(inbound.is_some());
         let mut newest = 0;
         if let Some(entry) = inbound {
@@ -124,11 +126,15 @@ impl Engine {
             return Err(StateError::Version(version).into());
         }
         let child = Arc::new(saved::child(&mut r)?);
+        let expiries = r.list(expiry)?;
         let inbound =
             if r.bool()? { Some(self.read_inbound(now, &child, since_export, &mut r)?) } else { None };
         let outbound =
             if r.bool()? { Some(self.read_outbound(now, &child, since_export, &mut r)?) } else { None };
         r.finish()?;
+        for (direction, event) in expiries {
+            self.reports.expired(child.id, direction, event);
+        }
         self.enter(inbound, outbound);
         Ok(child.id)
     }
@@ -204,4 +210,21 @@ impl Engine {
             None => self.groups.get(id),
         }
     }
+}
+
+/// An expiry that nobody was told of where the pair was.
+fn put_expiry(w: &mut StateWriter, (direction, event): &(Direction, LifetimeEvent)) {
+    let (is_hard, reason) = match event {
+        LifetimeEvent::Soft(reason) => (false, reason),
+        LifetimeEvent::Hard(reason) => (true, reason),
+    };
+    w.put_bool(*direction == Direction::Outbound);
+    w.put_bool(is_hard);
+    saved::put_reason(w, *reason);
+}
+
+fn expiry(r: &mut StateReader<'_>) -> Result<(Direction, LifetimeEvent), StateError> {
+    let direction = if r.bool()? { Direction::Outbound } else { Direction::Inbound };
+    let event = if r.bool()? { LifetimeEvent::Hard } else { LifetimeEvent::Soft };
+    Ok((direction, event(saved::reason(r)?)))
 }

@@ -5,6 +5,7 @@ use super::acquires::{Acquires, TooMany};
 use super::limiter::Limiter;
 use crate::ip::IpHeader;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 use ipsec_types::sa::{ChildSaId, Direction, PolicyId};
 use ipsec_types::{EspSpi, Instant, Path, SaReport};
@@ -101,6 +102,20 @@ impl Reports {
             _ => true,
         });
         self.ordinary = self.queue.iter().filter(|report| !is_expiry(report)).count();
+    }
+
+    /// The expiries of a pair that wait to be told, the oldest first.
+    pub(super) fn expiries_of(&self, id: ChildSaId) -> Vec<(Direction, LifetimeEvent)> {
+        let expiry = |report: &SaReport| match *report {
+            SaReport::SoftExpired { id: of, direction, reason } if of == id => {
+                Some((direction, LifetimeEvent::Soft(reason)))
+            }
+            SaReport::HardExpired { id: of, direction, reason } if of == id => {
+                Some((direction, LifetimeEvent::Hard(reason)))
+            }
+            _ => None,
+        };
+        self.queue.iter().filter_map(expiry).collect()
     }
 
     pub(super) fn expired(&mut self, id: ChildSaId, direction: Direction, event: LifetimeEvent) {
