@@ -109,6 +109,14 @@ impl SendTally {
         }
     }
 
+    /// Takes back what [`SendTally::count`] said of a packet that was then not sealed.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn recount(&mut self, octets: usize, error: &SealError) {
+        self.statistics.uncount_packet(octets);
+        self.statistics.count_drop(error.reason());
+    }
+
     /// What the lifetimes have to say of themselves at this time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let _told_by_its_event = self.lifetime.check(now);
@@ -225,7 +233,7 @@ impl OutboundSa {
         let form = sealer.dummy_form();
         let sealed = tally
             .check(now)
-            .and_then(|()| sealer.protect(packet, &form, |text_len| tally.take(now, text_len)));
+            .and_then(|()| sealer.protect(packet, form, |text_len, _| tally.take(now, text_len)));
         match &sealed {
             Ok(_) => tally.statistics.dummies = tally.statistics.dummies.saturating_add(1),
             Err(error) => tally.statistics.count_drop(error.reason()),
@@ -272,7 +280,7 @@ impl OutboundSa {
     ) -> Result<Sealed, SealError> {
         let Self { sealer, tally } = self;
         form.around.fields = tally.fit(now, sealer, header, &form)?;
-        sealer.protect(packet, &form, |text_len| tally.take(now, text_len))
+        sealer.protect(packet, form, |text_len, _| tally.take(now, text_len))
     }
 
     /// Whether the SA's selectors admit the packet.

@@ -150,18 +150,18 @@ impl Sealer {
         Form::tunnel(NEXT_HEADER_DUMMY, 0, self.outer_fields(0, true), self.outer_len)
     }
 
-    /// Makes room around the packet, takes a number (`take` is told the octets that the cipher will process), and
-    /// writes the outer packet. On an error the packet is where it was.
+    /// Makes room around the packet, takes a number (`take` is told the octets that the cipher will process, and may
+    /// still change the form's outer fields), and writes the outer packet. On an error the packet is where it was.
     #[inline(always)]
     pub(crate) fn protect(
         &self,
         packet: &mut PacketBuf<'_>,
-        form: &Form,
-        take: impl FnOnce(u64) -> Result<u64, SealError>,
+        mut form: Form,
+        take: impl FnOnce(u64, &mut Form) -> Result<u64, SealError>,
     ) -> Result<Sealed, SealError> {
         let inside = packet.len().saturating_sub(form.cut);
         let payload = form.before() + inside + form.tfc;
-        let total = self.total(form, packet.len());
+        let total = self.total(&form, packet.len());
         if total > max_outer_packet(self.path.remote.is_ipv4()) {
             return Err(SealError::TooLarge(total));
         }
@@ -170,8 +170,8 @@ impl Sealer {
         let front = written + self.layout.payload_offset() + form.before();
         packet.reshape(form.cut, front, form.tfc + self.layout.behind(payload))?;
         // From here on the number is used, whatever happens.
-        let sealed = match take(self.layout.text_len(payload) as u64) {
-            Ok(number) => self.fill(packet.as_mut_slice(), number, inside, written, form),
+        let sealed = match take(self.layout.text_len(payload) as u64, &mut form) {
+            Ok(number) => self.fill(packet.as_mut_slice(), number, inside, written, &form),
             Err(error) => Err(error),
         };
         if sealed.is_err() {

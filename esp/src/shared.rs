@@ -1,8 +1,9 @@
 //! SAs that several threads use at once (feature `std`).
 //!
-//! What changes from packet to packet lies behind a lock that is never held while the cipher works: sending takes a
-//! number under it, receiving looks at the window before the cipher and marks it after, looking again, so that of two
-//! copies in the cipher at once one passes. Senders and receivers of a pair have nothing in common.
+//! What changes from packet to packet lies behind a lock that is never held while the cipher works. Sending takes it
+//! once, for a number and all that is counted with it. Receiving takes it twice: it looks at the window before the cipher,
+//! and marks it after, looking again, so that of two copies in the cipher at once one passes. Senders and receivers of a
+//! pair have nothing in common.
 //!
 //! ```
 //! # use ipsec_esp::{OutboundSa, PacketBuf, SealError, Sealed};
@@ -33,33 +34,71 @@ use alloc::sync::Arc;
 use core::fmt;
 use ipsec_types::sa::ChildSa;
 use ipsec_types::{EspSpi, Instant};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+/// What lets one thread after the other at what they share. [`StdLock`] is what everybody wants; tests that go through
+/// all orders of threads bring their own.
+pub trait Lock: 'static {
+    /// A lock with what it guards.
+    type Of<T>;
+
+    /// Puts something under a lock.
+    fn guard<T>(value: T) -> Self::Of<T>;
+
+    /// Does something with what is guarded, alone. It never panics, and leaves the value whole.
+    fn with<T, R>(guarded: &Self::Of<T>, work: impl FnOnce(&mut T) -> R) -> R;
+
+    /// What was guarded.
+    fn into_inner<T>(guarded: Self::Of<T>) -> T;
+}
+
+/// The standard library's mutex.
+#[derive(Clone, Copy, Debug)]
+pub struct StdLock;
+
+impl Lock for StdLock {
+    type Of<T> = Mutex<T>;
+
+    fn guard<T>(value: T) -> Mutex<T> {
+        Mutex::new(value)
+    }
+
+    #[inline(always)]
+    fn with<T, R>(guarded: &Mutex<T>, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut guarded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn into_inner<T>(guarded: Mutex<T>) -> T {
+        guarded.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// An [`OutboundSa`] that several threads send by.
-pub struct SharedOutboundSa {
+pub struct SharedOutboundSa<L: Lock = StdLock> {
     sealer: Sealer,
-    tally: Mutex<SendTally>,
+    tally: L::Of<SendTally>,
 }
 
 /// An [`InboundSa`] that several threads receive by.
 ///
 /// It does not look for lost numbers: [`InboundSa::resynchronize`] is for one thread.
-pub struct SharedInboundSa {
+pub struct SharedInboundSa<L: Lock = StdLock> {
     opener: Opener,
-    tally: Mutex<ReceiveTally>,
-}
-
-/// No step under the lock panics, and each leaves the state whole.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    tally: L::Of<ReceiveTally>,
 }
 
 impl OutboundSa {
     /// The SA for several threads; its numbers and lifetimes go on.
     #[must_use]
     pub fn into_shared(self) -> SharedOutboundSa {
+        self.into_shared_by()
+    }
+
+    /// [`OutboundSa::into_shared`] with another lock.
+    #[must_use]
+    pub fn into_shared_by<L: Lock>(self) -> SharedOutboundSa<L> {
         let (sealer, tally) = self.into_parts();
-        SharedOutboundSa { sealer, tally: Mutex::new(tally) }
+        SharedOutboundSa { sealer, tally: L::guard(tally) }
     }
 }
 
@@ -67,17 +106,22 @@ impl InboundSa {
     /// The SA for several threads; its window and lifetimes go on.
     #[must_use]
     pub fn into_shared(self) -> SharedInboundSa {
+        self.into_shared_by()
+    }
+
+    /// [`InboundSa::into_shared`] with another lock.
+    #[must_use]
+    pub fn into_shared_by<L: Lock>(self) -> SharedInboundSa<L> {
         let (opener, tally) = self.into_parts();
-        SharedInboundSa { opener, tally: Mutex::new(tally) }
+        SharedInboundSa { opener, tally: L::guard(tally) }
     }
 }
 
-impl SharedOutboundSa {
+impl<L: Lock> SharedOutboundSa<L> {
     /// The SA for one thread.
     #[must_use]
     pub fn into_exclusive(self) -> OutboundSa {
-        let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-        OutboundSa::from_parts(self.sealer, tally)
+        OutboundSa::from_parts(self.sealer, L::into_inner(self.tally))
     }
 
     /// As [`OutboundSa::seal`]. No number is given twice, whichever thread asks.
@@ -85,23 +129,37 @@ impl SharedOutboundSa {
     /// # Errors
     /// As [`OutboundSa::seal`].
     pub fn seal(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
-        let octets = packet.len();
-        let sealed = self.try_seal(now, packet);
-        locked(&self.tally).count(octets, &sealed);
+        let mut counted = None;
+        let sealed = self.try_seal(now, packet, &mut counted);
+        if let Err(error) = &sealed {
+            L::with(&self.tally, |tally| match counted {
+                Some(octets) => tally.recount(octets, error),
+                None => tally.count(0, &sealed),
+            });
+        }
         sealed
     }
 
-    fn try_seal(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Sealed, SealError> {
+    /// `counted` becomes the packet's octets when it was counted as sent.
+    fn try_seal(
+        &self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        counted: &mut Option<usize>,
+    ) -> Result<Sealed, SealError> {
         let header = IpHeader::parse(packet.as_slice())?;
         Sealer::check_length(packet, &header)?;
-        let mut form = self.sealer.form(packet.as_slice(), &header)?;
-        {
-            let mut tally = locked(&self.tally);
-            tally.check(now)?;
-            form.around.fields = tally.fit(now, &self.sealer, &header, &form)?;
-        }
-        let take = |text_len| locked(&self.tally).take(now, text_len);
-        let sealed = self.sealer.protect(packet, &form, take)?;
+        let form = self.sealer.form(packet.as_slice(), &header)?;
+        let sealed = self.sealer.protect(packet, form, |text_len, form| {
+            L::with(&self.tally, |tally| {
+                tally.check(now)?;
+                form.around.fields = tally.fit(now, &self.sealer, &header, form)?;
+                let number = tally.take(now, text_len)?;
+                tally.statistics.count_packet(header.length);
+                *counted = Some(header.length);
+                Ok(number)
+            })
+        })?;
         self.sealer.preserve(packet, &header);
         Ok(sealed)
     }
@@ -133,38 +191,37 @@ impl SharedOutboundSa {
     /// The sequence number given last, 0 before the first packet.
     #[must_use]
     pub fn last_number(&self) -> u64 {
-        locked(&self.tally).last_number()
+        L::with(&self.tally, |tally| tally.last_number())
     }
 
     /// What was sent and dropped until now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        locked(&self.tally).statistics.clone()
+        L::with(&self.tally, |tally| tally.statistics.clone())
     }
 
     /// As [`OutboundSa::handle_timeout`].
     pub fn handle_timeout(&self, now: Instant) {
-        locked(&self.tally).handle_timeout(now);
+        L::with(&self.tally, |tally| tally.handle_timeout(now));
     }
 
     /// As [`OutboundSa::next_deadline`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        locked(&self.tally).next_deadline()
+        L::with(&self.tally, |tally| tally.next_deadline())
     }
 
     /// As [`OutboundSa::poll_event`].
     pub fn poll_event(&self) -> Option<LifetimeEvent> {
-        locked(&self.tally).poll_event()
+        L::with(&self.tally, |tally| tally.poll_event())
     }
 }
 
-impl SharedInboundSa {
+impl<L: Lock> SharedInboundSa<L> {
     /// The SA for one thread.
     #[must_use]
     pub fn into_exclusive(self) -> InboundSa {
-        let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-        InboundSa::from_parts(self.opener, tally)
+        InboundSa::from_parts(self.opener, L::into_inner(self.tally))
     }
 
     /// As [`InboundSa::open`]. No packet is delivered twice, whichever threads have it.
@@ -185,7 +242,7 @@ impl SharedInboundSa {
     /// # Errors
     /// As [`InboundSa::open_ip`].
     pub fn open_ip(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
-        let outer = esp_in(packet).map_err(|error| locked(&self.tally).count_drop(error))?;
+        let outer = esp_in(packet).map_err(|error| self.count_drop(error))?;
         self.open_behind(now, packet, Some(outer.ecn), || Front::of(&outer))
     }
 
@@ -196,27 +253,38 @@ impl SharedInboundSa {
         ecn: Option<Ecn>,
         front: impl FnOnce() -> Front,
     ) -> Result<Opened, OpenError> {
-        let text = match self.authenticate(now, packet) {
-            Ok(text_len) => self.opener.text(text_len),
-            Err(error) => return Err(locked(&self.tally).count_drop(error)),
-        };
-        let count = |delivery| locked(&self.tally).count(delivery);
-        self.opener
-            .deliver(packet, text, ecn, front, count)
-            .map_err(|error| locked(&self.tally).count_drop(error))
+        self.try_open(now, packet, ecn, front).map_err(|error| self.count_drop(error))
     }
 
-    /// The octets of text of an authentic packet.
-    fn authenticate(&self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<usize, OpenError> {
+    /// The inside is judged before the window is marked: of copies that are opened at once each is, and the window says
+    /// whose judgement counts.
+    fn try_open(
+        &self,
+        now: Instant,
+        packet: &mut PacketBuf<'_>,
+        ecn: Option<Ecn>,
+        front: impl FnOnce() -> Front,
+    ) -> Result<Opened, OpenError> {
         let (text_len, number) = self.opener.examine(packet)?;
-        let candidate = locked(&self.tally).check(now, number)?;
-        let authentic = self.opener.decrypt(candidate.number(), packet.as_mut_slice());
-        let mut tally = locked(&self.tally);
-        if !authentic {
-            return Err(tally.refuse(candidate));
+        let candidate = L::with(&self.tally, |tally| tally.check(now, number))?;
+        if !self.opener.decrypt(candidate.number(), packet.as_mut_slice()) {
+            return Err(L::with(&self.tally, |tally| tally.refuse(candidate)));
         }
-        tally.accept(now, candidate, text_len)?;
-        Ok(text_len)
+        let mut delivery = None;
+        let text = self.opener.text(text_len);
+        let opened = self.opener.deliver(packet, text, ecn, front, |delivered| delivery = Some(delivered));
+        L::with(&self.tally, |tally| {
+            tally.accept(now, candidate, text_len)?;
+            if let Some(delivery) = delivery {
+                tally.count(delivery);
+            }
+            opened
+        })
+    }
+
+    #[cold]
+    fn count_drop(&self, error: OpenError) -> OpenError {
+        L::with(&self.tally, |tally| tally.count_drop(error))
     }
 
     /// The SPI on the wire.
@@ -234,39 +302,39 @@ impl SharedInboundSa {
     /// The highest authenticated number, 0 before the first packet.
     #[must_use]
     pub fn newest_number(&self) -> u64 {
-        locked(&self.tally).newest_number()
+        L::with(&self.tally, |tally| tally.newest_number())
     }
 
     /// What was received and dropped until now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        locked(&self.tally).statistics.clone()
+        L::with(&self.tally, |tally| tally.statistics.clone())
     }
 
     /// As [`InboundSa::handle_timeout`].
     pub fn handle_timeout(&self, now: Instant) {
-        locked(&self.tally).handle_timeout(now);
+        L::with(&self.tally, |tally| tally.handle_timeout(now));
     }
 
     /// As [`InboundSa::next_deadline`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        locked(&self.tally).next_deadline()
+        L::with(&self.tally, |tally| tally.next_deadline())
     }
 
     /// As [`InboundSa::poll_event`].
     pub fn poll_event(&self) -> Option<LifetimeEvent> {
-        locked(&self.tally).poll_event()
+        L::with(&self.tally, |tally| tally.poll_event())
     }
 }
 
-impl fmt::Debug for SharedOutboundSa {
+impl<L: Lock> fmt::Debug for SharedOutboundSa<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedOutboundSa").field("sealer", &self.sealer).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for SharedInboundSa {
+impl<L: Lock> fmt::Debug for SharedInboundSa<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedInboundSa").field("opener", &self.opener).finish_non_exhaustive()
     }

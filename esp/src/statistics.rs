@@ -214,6 +214,13 @@ impl Statistics {
         }
     }
 
+    /// Takes back [`Statistics::count_packet`].
+    #[cfg(feature = "std")]
+    pub(crate) const fn uncount_packet(&mut self, octets: usize) {
+        self.packets = self.packets.saturating_sub(1);
+        self.octets = self.octets.saturating_sub(octets as u64);
+    }
+
     #[inline]
     pub(crate) const fn count_packet(&mut self, octets: usize) {
         self.packets = self.packets.saturating_add(1);
