@@ -45,6 +45,9 @@ struct Sides {
     packet: Vec<u8>,
 }
 
+/// Nanoseconds for so many threads.
+type Run<'a> = &'a dyn Fn(usize) -> u64;
+
 /// Sealed packets of one thread.
 type Sealed = Vec<Vec<u8>>;
 
@@ -151,7 +154,7 @@ fn main() {
     for provider in [&RUSTCRYPTO, &AWS_LC] {
         for len in [64, 576, 1_400] {
             let sides = Sides::new(provider, len);
-            let ways: [(&str, [&dyn Fn(usize) -> u64; 2]); 2] = [
+            let ways: [(&str, [Run<'_>; 2]); 2] = [
                 ("seal", [&|threads| sides.seal_bare(threads), &|threads| sides.seal(threads)]),
                 ("open", [&|threads| sides.open_bare(threads), &|threads| sides.open(threads)]),
             ];
