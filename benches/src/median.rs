@@ -25,9 +25,7 @@ pub fn interleaved<const SIDES: usize>(
     times.map(median)
 }
 
-/// The middle one; 0 where there is none.
-#[must_use]
-pub fn median(mut nanoseconds: Vec<u64>) -> u64 {
+fn median(mut nanoseconds: Vec<u64>) -> u64 {
     nanoseconds.sort_unstable();
     nanoseconds.get(nanoseconds.len() / 2).copied().unwrap_or(0)
 }
