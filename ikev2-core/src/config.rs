@@ -301,6 +301,12 @@ impl Connection {
         }
     }
 
+    /// The Child SA of a policy.
+    #[must_use]
+    pub fn child_of(&self, policy: PolicyId) -> Option<&Arc<ChildConfig>> {
+        self.children.iter().find(|child| child.policy == policy)
+    }
+
     /// Whether a message on this path may belong to it.
     #[must_use]
     pub fn matches_path(&self, path: &Path) -> bool {

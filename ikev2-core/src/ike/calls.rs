@@ -237,9 +237,8 @@ impl Endpoint {
         self.shell.check_events()?;
         match self.shell.protocol().policies.serving(policy) {
             Some(handle) => {
-                let by_call = |child: &Arc<ChildConfig>| child.lifecycle.start == Start::OnDemand;
-                let children = self.shell.sa(handle).map_or(&[][..], |sa| &sa.connection.children);
-                if children.iter().any(|child| child.policy == policy && by_call(child)) {
+                let child = self.shell.sa(handle).and_then(|sa| sa.connection.child_of(policy));
+                if child.is_some_and(|child| child.lifecycle.start == Start::OnDemand) {
                     return Err(CallError::NotByTraffic);
                 }
                 self.create_for(handle, policy, Some(packet))
@@ -255,21 +254,23 @@ impl Endpoint {
         policy: PolicyId,
         packet: Option<PacketSelectors>,
     ) -> Result<(), CallError> {
-        let now = self.shell.now();
-        self.with_live_sa(now, handle, |sa, context| {
-            let found = sa.connection.children.iter().find(|config| config.policy == policy);
-            let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
-            if sa.is_asked_for(policy) { Ok(()) } else { create(sa, context, config, packet) }
-        })
+        if self.shell.sa(handle).is_some_and(|sa| sa.is_asked_for(policy)) {
+            return Ok(());
+        }
+        self.create_another(handle, policy, packet)
     }
 
     /// Asks for the Child SA of a policy, though there may be others.
-    pub(super) fn create_another(&mut self, handle: IkeSaHandle, policy: PolicyId) -> Result<(), CallError> {
+    pub(super) fn create_another(
+        &mut self,
+        handle: IkeSaHandle,
+        policy: PolicyId,
+        packet: Option<PacketSelectors>,
+    ) -> Result<(), CallError> {
         let now = self.shell.now();
         self.with_live_sa(now, handle, |sa, context| {
-            let found = sa.connection.children.iter().find(|config| config.policy == policy);
-            let config = found.cloned().ok_or(CallError::NoSuchPolicy)?;
-            create(sa, context, config, None)
+            let config = sa.connection.child_of(policy).cloned().ok_or(CallError::NoSuchPolicy)?;
+            create(sa, context, config, packet)
         })
     }
 

@@ -302,7 +302,7 @@ impl Endpoint {
         }
         let path = connection.own_path(self.shell.config()).or(life.path);
         let wanted = life.wanted.first().and_then(|(policy, packet)| {
-            let child = connection.children.iter().find(|child| child.policy == *policy)?;
+            let child = connection.child_of(*policy)?;
             Some((Arc::clone(child), Some(*packet)))
         });
         let begun = path
@@ -415,7 +415,7 @@ impl Endpoint {
     /// Decides what follows the end of a Child SA.
     fn plan_child(&mut self, sa: IkeSaHandle, policy: PolicyId, end: End, up_since: Option<Instant>) {
         let Some(connection) = self.life_of(sa) else { return };
-        let Some(child) = connection.children.iter().find(|child| child.policy == policy) else { return };
+        let Some(child) = connection.child_of(policy) else { return };
         let after = match end {
             End::Meant => After::Nothing,
             End::DeletedByPeer => child.lifecycle.deleted,
@@ -487,14 +487,13 @@ impl Endpoint {
         policy: PolicyId,
         packet: PacketSelectors,
     ) -> Result<(), CallError> {
-        let serves = |child: &Arc<ChildConfig>| child.policy == policy;
         let connections = &self.shell.config().connections;
-        let found = connections.iter().find(|c| c.children.iter().any(serves)).cloned();
+        let found = connections.iter().find(|connection| connection.child_of(policy).is_some()).cloned();
         let connection = found.ok_or(CallError::NoSuchPolicy)?;
         let subject = Subject::Connection(connection.name.clone());
         let lives = &mut self.lives;
         let course = lives.course(&subject);
-        let child = connection.children.iter().find(|child| serves(child));
+        let child = connection.child_of(policy);
         let by_call = child.is_some_and(|child| child.lifecycle.start == Start::OnDemand);
         let waits = lives.connections.contains_key(&connection.name);
         let begins = connection.lifecycle.start != Start::OnDemand || course.not_before.is_some() || waits;

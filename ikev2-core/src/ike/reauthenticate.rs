@@ -5,7 +5,7 @@
 
 use super::Endpoint;
 use super::lifecycle::{End, Note};
-use crate::config::{ChildConfig, Connection};
+use crate::config::Connection;
 use crate::error::CallError;
 use crate::event::{Event, IkeSaHandle};
 use crate::sa::IkeSa;
@@ -77,7 +77,7 @@ impl Endpoint {
         let sent_on = sa.authentication.sent_on.as_deref();
         let (connection, path) = self.way_to(sa, sent_on.map(|sent| sent.to));
         let redirected = sent_on.map(|sent| sent.counted);
-        let first = had.keys().find_map(|policy| child_of(&connection, *policy)).cloned();
+        let first = had.keys().find_map(|policy| connection.child_of(*policy)).cloned();
         let tried = first.iter().map(|child| (child.policy, 1)).collect();
         let new = self.begin(&connection, path, first.map(|child| (child, None)), redirected)?;
         self.with_sa(new, |sa, _| sa.authentication.predecessor = Some(old));
@@ -169,7 +169,7 @@ impl Endpoint {
                 let tried = renewal.tried.entry(policy).or_default();
                 *tried = tried.saturating_add(1);
             }
-            if let Err(error) = self.create_another(new, policy) {
+            if let Err(error) = self.create_another(new, policy, None) {
                 tracing::debug!(sa = %new, %error, "a Child SA of the former IKE SA cannot be asked for");
             }
         }
@@ -178,8 +178,4 @@ impl Endpoint {
             self.with_sa(old, IkeSa::retire);
         }
     }
-}
-
-fn child_of(connection: &Connection, policy: PolicyId) -> Option<&Arc<ChildConfig>> {
-    connection.children.iter().find(|child| child.policy == policy)
 }
