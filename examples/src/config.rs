@@ -36,6 +36,8 @@
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! retransmit = { seconds = 1, repeats = 8 }  # the default: the first pause, which grows, and how often a request is repeated
 //! force_encapsulation = false   # the default; true: ESP always in UDP
+//! childless = "never"           # the default; "accepted", "preferred" or "required": the IKE SA begins without a Child SA,
+//!                               # and the first one comes after it
 //! fragments = 1280              # the size in octets of IP datagrams that IKE messages are fragmented to fit; the
 //!                               # default is this one, and 576 over IPv4 where nothing comes back. 0 is never
 //!
@@ -60,7 +62,8 @@ use ikev2_core::config::ModePolicy;
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{
-    ChildConfig, Connection, CookiePolicy, EndpointConfig, FragmentPolicy, Identity, IdentityPattern,
+    ChildConfig, Childless, Connection, CookiePolicy, EndpointConfig, FragmentPolicy, Identity,
+    IdentityPattern,
 };
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
@@ -248,6 +251,12 @@ impl ConnectionFile {
         connection.remote_nat_t_port = self.remote_nat_t_port;
         connection.force_udp_encapsulation = self.force_encapsulation;
         connection.sha1_signatures = self.sha1_signatures;
+        connection.childless = match self.childless {
+            ChildlessFile::Never => Childless::Never,
+            ChildlessFile::Accepted => Childless::Accepted,
+            ChildlessFile::Preferred => Childless::Preferred,
+            ChildlessFile::Required => Childless::Required,
+        };
         if let Some(RetransmitFile { seconds, repeats }) = self.retransmit {
             connection.retransmit.initial = Duration::from_secs(seconds);
             connection.retransmit.repeats = repeats;
@@ -364,7 +373,19 @@ struct ConnectionFile {
     #[serde(default)]
     force_encapsulation: bool,
     #[serde(default)]
+    childless: ChildlessFile,
+    #[serde(default)]
     child: Vec<ChildFile>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ChildlessFile {
+    #[default]
+    Never,
+    Accepted,
+    Preferred,
+    Required,
 }
 
 #[derive(Deserialize)]

@@ -193,6 +193,8 @@ pub struct Connection {
     pub ike_proposals: Vec<IkeProposal>,
     /// Its Child SAs. The first is made with the IKE SA.
     pub children: Vec<Arc<ChildConfig>>,
+    /// Whether the IKE SA may begin without a Child SA (RFC 6023). Default: [`Childless::Never`].
+    pub childless: Childless,
     /// Repeats of requests.
     pub retransmit: RetransmitPolicy,
     /// When a request is tried again that the peer refused with TEMPORARY_FAILURE, and a rekey that failed (§2.25):
@@ -282,6 +284,7 @@ impl Connection {
             answer_timeout: Duration::from_secs(20),
             ike_proposals: IkeProposal::defaults(),
             children: Vec::new(),
+            childless: Childless::default(),
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
             fragmentation: Some(FragmentPolicy::default()),
@@ -342,6 +345,36 @@ impl Connection {
         } else {
             Path::nat_t(SocketAddr::new(local.ip(), config.local_nat_t_port), remote)
         }
+    }
+}
+
+/// Whether an IKE SA may begin without a Child SA (RFC 6023).
+///
+/// The first Child SA then comes right after it, by CREATE_CHILD_SA and with a key exchange of its own; or none at all
+/// where the connection has none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Childless {
+    /// No. As responder we do not offer it, and refuse it.
+    #[default]
+    Never,
+    /// As responder we offer it (CHILDLESS_IKEV2_SUPPORTED) and leave it to the initiator; as initiator we ask for the
+    /// first Child SA in IKE_AUTH.
+    Accepted,
+    /// The same as responder; as initiator we ask for none in IKE_AUTH where the peer offers that.
+    Preferred,
+    /// The same, and nobody who does not offer it is taken for the peer.
+    Required,
+}
+
+impl Childless {
+    /// Whether it is offered to initiators.
+    pub(crate) fn is_offered(self) -> bool {
+        self != Self::Never
+    }
+
+    /// Whether we begin so where the responder offers it.
+    pub(crate) fn is_begun(self) -> bool {
+        self >= Self::Preferred
     }
 }
 

@@ -357,6 +357,9 @@ pub enum Failure {
     /// The peer sends us to another gateway, and the connection does not follow redirects (RFC 5685).
     #[error("redirected to {0}, which the connection does not follow")]
     Redirected(Gateway),
+    /// The peer offers no IKE SA without a Child SA, and the connection requires one (RFC 6023).
+    #[error("the peer does not offer to begin without a Child SA")]
+    NotChildless,
     /// A redirect to an address of the other version of IP, or of no host: no path leads there from where we are
     /// (RFC 5685). An embedder that has another path may take it
     /// ([`Endpoint::connect_redirected`](crate::Endpoint::connect_redirected)).
@@ -591,6 +594,7 @@ impl Failure {
             | Self::Authentication(_)
             | Self::Redirected(_)
             | Self::RedirectOutOfReach(_)
+            | Self::NotChildless
             | Self::Refused { .. }
             | Self::OfferRefused { .. }
             | Self::DeletedEarly

@@ -120,7 +120,9 @@ pub mod trace;
 mod warning;
 
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
-pub use config::{ChildConfig, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy};
+pub use config::{
+    ChildConfig, Childless, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy,
+};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 pub use error::{CallError, Failure, Rejection};
 pub use event::{

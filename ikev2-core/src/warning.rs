@@ -45,8 +45,8 @@ impl EndpointConfig {
             // The longer of the two that there are.
             Some(_) => RedirectSupport::From(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         };
-        let fragments = connection.fragmentation.is_some();
-        let sizes = init::sizes(self.crypto, &connection.ike_proposals, redirects, fragments);
+        let says = (connection.fragmentation.is_some(), connection.childless.is_offered());
+        let sizes = init::sizes(self.crypto, &connection.ike_proposals, redirects, says);
         let large = sizes.into_iter().filter(|sizes| sizes.request.max(sizes.answer) > PASSES_EVERYWHERE);
         large
             .map(|sizes| ConfigWarning::InitTooLarge {

@@ -122,6 +122,7 @@ impl Group {
             max_restarts: services.config.max_init_retries,
             window: services.config.window,
             fragmentation: self.settings.fragmentation,
+            childless_only: false,
         };
         let proposals = &self.settings.proposals;
         let initiator = Initiator::start(services.now, services.random, terms, proposals, spi, path)?;
@@ -434,6 +435,7 @@ impl Protocol for Group {
             force_udp_encapsulation: false,
             window: config.window,
             fragmentation: self.settings.fragmentation,
+            childless: false,
         };
         services.spend();
         let half_open = request.answer(services.random, &terms, &choice, spi)?;

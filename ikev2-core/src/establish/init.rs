@@ -46,6 +46,8 @@ pub struct InitMessage<'a> {
     pub hashes: &'a [u8],
     /// Whether we fragment and take fragments (RFC 7383 §2.3); an answer only says so where its request did.
     pub fragmentation: bool,
+    /// Whether we take an IKE_AUTH without a Child SA (RFC 6023 §3). Answers only.
+    pub childless: bool,
 }
 
 impl<'a> InitMessage<'a> {
@@ -77,6 +79,10 @@ impl<'a> InitMessage<'a> {
             let notify = NotifyPayload::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, &[]);
             payloads.push(Payload::Notify(notify));
         }
+        if self.childless {
+            let notify = NotifyPayload::new(NotifyType::CHILDLESS_IKEV2_SUPPORTED, &[]);
+            payloads.push(Payload::Notify(notify));
+        }
         Ok(payloads)
     }
 }
@@ -96,7 +102,7 @@ pub(crate) fn sizes(
     crypto: &CryptoProvider,
     policy: &[IkeProposal],
     redirects: RedirectSupport,
-    fragmentation: bool,
+    (fragmentation, childless): (bool, bool),
 ) -> Vec<InitSizes> {
     let (offered, redirect) = (negotiation::offer_ike(policy, None), redirects.notify());
     const LONGEST_COOKIE: [u8; 64] = [0; 64];
@@ -112,6 +118,7 @@ pub(crate) fn sizes(
             redirect: redirect.as_ref().filter(|_| is_request).map(|(ty, data)| (*ty, &**data)),
             hashes: &hashes,
             fragmentation,
+            childless: childless && !is_request,
         };
         let mut payloads = Vec::new();
         let first = encode_chain(&message.payloads().ok()?, &mut payloads);

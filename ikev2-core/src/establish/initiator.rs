@@ -60,6 +60,8 @@ pub struct InitiatorTerms {
     pub fragmentation: Option<FragmentPolicy>,
     /// What the request says of redirects (RFC 5685).
     pub redirects: RedirectSupport,
+    /// Whether only who offers an IKE SA that begins without a Child SA is followed (RFC 6023).
+    pub childless_only: bool,
 }
 
 /// What an answer was.
@@ -183,6 +185,7 @@ impl Initiator {
             redirect: redirect.as_ref().map(|(ty, data)| (*ty, &**data)),
             hashes: &init::hash_list(&announced_hashes(self.terms.crypto)),
             fragmentation: self.terms.fragmentation.is_some(),
+            childless: false,
         };
         Ok(init::plain(&head, &message.payloads()?)?)
     }
@@ -381,6 +384,10 @@ impl Initiator {
         }
         let algorithms = IkeAlgorithms::find(self.terms.crypto, choice.cipher, choice.prf, choice.ke)
             .map_err(|name| useless(Failure::Algorithm(name)))?;
+        let childless = contents.notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED).is_some();
+        if self.terms.childless_only && !childless {
+            return Err(useless(Failure::NotChildless));
+        }
         Ok(Agreement {
             algorithms,
             ends: Ends { role: Role::Initiator, initiator_spi: self.spi, responder_spi },
@@ -389,6 +396,7 @@ impl Initiator {
             request: self.request.clone(),
             answer: Datagram::copy_from(message.as_bytes()),
             peer_hashes: init::peer_hashes(self.terms.crypto, contents),
+            childless,
         })
     }
 

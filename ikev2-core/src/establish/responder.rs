@@ -37,6 +37,8 @@ pub struct ResponderTerms {
     pub window: u32,
     /// Fragmentation of large messages, if the peer does it too; `None` for never (RFC 7383).
     pub fragmentation: Option<FragmentPolicy>,
+    /// Whether an IKE SA may begin without a Child SA, which is offered (RFC 6023).
+    pub childless: bool,
 }
 
 /// Why a request made no IKE SA, and what to answer.
@@ -211,8 +213,19 @@ impl<'a> InitRequest<'a> {
             let (public, nonce, hashes) = (&public, &nonce, &hashes);
             let (nat, fragmentation) = (claim, fragmentation.is_agreed());
             let (cookie, redirect) = (None, None);
-            let answer =
-                InitMessage { cookie, sa, method, public, nonce, nat, redirect, hashes, fragmentation };
+            let childless = terms.childless;
+            let answer = InitMessage {
+                cookie,
+                sa,
+                method,
+                public,
+                nonce,
+                nat,
+                redirect,
+                hashes,
+                fragmentation,
+                childless,
+            };
             init::plain(&head, &answer.payloads()?)
         });
         let answer = encoded.map_err(|error| Refusal::silent(Rejection::Encode(error)))?;
@@ -227,6 +240,7 @@ impl<'a> InitRequest<'a> {
             request: Datagram::copy_from(self.message.as_bytes()),
             answer,
             peer_hashes,
+            childless: terms.childless,
         };
         let keys = LateKeys::Secret(secret);
         Ok(HalfOpen { agreement, digest, responses, fragmentation, nat, path: self.path, keys })

@@ -62,6 +62,8 @@ pub struct Agreement {
     /// The hashes that the peer announced, where both sides announced any: signatures are then of method 14
     /// alone (RFC 7427 §3).
     pub peer_hashes: Option<Vec<HashAlgorithm>>,
+    /// Whether the responder offers an IKE SA that begins without a Child SA (RFC 6023).
+    pub childless: bool,
 }
 
 impl Agreement {

@@ -24,7 +24,8 @@ impl Endpoint {
     /// [`Connection::initial_path`](crate::Connection::initial_path) makes the right one.
     ///
     /// # Errors
-    /// [`CallError::NoSuchConnection`], [`CallError::NoSuchChild`] where it has none, [`CallError::BadPath`],
+    /// [`CallError::NoSuchConnection`], [`CallError::NoSuchChild`] where it has none and
+    /// [needs one](crate::Childless), [`CallError::BadPath`],
     /// [`CallError::Limit`], and
     /// [`CallError::Failed`] where the connection cannot begin.
     pub fn connect(&mut self, now: Instant, connection: &str, path: Path) -> Result<IkeSaHandle, CallError> {
@@ -72,7 +73,11 @@ impl Endpoint {
             return Err(CallError::BadPath);
         }
         let first = wanted.as_ref().map(|(child, _)| child).or(connection.children.first());
-        mode::propose(first.ok_or(CallError::NoSuchChild)?, &path, None)?;
+        match first {
+            Some(first) => drop(mode::propose(first, &path, None)?),
+            None if connection.childless.is_begun() => {}
+            None => return Err(CallError::NoSuchChild),
+        }
         self.shell.initiate(|ike, services, handle, spi| {
             let context = &mut ike.context(services);
             let mut sa = IkeSa::initiate(context, handle, Arc::clone(connection), spi, path, redirected)?;

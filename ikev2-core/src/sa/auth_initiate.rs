@@ -7,7 +7,7 @@ use super::context::Context;
 use super::generation::Generation;
 use super::redirect;
 use super::suspend::Step;
-use super::{Closing, Established, IkeSa, Purpose, Stage, Task};
+use super::{Closing, Established, IkeSa, Opening, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Rejection, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
@@ -40,7 +40,8 @@ impl Answerer {
 pub(crate) struct AuthAttempt {
     /// For further answers.
     pub initiator: Box<Initiator>,
-    pub child: ChildAttempt,
+    /// Unless all of them begin without one.
+    pub child: Option<ChildAttempt>,
     pub answerers: Vec<Answerer>,
     /// The last one that refused us, while another answer may come.
     refused: Option<Box<Refusing>>,
@@ -58,7 +59,7 @@ struct Refusing {
 struct Adopted {
     agreement: Agreement,
     keys: IkeKeys,
-    child: ChildAttempt,
+    child: Option<ChildAttempt>,
 }
 
 impl AuthAttempt {
@@ -112,16 +113,19 @@ impl IkeSa {
     }
 
     fn add_answerer(&mut self, context: &mut Context<'_>, answerer: Answerer) -> Result<(), Failure> {
+        let mut child = match &mut self.stage {
+            Stage::Authenticating(attempt) => attempt.child.take(),
+            _ => None,
+        };
+        if child.is_none() && !self.begins_childless(&answerer.agreement) {
+            let (config, packet) = self.first_child().ok_or(Failure::NoChild)?;
+            child = Some(ChildAttempt::in_auth(context, &config, &self.path, packet.as_ref())?);
+        }
         if let Stage::Authenticating(attempt) = &mut self.stage {
+            attempt.child = child;
             attempt.answerers.push(answerer);
             return Ok(());
         }
-        let (config, packet) = match self.opening.as_deref() {
-            Some((config, packet)) => (config, packet.as_ref()),
-            None => (self.connection.children.first().ok_or(Failure::NoChild)?, None),
-        };
-        let child = ChildAttempt::in_auth(context, config, &self.path, packet)?;
-        self.opening = None;
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(initiator) = core::mem::replace(&mut self.stage, placeholder) {
             let answerers = Vec::from([answerer]);
@@ -129,6 +133,17 @@ impl IkeSa {
                 Stage::Authenticating(Box::new(AuthAttempt { initiator, child, answerers, refused: None }));
         }
         Ok(())
+    }
+
+    /// What Child SA comes first, if any.
+    fn first_child(&self) -> Option<Opening> {
+        let first = || Some((self.connection.children.first().cloned()?, None));
+        self.opening.as_deref().cloned().or_else(first)
+    }
+
+    /// Whether that waits until the IKE SA is there (RFC 6023).
+    fn begins_childless(&self, agreement: &Agreement) -> bool {
+        agreement.childless && self.connection.childless.is_begun()
     }
 
     fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
@@ -181,6 +196,7 @@ impl IkeSa {
         proof: &Proof,
     ) -> Result<SealedRequest, Failure> {
         let initial_contact = self.is_initial_contact(context);
+        let childless = self.begins_childless(&self.answerer(spi)?.agreement);
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let AuthAttempt { child, answerers, .. } = &mut **attempt;
@@ -200,7 +216,9 @@ impl IkeSa {
             payloads.push(Payload::IdR(IdPayload::new(peer.ty, &peer.data)));
         }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
-        child.push_request(&mut payloads, None)?;
+        if let Some(child) = child.as_ref().filter(|_| !childless) {
+            child.push_request(&mut payloads, None)?;
+        }
         if window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
@@ -314,7 +332,7 @@ impl IkeSa {
             self.prove_to_next(context);
         } else {
             if let Some(adopted) = self.adopt(context, spi) {
-                context.release_spi(adopted.child.inbound);
+                forget_child(context, adopted.child);
                 self.refuse_peer(context, failure);
             }
         }
@@ -417,14 +435,22 @@ impl IkeSa {
     pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, contents: &Contents<'_>) {
         let Some(Adopted { agreement, keys, child }) = self.adopt(context, spi) else { return };
         if let Some(to) = redirect::gateway(contents) {
-            return self.on_redirect_in_auth(context, &child, to);
+            forget_child(context, child);
+            return self.on_redirect_in_auth(context, to);
         }
+        let first = self.first_child();
+        self.opening = None;
         self.peer_id = contents.id_r.as_ref().map(identity);
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
         self.learn_window(context, contents);
         self.tell_up(context, contents);
-        self.finish_child(context, child, contents, agreement.nonces());
+        if self.begins_childless(&agreement) {
+            forget_child(context, child);
+            self.queue.extend(first.map(|(config, packet)| Task::CreateChild { config, packet, tries: 0 }));
+        } else if let Some(child) = child {
+            self.finish_child(context, child, contents, agreement.nonces());
+        }
         self.pump(context);
     }
 
@@ -439,5 +465,12 @@ impl IkeSa {
         } else {
             self.start_closing(context, None, Task::RefuseAuthentication);
         }
+    }
+}
+
+/// Whoever the IKE SA is with was not asked for it.
+fn forget_child(context: &mut Context<'_>, child: Option<ChildAttempt>) {
+    if let Some(child) = child {
+        context.release_spi(child.inbound);
     }
 }

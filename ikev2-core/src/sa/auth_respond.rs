@@ -220,8 +220,10 @@ impl IkeSa {
         peer: Identity,
         proof: &Proof,
     ) {
-        let contents = match with_child(contents) {
-            Ok(contents) => contents,
+        let offered = self.connection.childless.is_offered();
+        let childless = self.answered().is_ok_and(|(agreement, _)| agreement.childless && offered);
+        let asks_for_child = match asks_for_child(&contents, childless) {
+            Ok(asks) => asks,
             Err(failure) => return self.refuse_request(context, request, failure),
         };
         let placeholder = Stage::Lingering(context.now);
@@ -234,7 +236,8 @@ impl IkeSa {
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
         self.learn_window(context, &contents);
         self.tell_up(context, &contents);
-        if let Err(failure) = self.answer_auth(context, request, &agreement, &contents, proof) {
+        if let Err(failure) = self.answer_auth(context, request, &agreement, &contents, proof, asks_for_child)
+        {
             self.close(context, DownReason::Failed(Box::new(failure)));
         } else {
             self.pump(context);
@@ -248,6 +251,7 @@ impl IkeSa {
         agreement: &Agreement,
         contents: &Contents<'_>,
         proof: &Proof,
+        asks_for_child: bool,
     ) -> Result<(), Failure> {
         let connection = Arc::clone(&self.connection);
         let window = self.current.keyed()?.responses().size();
@@ -258,10 +262,12 @@ impl IkeSa {
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
         push_certificates(&mut payloads, &connection.local_auth);
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
-        let agreed = self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth, None);
+        let agreed = asks_for_child
+            .then(|| self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth, None));
         let pushed = match &agreed {
-            Ok(agreed) => agreed.push_answer(&mut payloads, None),
-            Err(failure) => {
+            None => Ok(()),
+            Some(Ok(agreed)) => agreed.push_answer(&mut payloads, None),
+            Some(Err(failure)) => {
                 payloads.push(Payload::Notify(NotifyPayload::new(failure.notify(), &[])));
                 Ok(())
             }
@@ -275,9 +281,10 @@ impl IkeSa {
         let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));
         drop(payloads);
         match agreed {
-            Ok(agreed) if sent.is_ok() => self.install(context, agreed),
-            Ok(agreed) => context.release_spi(agreed.inbound()),
-            Err(failure) => {
+            None => {}
+            Some(Ok(agreed)) if sent.is_ok() => self.install(context, agreed),
+            Some(Ok(agreed)) => context.release_spi(agreed.inbound()),
+            Some(Err(failure)) => {
                 self.tell_child_failed(context, None, failure);
             }
         }
@@ -306,17 +313,20 @@ impl IkeSa {
     }
 }
 
-/// A request without a Child SA is malformed where childless IKE SAs were not offered (RFC 6023 §3), and makes
-/// no IKE SA at all.
-fn with_child(contents: Contents<'_>) -> Result<Contents<'_>, Failure> {
-    let missing = [
-        (contents.sa.is_none(), PayloadType::SA),
-        (contents.ts_i.is_none(), PayloadType::TS_I),
-        (contents.ts_r.is_none(), PayloadType::TS_R),
+/// Whether a request asks for a Child SA. One that does not is malformed where that was not offered (RFC 6023 §3), and
+/// makes no IKE SA at all; so is one that asks by halves.
+fn asks_for_child(contents: &Contents<'_>, childless: bool) -> Result<bool, Failure> {
+    let payloads = [
+        (contents.sa.is_some(), PayloadType::SA),
+        (contents.ts_i.is_some(), PayloadType::TS_I),
+        (contents.ts_r.is_some(), PayloadType::TS_R),
     ];
-    match missing.into_iter().find(|(missing, _)| *missing) {
+    if childless && payloads.iter().all(|(there, _)| !there) {
+        return Ok(false);
+    }
+    match payloads.into_iter().find(|(there, _)| !there) {
         Some((_, ty)) => Err(Failure::MissingPayload(ty)),
-        None => Ok(contents),
+        None => Ok(true),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::{IkeSa, Stage};
-use crate::config::Connection;
+use crate::config::{Childless, Connection};
 use crate::error::{Failure, Rejection};
 use crate::establish::init::PASSES_EVERYWHERE;
 use crate::establish::initiator::{InitAnswer, Initiator, InitiatorTerms};
@@ -40,6 +40,7 @@ impl IkeSa {
                 (Some(_), None) => RedirectSupport::Supported,
                 (Some(_), Some(redirected)) => RedirectSupport::From(redirected.from),
             },
+            childless_only: connection.childless == Childless::Required,
         };
         let proposals = &connection.ike_proposals;
         let initiator = Initiator::start(context.now, context.random, terms, proposals, local_spi, path)?;

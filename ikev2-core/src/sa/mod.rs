@@ -479,8 +479,10 @@ impl IkeSa {
         let former = self.former.iter_mut().map(|former| &mut former.exchanges);
         let all = self.current.keyed().into_iter().chain(former);
         former::forget(context, all.flat_map(Exchanges::clear));
-        if let Stage::Authenticating(attempt) = &self.stage {
-            context.release_spi(attempt.child.inbound);
+        if let Stage::Authenticating(attempt) = &self.stage
+            && let Some(child) = &attempt.child
+        {
+            context.release_spi(child.inbound);
         }
         self.queue.clear();
         self.later.clear();

@@ -1,6 +1,5 @@
 //! Redirects to another gateway (RFC 5685): in IKE_SA_INIT (§3), in IKE_AUTH (§6), and later (§5).
 
-use super::child::ChildAttempt;
 use super::context::Context;
 use super::reauthenticate::SentOn;
 use super::{Closing, IkeSa, Stage, Task};
@@ -9,7 +8,6 @@ use crate::error::Failure;
 use crate::event::{DownReason, Event, Role};
 use crate::redirect::{Gateway, RedirectCourse, Redirected};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use ikev2_wire::codes::NotifyType;
 use ipsec_types::Instant;
 
@@ -50,14 +48,7 @@ impl IkeSa {
     }
 
     /// Instead of a Child SA, by a peer that has proved who it is. It holds the IKE SA for established, which is deleted.
-    pub(super) fn on_redirect_in_auth(
-        &mut self,
-        context: &mut Context<'_>,
-        child: &ChildAttempt,
-        to: Gateway,
-    ) {
-        context.release_spi(child.inbound);
-        self.opening = Some(Box::new((Arc::clone(&child.config), None)));
+    pub(super) fn on_redirect_in_auth(&mut self, context: &mut Context<'_>, to: Gateway) {
         let reason = self.redirect_reason(context.now, to);
         self.tell_down(context, Some(reason));
         self.stage = Stage::Closing(Closing { reason: None, established: None });

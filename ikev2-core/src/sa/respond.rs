@@ -37,6 +37,7 @@ impl IkeSa {
             force_udp_encapsulation: connection.force_udp_encapsulation,
             window: context.config.window,
             fragmentation: connection.fragmentation,
+            childless: connection.childless.is_offered(),
         };
         context.spend();
         let half_open = request.answer(context.random, &terms, &choice, local_spi)?;

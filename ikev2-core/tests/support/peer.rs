@@ -159,6 +159,7 @@ impl Peer {
             request: Datagram::copy_from(request),
             answer: Datagram::copy_from(answer),
             peer_hashes: None,
+            childless: false,
         };
         let (keys, _) = agreement.keys(&shared).unwrap();
         let spis = (agreement.ends.initiator_spi, agreement.ends.responder_spi);

@@ -172,6 +172,7 @@ impl<'a> IkeSa<'a> {
             request: request_octets,
             answer: answer_octets,
             peer_hashes: None,
+            childless: false,
         };
         let shared = lines.all(0, Label::Ke).next().unwrap();
         let seed = keys::skeyseed(agreement.algorithms.prf, agreement.nonces(), shared);
