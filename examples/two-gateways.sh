@@ -39,7 +39,9 @@ wires() {
   done
 }
 start() { # start SIDE CONFIG
-  ip netns exec $ns$1 "$gateway" --config "$2" --verbose >"$lab/$1.log" 2>&1 & pids+=($!); declare -g "pid_$1=$!"
+  # Each packet is counted on the wire.
+  { echo 'trains = false'; cat "$2"; } >"$lab/$1.started.toml"
+  ip netns exec $ns$1 "$gateway" --config "$lab/$1.started.toml" --verbose >"$lab/$1.log" 2>&1 & pids+=($!); declare -g "pid_$1=$!"
 }
 packets() { ip -n ${ns}b -s link show vb | awk '/RX:/ { getline; print $2 }'; }
 five() { # five FROM_NS FROM TO SIZE: five pings at once; a late answer is waited for as long as the interval, the others are not

@@ -4,6 +4,8 @@
 //! listen = ["10.9.0.1"]         # our addresses; without it, the `local` of each connection
 //! ike_port = 500                # the default
 //! nat_t_port = 4500             # the default
+//! trains = true                 # the default: ESP packets in UDP leave and come up to 64 in one call (UDP_SEGMENT, UDP_GRO);
+//!                               # then captures on this machine show them as one
 //! cookies = "never"             # or "always", or from so many half-open IKE SAs on (default 100)
 //!
 //! [tun]
@@ -112,6 +114,8 @@ pub struct GatewayConfig {
     pub listen: Vec<IpAddr>,
     /// The port of IKE without NAT traversal.
     pub ike_port: u16,
+    /// Whether ESP packets in UDP leave and come several in one call.
+    pub trains: bool,
     /// The TUN device.
     pub tun: TunConfig,
     /// What the IKE endpoint is told, the NAT-T port included.
@@ -213,7 +217,8 @@ impl GatewayConfig {
             return Err(ConfigError::NoAddress);
         }
         let listen = listen.into_iter().collect();
-        Ok(Self { listen, ike_port: file.ike_port, tun: file.tun, endpoint, starts })
+        let (ike_port, trains) = (file.ike_port, file.trains);
+        Ok(Self { listen, ike_port, trains, tun: file.tun, endpoint, starts })
     }
 }
 
@@ -326,6 +331,8 @@ struct File {
     listen: Option<Vec<IpAddr>>,
     #[serde(default = "ike_port")]
     ike_port: u16,
+    #[serde(default = "yes")]
+    trains: bool,
     #[serde(default = "nat_t_port")]
     nat_t_port: u16,
     #[serde(default)]
@@ -430,6 +437,10 @@ struct LifetimeFile {
     seconds: Option<u64>,
     octets: Option<u64>,
     packets: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn ike_port() -> u16 {

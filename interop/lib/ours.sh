@@ -2,12 +2,14 @@
 ours_cookies=never ours_auth='' ours_conn='' ours_child='' ours_children='' # when it asks for cookies; in place of its secret; further lines
 # of its connection and its child; further children
 ours_reconnect=never # when it starts a connection again
+ours_trains=false # whether it sends several ESP packets in one call, which the capture would take for one
 ours_routes=true # whether it makes the routes to what is behind the peer
 ours_connections='' # all of them, by `ours_connection`
 
 ours_start() { # with one connection, or those in $ours_connections
   cat >"$lab/ours.toml" <<TOML
 cookies = "$ours_cookies"
+trains = $ours_trains
 
 [tun]
 mtu = 1400

@@ -76,7 +76,7 @@ impl Gateway {
     pub(crate) fn new(config: GatewayConfig, log: Arc<Log>, verbose: bool) -> io::Result<Self> {
         let tun = Tun::open(&config)?;
         let net = Net::open(&config)?;
-        let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts } = config;
+        let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts, .. } = config;
         let config = Arc::new(endpoint);
         // Our sockets don't tell the ECN field of what they receive, so no congestion may be marked there.
         let outbound = OutboundConfig { ecn: EcnEncapsulation::Compatibility, ..OutboundConfig::default() };
@@ -178,22 +178,28 @@ impl Gateway {
         let mut buffer = std::mem::take(&mut self.from_net);
         for _ in 0..BATCH {
             let Some(arrived) = self.net.receive(index, &mut buffer) else { break };
-            let (datagram, _) = buffer.split_at_mut(arrived.len);
-            let Arrived { port, local, remote, .. } = arrived;
-            match port {
-                Port::Ike => self.on_ike(Path::ike(local, remote), datagram).await,
-                Port::NatT => match classify(datagram) {
-                    Datagram4500::Ike(_) => self.on_ike(Path::nat_t(local, remote), datagram).await,
-                    Datagram4500::Esp(_) => {
-                        self.on_esp(Some(Arrival::udp(Path::nat_t(local, remote))), datagram).await;
-                    }
-                    Datagram4500::Keepalive | Datagram4500::Invalid => {}
-                },
-                Port::RawEsp if local.is_ipv4() => self.on_esp(None, datagram).await,
-                Port::RawEsp => self.on_esp(Some(Arrival::raw(local.ip(), remote.ip())), datagram).await,
+            let (datagrams, _) = buffer.split_at_mut(arrived.len);
+            for datagram in datagrams.chunks_mut(arrived.each.max(1)) {
+                self.on_datagram(&arrived, datagram).await;
             }
         }
         self.from_net = buffer;
+    }
+
+    async fn on_datagram(&mut self, arrived: &Arrived, datagram: &mut [u8]) {
+        let Arrived { port, local, remote, .. } = *arrived;
+        match port {
+            Port::Ike => self.on_ike(Path::ike(local, remote), datagram).await,
+            Port::NatT => match classify(datagram) {
+                Datagram4500::Ike(_) => self.on_ike(Path::nat_t(local, remote), datagram).await,
+                Datagram4500::Esp(_) => {
+                    self.on_esp(Some(Arrival::udp(Path::nat_t(local, remote))), datagram).await;
+                }
+                Datagram4500::Keepalive | Datagram4500::Invalid => {}
+            },
+            Port::RawEsp if local.is_ipv4() => self.on_esp(None, datagram).await,
+            Port::RawEsp => self.on_esp(Some(Arrival::raw(local.ip(), remote.ip())), datagram).await,
+        }
     }
 
     async fn on_ike(&mut self, path: Path, datagram: &[u8]) {
@@ -246,6 +252,7 @@ impl Gateway {
             }
         }
         self.from_tun = buffer;
+        self.net.flush().await;
     }
 
     fn start_due(&mut self) {

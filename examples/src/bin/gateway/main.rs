@@ -16,6 +16,7 @@ mod events;
 mod gateway;
 #[cfg(target_os = "linux")]
 mod net;
+mod train;
 #[cfg(target_os = "linux")]
 mod tun;
 

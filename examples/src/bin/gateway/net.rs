@@ -1,5 +1,6 @@
 //! The sockets: for each address of ours, IKE's two ports, and IP protocol 50.
 
+use crate::train::{Train, Trains};
 use ikev2_core::Transmit;
 use ipsec_examples::config::GatewayConfig;
 use ipsec_types::{Path, PathKind};
@@ -31,6 +32,8 @@ struct Entry {
     port: Port,
     /// What the system puts into the DS field now.
     ds_field: u8,
+    /// Whether several datagrams leave and come in one call.
+    trains: Option<Trains>,
 }
 
 /// All sockets.
@@ -39,6 +42,8 @@ pub(crate) struct Net {
     entries: Vec<Entry>,
     /// Where looking for what is readable begins, so that a busy socket starves no other.
     turn: usize,
+    /// ESP packets in UDP that wait for others to leave with them.
+    train: Train,
     /// Datagrams that the system did not take.
     pub(crate) unsent: u64,
 }
@@ -50,6 +55,8 @@ pub(crate) struct Arrived {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) len: usize,
+    /// How many octets are one datagram; only the last may be shorter.
+    pub(crate) each: usize,
 }
 
 impl Net {
@@ -66,10 +73,12 @@ impl Net {
                 let socket = bind(port, local).map_err(|error| {
                     io::Error::new(error.kind(), format!("{port:?} socket at {local}: {error}"))
                 })?;
-                entries.push(Entry { socket, local, port, ds_field: 0 });
+                let carries_esp = port == Port::NatT && config.trains;
+                let trains = carries_esp.then(|| Trains::on(&socket, &local)).transpose()?;
+                entries.push(Entry { socket, local, port, ds_field: 0, trains });
             }
         }
-        Ok(Self { entries, turn: 0, unsent: 0 })
+        Ok(Self { entries, turn: 0, train: Train::new(), unsent: 0 })
     }
 
     /// Waits until a socket has something, and names it for [`Net::receive`].
@@ -90,14 +99,18 @@ impl Net {
         index
     }
 
-    /// The next datagram of a socket, if there is one.
+    /// The next datagrams of a socket, if there are any.
     pub(crate) fn receive(&self, index: usize, buffer: &mut [u8]) -> Option<Arrived> {
         let entry = self.entries.get(index)?;
         const ERRORS: usize = 16;
         for _ in 0..ERRORS {
-            match entry.socket.try_recv_from(buffer) {
-                Ok((len, remote)) => {
-                    return Some(Arrived { port: entry.port, local: entry.local, remote, len });
+            let came = match &entry.trains {
+                Some(trains) => trains.receive(&entry.socket, buffer),
+                None => entry.socket.try_recv_from(buffer).map(|(len, remote)| (remote, len, len)),
+            };
+            match came {
+                Ok((remote, len, each)) => {
+                    return Some(Arrived { port: entry.port, local: entry.local, remote, len, each });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // What an earlier datagram met on its way (ICMP) is no news: IKE repeats, ESP is lost.
@@ -116,8 +129,13 @@ impl Net {
         self.send(port, transmit.path.local_ip(), transmit.path.remote, 0, &transmit.datagram).await;
     }
 
-    /// Sends an ESP packet in UDP or as it is.
+    /// Sends an ESP packet in UDP or as it is, now or with [`Net::flush`].
     pub(crate) async fn send_esp(&mut self, path: &Path, udp: bool, ds_field: u8, packet: &[u8]) {
+        if udp && ds_field == 0 && self.join(path, packet).await {
+            return;
+        }
+        // In the order in which they were sealed.
+        self.flush().await;
         if udp {
             self.send(Port::NatT, path.local_ip(), path.remote, ds_field, packet).await;
         } else {
@@ -126,9 +144,34 @@ impl Net {
         }
     }
 
+    /// Lets a packet leave with others; `false` where it has to leave alone.
+    async fn join(&mut self, path: &Path, packet: &[u8]) -> bool {
+        let Some(index) = self.find(Port::NatT, path.local_ip()) else { return false };
+        for _ in 0..2 {
+            let Some(Entry { trains: Some(trains), .. }) = self.entries.get(index) else { return false };
+            if self.train.join(trains, index, path.remote, packet) {
+                return true;
+            }
+            self.flush().await;
+        }
+        false
+    }
+
+    /// Sends what waits.
+    pub(crate) async fn flush(&mut self) {
+        let Some(entry) = self.train.socket().and_then(|index| self.entries.get_mut(index)) else { return };
+        if let Some(trains) = &entry.trains {
+            self.unsent += self.train.leave(trains, &entry.socket).await;
+        }
+    }
+
+    fn find(&self, port: Port, local: IpAddr) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.port == port && entry.local.ip() == local)
+    }
+
     async fn send(&mut self, port: Port, local: IpAddr, remote: SocketAddr, ds_field: u8, octets: &[u8]) {
-        let fits = |entry: &&mut Entry| entry.port == port && entry.local.ip() == local;
-        let Some(entry) = self.entries.iter_mut().find(fits) else {
+        let found = self.find(port, local);
+        let Some(entry) = found.and_then(|index| self.entries.get_mut(index)) else {
             self.unsent += 1;
             return;
         };
