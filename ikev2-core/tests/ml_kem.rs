@@ -4,10 +4,10 @@
 
 mod support;
 
-use ikev2_core::{Handled, Rejection};
+use ikev2_core::{Failure, Handled, Rejection};
 use ikev2_wire::codes::{ExchangeType, KeMethod, NotifyType, PayloadType};
 use ipsec_crypto::KxError;
-use support::forge::{Raw, head_of, payloads_of, plain};
+use support::forge::{Forger, Raw, head_of, payloads_of, plain};
 use support::mirror::assert_crosswise;
 use support::peer::{body, body_mut, notifies};
 use support::setup::*;
@@ -119,5 +119,39 @@ fn a_ciphertext_that_is_none_leaves_the_attempt_as_it_was() {
         assert_eq!(auth.header().exchange, ExchangeType::IKE_AUTH);
         assert_eq!(world.deliver(&auth).unwrap(), Err(Rejection::IntegrityCheck));
         assert_eq!(world.endpoint(B).half_open(), 1);
+    }
+}
+
+/// §2.2: a ciphertext of another length ends the IKE SA with a Delete, whatever the exchange was to make.
+#[test]
+fn a_ciphertext_of_another_length_in_a_rekey_ends_the_ike_sa() {
+    for (name, method, ..) in METHODS {
+        for of_ike in [true, false] {
+            let (mut a, mut b) = with(name);
+            (a.connection.fragmentation, b.connection.fragmentation) = (None, None);
+            let mut world = World::established(a, b);
+            world.strict = false;
+            let sa = world.handle(A);
+            let child = world.endpoint(A).child_sas(sa).next().unwrap().child.id;
+            world
+                .call(
+                    A,
+                    |e, now| if of_ike { e.rekey_ike_sa(now, sa) } else { e.rekey_child(now, sa, child) },
+                )
+                .unwrap();
+            let mut forger = Forger::new(&world.node(A).keys);
+            world.deliver_next();
+            let answer = world.take();
+            let short = forger.alter(&answer, |payloads| {
+                body_mut(payloads, PayloadType::KE).pop();
+            });
+            world.deliver(&short).unwrap().unwrap();
+            assert_eq!(forger.open(world.peek().message()), [Raw::new(PayloadType::DELETE, &[1, 0, 0, 0])]);
+            world.run_for_secs(60);
+            let failure = down(&world.take_events(A));
+            let told = matches!(failure, Failure::KeyExchange { method: of, error: KxError::Length { .. } } if of == method);
+            assert!(told, "{name} {of_ike}: {failure}");
+            world.assert_empty(A);
+        }
     }
 }

@@ -461,6 +461,10 @@ impl IkeSa {
                     self.settle_rekey(context, old, id, &lower);
                 }
             }
+            Err(failure) if is_of_kem(context, &failure) => {
+                context.release_spi(fate.inbound);
+                self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
+            }
             Err(failure) => {
                 let known_to_peer = contents.sa.is_some() && failure != Failure::DeletedEarly;
                 self.fail_child(context, fate, failure, known_to_peer);
@@ -657,4 +661,10 @@ fn finish_exchange(
 /// Whether a failed request for a Child SA must end the IKE SA too (§2.21.3).
 pub(crate) fn is_fatal(failure: &Failure) -> bool {
     failure.notify() == NotifyType::INVALID_SYNTAX
+}
+
+/// Whether the peer's ciphertext was none: then the IKE SA is deleted too (draft-ietf-ipsecme-ikev2-mlkem §2.2).
+fn is_of_kem(context: &Context<'_>, failure: &Failure) -> bool {
+    let Failure::KeyExchange { method, .. } = failure else { return false };
+    context.config.crypto.key_exchange(*method).is_some_and(|algorithm| algorithm.is_kem())
 }

@@ -159,7 +159,7 @@ impl IkeSa {
     }
 
     /// The peer has nothing to go on by, or something that we have not: here is nothing left either.
-    fn end_with_the_peer(&mut self, context: &mut Context<'_>, reason: DownReason) {
+    pub(super) fn end_with_the_peer(&mut self, context: &mut Context<'_>, reason: DownReason) {
         if self.is_established() {
             self.start_closing(context, Some(reason), Task::DeleteIke);
         }
