@@ -39,6 +39,7 @@ word() {
     modp2048) kind=ke libreswan=dh14 ;;
     modp3072) kind=ke libreswan=dh15 ;;
     modp4096) kind=ke libreswan=dh16 ;;
+    mlkem*) kind=ke ours=ml-kem-${1#mlkem} strongswan=ML_KEM_${1#mlkem} ;;
     aes*) kind=encr ours=ENCR_AES_CBC-$bits strongswan=AES_CBC_$bits libreswan=aes$bits ;;
     *) die "no word for $1" ;;
   esac
