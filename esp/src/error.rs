@@ -285,6 +285,15 @@ pub enum GroupFault {
     /// Who comes late can't know the high half of 64-bit numbers (RFC 9838 §2.6).
     #[error("64-bit sequence numbers in a group")]
     SequenceNumbers,
+    /// An SA for any sender needs [`ipsec_types::SequenceNumbers::Unspecified32`]: each sender counts for itself, so that
+    /// their numbers say nothing of repeats (RFC 4303 §2.2).
+    #[error("sequential numbers where several may send")]
+    SeveralSenders,
+    /// IVs are made of sequence numbers, which two senders with one key both count from 1: without a Sender-ID in them
+    /// (RFC 6054), which is not carried, their nonces would be the same. An SA that sends is one sender's
+    /// ([`ipsec_types::sa::GroupSa::source`]), unless it does not encrypt.
+    #[error("an SA by which several may send, with {0} and without Sender-IDs")]
+    NoSenderId(CipherSuite),
 }
 
 /// Why a command was not carried out. Nothing has changed.
@@ -297,9 +306,11 @@ pub enum CommandError {
     /// Another inbound SA has the SPI.
     #[error("SPI {0} is in use")]
     SpiInUse(EspSpi),
-    /// Packets were sealed with this SPI and this key before: numbers that begin anew would give their nonces to others
-    /// (RFC 4303 §3.3.3, RFC 4106 §2).
-    #[error("the key of SPI {0} was used before")]
+    /// The key that was given with this SPI is one that another SA has, or that one had and went further with. To send,
+    /// it is refused under any SPI: numbers that begin anew would give nonces of old packets to new ones (RFC 4303
+    /// §3.3.3, RFC 4106 §2). To receive, it is refused under the SPI that it had: an empty window, or an older one, would
+    /// take packets that came before (RFC 4303 §3.4.3).
+    #[error("the key given with SPI {0} was used before")]
     KeyUsed(EspSpi),
     /// The pair has an SA in this direction already.
     #[error("{id:?} has an SA in the direction {direction:?} already")]

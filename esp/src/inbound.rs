@@ -414,6 +414,11 @@ impl InboundSa {
         self.tally.newest_number()
     }
 
+    /// Authentic packets that were taken, late ones too: it rises with each.
+    pub(crate) const fn packets(&self) -> u64 {
+        self.tally.lifetime.packets()
+    }
+
     /// What both directions of the pair share, as it was installed.
     #[must_use]
     pub const fn child(&self) -> &Arc<ChildSa> {

@@ -6,8 +6,8 @@ use crate::selectors;
 use alloc::boxed::Box;
 use core::net::IpAddr;
 use ipsec_crypto::{CryptoProvider, PacketCipher};
-use ipsec_types::sa::{ChildSa, GroupSa, SaInstall};
-use ipsec_types::{Encapsulation, EncrId, Mode, SequenceNumbers};
+use ipsec_types::sa::{ChildSa, Direction, GroupSa, SaInstall};
+use ipsec_types::{Encapsulation, EncrId, Mode, Path, SequenceNumbers};
 
 /// Expands the keys with the provider's algorithm.
 pub(crate) fn make_cipher(
@@ -20,7 +20,7 @@ pub(crate) fn make_cipher(
 }
 
 /// Refuses what no SA can be made of. Gives the inner addresses of BEET mode.
-pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallError> {
+pub(crate) fn check(install: &SaInstall, direction: Direction) -> Result<Option<InnerPair>, InstallError> {
     let child = &*install.child;
     if install.spi.is_reserved() {
         return Err(InstallError::ReservedSpi(install.spi));
@@ -34,7 +34,7 @@ pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallErr
     }
     selectors::check(&child.local, &child.remote)?;
     if let Some(group) = &child.group {
-        check_group(child, group)?;
+        check_group(child, group, direction)?;
     }
     match child.mode {
         Mode::Tunnel | Mode::Transport => Ok(None),
@@ -43,29 +43,48 @@ pub(crate) fn check(install: &SaInstall) -> Result<Option<InnerPair>, InstallErr
     }
 }
 
-/// RFC 5374 §3.1 and §4; RFC 9838 §2.6.
-fn check_group(child: &ChildSa, group: &GroupSa) -> Result<(), GroupFault> {
-    let GroupSa { group: address, source, preserves_source, preserves_destination } = *group;
+/// RFC 5374 §3.1 and §4; RFC 9838 §2.6; RFC 4303 §2.2; RFC 6054 §2.
+fn check_group(child: &ChildSa, group: &GroupSa, direction: Direction) -> Result<(), GroupFault> {
+    let address = group.group;
     if !address.is_multicast() {
         return Err(GroupFault::NotMulticast(address));
     }
     let no_sender = |source: &IpAddr| {
         source.is_multicast() || source.is_unspecified() || source.is_ipv4() != address.is_ipv4()
     };
-    if let Some(source) = source.filter(no_sender) {
+    if let Some(source) = group.source.filter(no_sender) {
         return Err(GroupFault::Source(source));
     }
-    let remote = child.path.remote_ip();
+    check_group_path(child.mode, group, &child.path, child.encapsulation)?;
+    let several_senders = group.source.is_none();
+    match child.sequence_numbers {
+        SequenceNumbers::Sequential64 => return Err(GroupFault::SequenceNumbers),
+        SequenceNumbers::Sequential32 if several_senders => return Err(GroupFault::SeveralSenders),
+        _ => {}
+    }
+    // Without Sender-IDs every sender's IVs are the same.
+    if several_senders && direction == Direction::Outbound && child.suite.encr != EncrId::NULL {
+        return Err(GroupFault::NoSenderId(child.suite));
+    }
+    Ok(())
+}
+
+/// Whether an SA to a group can have this path, now or after a move.
+pub(crate) fn check_group_path(
+    mode: Mode,
+    group: &GroupSa,
+    path: &Path,
+    encapsulation: Encapsulation,
+) -> Result<(), GroupFault> {
+    let GroupSa { group: address, preserves_source, preserves_destination, .. } = *group;
+    let remote = path.remote_ip();
     let leads_there = remote == address || preserves_destination && remote.is_ipv4() == address.is_ipv4();
     if !leads_there {
         return Err(GroupFault::Path(remote));
     }
-    let can_preserve = child.mode == Mode::Tunnel && child.encapsulation == Encapsulation::None;
+    let can_preserve = mode == Mode::Tunnel && encapsulation == Encapsulation::None;
     if (preserves_source || preserves_destination) && !can_preserve {
         return Err(GroupFault::Preservation);
-    }
-    if child.sequence_numbers == SequenceNumbers::Sequential64 {
-        return Err(GroupFault::SequenceNumbers);
     }
     Ok(())
 }

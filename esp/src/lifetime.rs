@@ -278,6 +278,11 @@ impl Lifetime {
         }
     }
 
+    /// Packets counted.
+    pub(crate) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
     /// The next event to tell: the soft one first.
     #[inline]
     pub(crate) fn poll(&mut self) -> Option<LifetimeEvent> {

@@ -50,7 +50,7 @@ impl Opener {
         install: SaInstall,
         config: InboundConfig,
     ) -> Result<Self, InstallError> {
-        let inner = install::check(&install)?;
+        let inner = install::check(&install, Direction::Inbound)?;
         let SaInstall { child, spi, .. } = install;
         let (layout, sequence_numbers) = (Layout::of(&*cipher), child.sequence_numbers);
         let plain_tunnel = child.mode == Mode::Tunnel && child.group.is_none();

@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use ipsec_crypto::PacketCipher;
-use ipsec_types::sa::{ChildSa, SaInstall};
+use ipsec_types::sa::{ChildSa, Direction, SaInstall};
 use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SequenceNumbers};
 
 /// See the module. Beside it an SA has what it counts: [`crate::outbound::SendTally`].
@@ -50,7 +50,7 @@ impl Sealer {
         install: SaInstall,
         config: OutboundConfig,
     ) -> Result<Self, InstallError> {
-        let inner = install::check(&install)?;
+        let inner = install::check(&install, Direction::Outbound)?;
         let SaInstall { child, spi, .. } = install;
         let preserves = child.group.map_or((false, false), |g| (g.preserves_source, g.preserves_destination));
         Ok(Self {

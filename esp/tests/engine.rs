@@ -95,6 +95,8 @@ fn commands_that_can_not_be_carried_out_change_nothing() {
 
     install_in(&mut engine, &numbered(2), 0x1002).unwrap();
     assert_eq!(refused(&mut engine, outbound(&numbered(2), 0x2001)), CommandError::KeyUsed(spi(0x2001)));
+    // A nonce has no SPI in it: the key is used under whatever other one, and beside another integrity key.
+    assert_eq!(refused(&mut engine, outbound(&numbered(2), 0x2002)), CommandError::KeyUsed(spi(0x2002)));
     // The peers' SPIs may be equal.
     let other_peers = install(&numbered(2), 0x2001, 7);
     engine.apply(Instant::ZERO, SaCommand::InstallOutbound(Box::new(other_peers))).unwrap();
@@ -240,7 +242,75 @@ fn sa_removed_while_packets_are_under_way() {
     let left = reports(&mut receiver);
     assert!(matches!(left[..], [SaReport::UnknownSpi { .. }]), "nothing of the removed pair: {left:?}");
     // The SPI and the pair's place are free again.
-    install_in(&mut receiver, &mirrored(&numbered(2)), 0x1001).unwrap();
+    let install = install(&mirrored(&numbered(2)), 0x1001, 7);
+    receiver.apply(NOW, SaCommand::InstallInbound(Box::new(install))).unwrap();
+}
+
+/// RFC 4106 §2, RFC 3602 §3: one key, one row of numbers, whatever SPI or integrity key go with it; while
+/// the SA is there and after it.
+#[test]
+fn a_key_to_send_by_is_used_once() {
+    for suite in [GCM_128, CBC_128] {
+        let mut engine = engine();
+        let made = |id: u64, spi_value, change: &dyn Fn(&mut SaKeys)| {
+            let mut install = install(&ChildSa { suite, ..numbered(id) }, spi_value, 1);
+            change(&mut install.keys);
+            SaCommand::InstallOutbound(Box::new(install))
+        };
+        let same = |_: &mut SaKeys| {};
+        let other_integ = |keys: &mut SaKeys| {
+            keys.integ = SecretBytes::from(vec![7; keys.integ.len()]);
+        };
+        let other_encr = |keys: &mut SaKeys| keys.encr = SecretBytes::from(vec![7; keys.encr.len()]);
+        engine.apply(NOW, made(1, 0x2001, &same)).unwrap();
+        let used = CommandError::KeyUsed(spi(0x2002));
+        for turn in 0..2 {
+            assert_eq!(refused(&mut engine, made(2, 0x2002, &same)), used, "{suite} {turn}");
+            assert_eq!(refused(&mut engine, made(2, 0x2002, &other_integ)), used, "{suite} {turn}");
+            let _gone =
+                engine.apply(NOW, SaCommand::Remove { id: ChildSaId(1), inbound: false, outbound: true });
+        }
+        engine.apply(NOW, made(2, 0x2001, &other_encr)).unwrap();
+    }
+}
+
+/// Without an encryption key it is the integrity key that is known.
+#[test]
+fn a_key_that_only_authenticates_is_known_too() {
+    let suite = CipherSuite { encr: EncrId::NULL, key_bits: None, integ: IntegId::HMAC_SHA2_256_128 };
+    let made = |id, seed| {
+        let install = install(&ChildSa { suite, ..numbered(id) }, 0x2000 + id as u32, seed);
+        SaCommand::InstallOutbound(Box::new(install))
+    };
+    let mut engine = engine();
+    engine.apply(NOW, made(1, 1)).unwrap();
+    assert_eq!(refused(&mut engine, made(2, 1)), CommandError::KeyUsed(spi(0x2002)));
+    engine.apply(NOW, made(2, 2)).unwrap();
+}
+
+/// RFC 4303 §3.4.3: a key to receive by does not come again with an empty window, neither when its SA is gone nor
+/// while it lingers.
+#[test]
+fn a_key_to_receive_by_is_installed_once() {
+    for lingers in [false, true] {
+        let mut engine = engine();
+        let inbound = |child: &ChildSa, spi_value, seed| {
+            SaCommand::InstallInbound(Box::new(install(child, spi_value, seed)))
+        };
+        let (old, new) = (ChildSaId(1), ChildSaId(2));
+        engine.apply(NOW, inbound(&numbered(1), 0x1001, 1)).unwrap();
+        if lingers {
+            let successor = ChildSa { replaces: Some(old), ..numbered(2) };
+            engine.apply(NOW, inbound(&successor, 0x1002, 2)).unwrap();
+            install_out(&mut engine, &successor, 0x2002).unwrap();
+            engine.apply(NOW, SaCommand::SwitchOutbound { from: old, to: new }).unwrap();
+        }
+        engine.apply(NOW, SaCommand::Remove { id: old, inbound: true, outbound: false }).unwrap();
+        assert_eq!(engine.inbound(spi(0x1001)).is_some(), lingers);
+        let again = inbound(&numbered(3), 0x1001, 1);
+        assert_eq!(refused(&mut engine, again), CommandError::KeyUsed(spi(0x1001)), "{lingers}");
+        engine.apply(NOW, inbound(&numbered(3), 0x1001, 3)).unwrap();
+    }
 }
 
 #[test]

@@ -10,9 +10,11 @@ use ipsec_esp::{
     Arrival, AuditEvent, CommandError, DropReason, Engine, EngineConfig, Framing, InboundConfig, InboundSa,
     InstallError, OpenError, Opened, OutboundConfig, OutboundSa, PacketBuf, SealError,
 };
+use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::{ChildSa, ChildSaId, GroupSa};
 use ipsec_types::{
-    AddressRange, Encapsulation, Instant, Mode, Path, SaCommand, SaReport, SequenceNumbers, TrafficSelector,
+    AddressRange, Encapsulation, EncrId, Instant, IntegId, Mode, Path, SaCommand, SaReport, SequenceNumbers,
+    TrafficSelector,
 };
 use proptest::prelude::*;
 use std::net::{IpAddr, SocketAddr};
@@ -39,8 +41,14 @@ fn to_group(id: u64, group: &str, source: Option<&str>) -> ChildSa {
         preserves_source: false,
         preserves_destination: false,
     };
+    let several_senders = source.is_none();
     ChildSa {
         id: ChildSaId(id),
+        sequence_numbers: if several_senders {
+            SequenceNumbers::Unspecified32
+        } else {
+            SequenceNumbers::Sequential32
+        },
         encapsulation: Encapsulation::None,
         path: path_to(group),
         group: Some(group_sa),
@@ -209,6 +217,56 @@ fn groups_that_are_none() {
     assert_eq!(fault(ChildSa { sequence_numbers, ..good() }), GroupFault::SequenceNumbers);
 }
 
+/// RFC 4303 §2.2: where several send, numbers say nothing of repeats; RFC 6054 §2: nor do they keep nonces apart.
+#[test]
+fn where_several_may_send() {
+    let any = to_group(1, GROUPS[0], None);
+    let one = to_group(1, GROUPS[0], Some(SENDERS[0]));
+    let sequential = ChildSa { sequence_numbers: SequenceNumbers::Sequential32, ..any.clone() };
+    assert_eq!(fault(sequential.clone()), GroupFault::SeveralSenders);
+    let sends = |child: &ChildSa| match OutboundSa::new(
+        &RUSTCRYPTO,
+        install(child, 0x1001, 1),
+        OutboundConfig::default(),
+        NOW,
+    ) {
+        Ok(_) => None,
+        Err(InstallError::Group(fault)) => Some(fault),
+        Err(other) => panic!("{other:?}"),
+    };
+    let suite = |encr, key_bits, integ| CipherSuite { encr, key_bits, integ };
+    let sha = IntegId::HMAC_SHA2_256_128;
+    for suite in [
+        GCM_128,
+        CBC_128,
+        suite(EncrId::AES_CCM_16, Some(128), IntegId::NONE),
+        suite(EncrId::AES_CTR, Some(128), sha),
+        suite(EncrId::CHACHA20_POLY1305, None, IntegId::NONE),
+        suite(EncrId::NULL_AUTH_AES_GMAC, Some(128), IntegId::NONE),
+    ] {
+        let fault = GroupFault::NoSenderId(suite);
+        assert_eq!(sends(&ChildSa { suite, ..any.clone() }), Some(fault));
+        assert_eq!(sends(&ChildSa { suite, ..one.clone() }), None, "{suite}");
+        let install = install(&ChildSa { suite, ..any.clone() }, 0x1001, 1);
+        assert!(InboundSa::new(&RUSTCRYPTO, install, InboundConfig::default(), NOW).is_ok(), "{suite}");
+    }
+    // What is not encrypted has no nonce.
+    let suite = suite(EncrId::NULL, None, sha);
+    assert_eq!(sends(&ChildSa { suite, ..any }), None);
+    assert_eq!(sends(&ChildSa { suite, ..sequential }), Some(GroupFault::SeveralSenders));
+}
+
+/// Two senders' packets with one number are both received.
+#[test]
+fn several_senders_have_the_same_numbers() {
+    let mut engine = engine();
+    install_in(&mut engine, &to_group(1, GROUPS[0], None), 0x1001, 1).unwrap();
+    for sender in SENDERS {
+        assert_eq!(receive(&mut engine, 0x1001, 1, GROUPS[0], sender), Ok(ChildSaId(1)));
+    }
+    assert_eq!(engine.statistics().inbound.packets, 3);
+}
+
 /// The inner packet from `source` to `destination`.
 fn inner(source: &str, destination: &str) -> Vec<u8> {
     match (ip(source), ip(destination)) {
@@ -237,7 +295,8 @@ fn preserved_addresses() {
     {
         for (keeps_source, keeps_destination) in [(false, false), (true, false), (false, true), (true, true)]
         {
-            let sa = preserving(to_group(1, group, None), keeps_source, keeps_destination);
+            let outer_source = if keeps_source { source } else { gateway };
+            let sa = preserving(to_group(1, group, Some(outer_source)), keeps_source, keeps_destination);
             let mut sender = engine();
             sender.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&sa, 0x1001, 1)))).unwrap();
             let packet = inner(source, group);
@@ -246,7 +305,6 @@ fn preserved_addresses() {
             let outgoing = sender.seal(NOW, &mut buf).unwrap();
             let octets = buf.as_slice();
             let (from, to) = if ip(group).is_ipv4() { (12..16, 16..20) } else { (8..24, 24..40) };
-            let outer_source = if keeps_source { source } else { gateway };
             let as_octets = |address: &str| match ip(address) {
                 IpAddr::V4(address) => address.octets().to_vec(),
                 IpAddr::V6(address) => address.octets().to_vec(),
@@ -268,7 +326,7 @@ fn preserved_addresses() {
 /// RFC 5374 §4.2.1: preserved addresses of outer and inner header that differ: discarded, counted, audited.
 #[test]
 fn preserved_addresses_that_differ() {
-    let sender = to_group(1, GROUPS[0], None);
+    let sender = to_group(1, GROUPS[0], Some(SENDERS[0]));
     for (keeps_source, keeps_destination, inner_source, inner_group, passes) in [
         (true, true, SENDERS[0], GROUPS[0], true),
         (true, false, "10.1.0.1", GROUPS[0], false),
@@ -303,7 +361,7 @@ fn preserved_addresses_that_differ() {
 /// RFC 5374 §3.1: an inner packet of another version has no address to be preserved. No number is used for it.
 #[test]
 fn another_version_has_no_addresses_to_preserve() {
-    let sa = preserving(to_group(1, GROUPS[0], None), true, true);
+    let sa = preserving(to_group(1, GROUPS[0], Some(SENDERS[0])), true, true);
     let mut sender =
         OutboundSa::new(&RUSTCRYPTO, install(&sa, 0x1001, 1), OutboundConfig::default(), NOW).unwrap();
     let (mut storage, at) = roomy(&v6(60));
@@ -321,7 +379,7 @@ fn selectors_are_not_swapped() {
     let sa = ChildSa {
         local: only("10.1.0.0", 16),
         remote: only("233.252.0.0", 24),
-        ..to_group(1, GROUPS[0], None)
+        ..to_group(1, GROUPS[0], Some(SENDERS[0]))
     };
     for (source, passes) in [("10.1.0.1", true), ("10.2.0.1", false)] {
         let mut sender =

@@ -206,6 +206,45 @@ fn a_container_is_imported_once() {
     assert_eq!(new.apply(NOW, install), Err(CommandError::KeyUsed(spi(THEIR_SPI))));
 }
 
+/// A late packet leaves the newest number as it was; a container from before it would have it received once more.
+#[test]
+fn a_container_from_before_a_late_packet() {
+    for child in [child(), esn()] {
+        let mut peer = peer(&child);
+        let packets: Vec<_> = (0..3).map(|_| seal(&mut peer, &v4(60))).collect();
+        let mut engine = with_pair(&child);
+        receive(&mut engine, &packets[2]).unwrap();
+        let before = engine.export(NOW, ID, &key(), 0).unwrap();
+        engine.import(NOW, &key(), &before, NO_TIME).unwrap();
+        receive(&mut engine, &packets[0]).unwrap();
+        let after = engine.export(NOW, ID, &key(), 0).unwrap();
+        let used = Err(CommandError::KeyUsed(spi(OUR_SPI)).into());
+        assert_eq!(engine.import(NOW, &key(), &before, NO_TIME), used);
+        engine.import(NOW, &key(), &after, NO_TIME).unwrap();
+        assert_eq!(receive(&mut engine, &packets[0]), Err(OpenError::Replay(ReplayError::Replayed)));
+        receive(&mut engine, &packets[1]).unwrap();
+    }
+}
+
+/// What lingers has its window yet: an older container does not take its place.
+#[test]
+fn a_container_of_a_pair_that_lingers() {
+    let mut engine = with_pair(&child());
+    let container = engine.export(NOW, ID, &key(), 0).unwrap();
+    engine.import(NOW, &key(), &container, NO_TIME).unwrap();
+    let packet = seal(&mut peer(&child()), &v4(60));
+    receive(&mut engine, &packet).unwrap();
+    let rekeyed = ChildSa { id: ChildSaId(2), replaces: Some(ID), ..child() };
+    engine.apply(NOW, SaCommand::InstallInbound(Box::new(install(&rekeyed, 0x1003, 3)))).unwrap();
+    engine.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&rekeyed, 0x2004, 4)))).unwrap();
+    engine.apply(NOW, SaCommand::SwitchOutbound { from: ID, to: ChildSaId(2) }).unwrap();
+    engine.apply(NOW, SaCommand::Remove { id: ID, inbound: true, outbound: true }).unwrap();
+    assert!(engine.inbound(spi(OUR_SPI)).is_some(), "it lingers");
+    let used = Err(CommandError::KeyUsed(spi(OUR_SPI)).into());
+    assert_eq!(engine.import(NOW, &key(), &container, NO_TIME), used);
+    assert_eq!(receive(&mut engine, &packet), Err(OpenError::Replay(ReplayError::Replayed)));
+}
+
 /// A leap ends at the last number that there is: nothing more is sent, IKE hears of it at once, and it is audited.
 #[test]
 fn a_leap_to_the_end() {

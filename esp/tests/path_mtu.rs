@@ -192,7 +192,7 @@ impl Sender {
             let remote = [TrafficSelector::ALL_V4, TrafficSelector::ALL_V6];
             let remote = remote.map(|all| TrafficSelector { protocol: 16 + id as u8, ..all }).to_vec();
             let child = ChildSa { id: ChildSaId(id), path, encapsulation, remote, ..child() };
-            let install = install(&child, 0x2000 + id as u32, 1);
+            let install = install(&child, 0x2000 + id as u32, id as u8);
             engine.apply(NOW, SaCommand::InstallOutbound(Box::new(install))).unwrap();
         }
         Self(engine)

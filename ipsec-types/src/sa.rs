@@ -71,7 +71,10 @@ pub struct OriginalAddresses {
 pub struct GroupSa {
     /// The multicast address that the outer packets go to.
     pub group: IpAddr,
-    /// The one address that they come from, where the SA is for that sender alone. `None` for any sender.
+    /// The one address that they come from, where the SA is for that sender alone. `None` for any sender: then the
+    /// numbers are [`SequenceNumbers::Unspecified32`], since no order is common to all senders' (RFC 4303 §2.2). An SA to
+    /// send by with an encrypting suite has one sender, whose key is no other sender's: there are no Sender-IDs (RFC
+    /// 6054) that would keep their nonces apart.
     pub source: Option<IpAddr>,
     /// In tunnel mode: whether the outer source is the inner one, as checks of the reverse path need it (RFC 5374
     /// §3.1).

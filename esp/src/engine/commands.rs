@@ -4,7 +4,7 @@ use super::Engine;
 use super::entry::{Inbound, Outbound};
 use super::groups::GroupKey;
 use super::table::TimerKey;
-use super::used_keys::KeyPrint;
+use super::used_keys::{KeyPrint, Progress};
 use crate::error::CommandError;
 use crate::inbound::InboundSa;
 use crate::outbound::OutboundSa;
@@ -15,15 +15,21 @@ use ipsec_types::{Encapsulation, EspSpi, Instant, Path};
 
 impl Engine {
     pub(super) fn install_inbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
-        self.check_inbound(&install)?;
-        let (print, keys) = (KeyPrint::of_inbound(&self.provider, &install), self.kept(&install.keys));
+        let print = KeyPrint::of_inbound(&self.provider, &install);
+        self.check_inbound(&install, &print, &Progress::NONE)?;
+        let keys = self.kept(&install.keys);
         let sa = InboundSa::new(&self.provider, install, self.config.inbound, now)?;
         self.enter_inbound(sa, print, keys);
         Ok(())
     }
 
-    /// Whether there is a place for such an inbound SA.
-    pub(super) fn check_inbound(&self, install: &SaInstall) -> Result<(), CommandError> {
+    /// Whether there is a place for such an inbound SA, which goes on `from` there.
+    pub(super) fn check_inbound(
+        &self,
+        install: &SaInstall,
+        print: &KeyPrint,
+        from: &Progress,
+    ) -> Result<(), CommandError> {
         let (id, spi) = (install.child.id, install.spi);
         self.check_room(self.inbound_of.len() + self.groups.len())?;
         if self.inbound_of.contains_key(&id) || self.groups.has(id) {
@@ -33,7 +39,10 @@ impl Engine {
             Some(group) => self.groups.has_key(&GroupKey::of(spi, group)),
             None => self.inbound.contains_key(&spi) && !self.lingering.has_spi(spi),
         };
-        if taken { Err(CommandError::SpiInUse(spi)) } else { Ok(()) }
+        if taken {
+            return Err(CommandError::SpiInUse(spi));
+        }
+        self.check_key(spi, print, from)
     }
 
     /// Gives a new inbound SA its place.
@@ -43,13 +52,14 @@ impl Engine {
         if (group.is_none() && lingers || self.inbound.len() >= self.config.max_sas)
             && let Some(lingerer) = self.lingering.take_for(spi)
         {
-            self.end_inbound(lingerer.spi, u64::MAX);
+            self.end_inbound(lingerer.spi, None);
         }
         let key = if group.is_some() { TimerKey::Group(id) } else { TimerKey::Inbound(spi) };
         let armed = sa.deadlines();
         self.timers.arm(key, armed);
         let (path, encapsulation) = (sa.child().path, sa.child().encapsulation);
         let (moved_to, tell_at, heir, removed) = (None, Instant::ZERO, None, false);
+        self.used_keys.begin(print);
         let entry = Inbound {
             id,
             sa,
@@ -76,7 +86,7 @@ impl Engine {
 
     pub(super) fn install_outbound(&mut self, now: Instant, install: SaInstall) -> Result<(), CommandError> {
         let print = KeyPrint::of(&self.provider, &install);
-        self.check_outbound(&install, &print, 0)?;
+        self.check_outbound(&install, &print, &Progress::NONE)?;
         let keys = self.kept(&install.keys);
         let carries = install.child.replaces.is_none();
         let sa = OutboundSa::new(&self.provider, install, self.config.outbound, now)?;
@@ -84,24 +94,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether there is a place for such an outbound SA, whose key was used up to the number `last`.
+    /// Whether there is a place for such an outbound SA, which goes on `from` there.
     pub(super) fn check_outbound(
         &self,
         install: &SaInstall,
         print: &KeyPrint,
-        last: u64,
+        from: &Progress,
     ) -> Result<(), CommandError> {
         let (id, spi) = (install.child.id, install.spi);
         self.check_room(self.outbound.len())?;
         if self.outbound.contains_key(&id) {
             return Err(CommandError::AlreadyInstalled { id, direction: Direction::Outbound });
         }
-        let has_print = |entry: &Outbound| entry.print.is(print);
-        let lives = self.outbound_with(spi).any(|id| self.outbound.get(&id).is_some_and(has_print));
-        if lives || !self.used_keys.allow(print, last) {
-            return Err(CommandError::KeyUsed(spi));
-        }
-        Ok(())
+        self.check_key(spi, print, from)
+    }
+
+    fn check_key(&self, spi: EspSpi, print: &KeyPrint, from: &Progress) -> Result<(), CommandError> {
+        if self.used_keys.allow(print, from) { Ok(()) } else { Err(CommandError::KeyUsed(spi)) }
     }
 
     /// Gives a new outbound SA its place; with `carries` it is used at once.
@@ -117,17 +126,12 @@ impl Engine {
         let armed = sa.deadlines();
         self.timers.arm(TimerKey::Outbound(id), armed);
         self.outbound_of.insert((sa.spi(), id));
+        self.used_keys.begin(print);
         let slot = self.outbound.insert(id, Outbound { id, sa, print, armed, keys });
         if carries {
             self.policy.add(&child, slot);
         }
         self.make_room_for_reports();
-    }
-
-    /// The pairs whose outbound SA has this SPI, which their peers chose: each its own, so that there may be several.
-    pub(super) fn outbound_with(&self, spi: EspSpi) -> impl Iterator<Item = ChildSaId> + use<'_> {
-        let of_spi = (spi, ChildSaId(0))..=(spi, ChildSaId(u64::MAX));
-        self.outbound_of.range(of_spi).map(|(_, id)| *id)
     }
 
     fn make_room_for_reports(&mut self) {
@@ -191,23 +195,23 @@ impl Engine {
         }
         if has_group {
             self.reports.forget(id, Direction::Inbound);
-            self.end_group(id, u64::MAX);
+            self.end_group(id, None);
         }
         if has_outbound {
-            self.remove_outbound(id, u64::MAX);
+            self.remove_outbound(id, None);
         }
         Ok(())
     }
 
-    /// The pair sends nothing more; another SA with its key may send after the number `last`.
-    pub(super) fn remove_outbound(&mut self, id: ChildSaId, last: u64) {
+    /// The pair sends nothing more; another SA with its key may go on from `end`.
+    pub(super) fn remove_outbound(&mut self, id: ChildSaId, end: Option<Progress>) {
         if let Some(mut entry) = self.outbound.remove(&id) {
             self.policy.remove(id);
             self.outbound_of.remove(&(entry.sa.spi(), id));
             self.timers.settle(TimerKey::Outbound(id), &mut entry.armed, [None; 2]);
             self.reports.forget(id, Direction::Outbound);
             self.statistics.outbound.add(entry.sa.statistics());
-            self.used_keys.remember(entry.print, last);
+            self.used_keys.end(entry.print, end);
         }
     }
 
@@ -221,9 +225,9 @@ impl Engine {
             entry.removed = true;
             self.lingering.add(now, self.config.linger, id, spi, heir);
         } else {
-            self.end_inbound(spi, u64::MAX);
+            self.end_inbound(spi, None);
             for lingerer in self.lingering.take_predecessors(id) {
-                self.end_inbound(lingerer.spi, u64::MAX);
+                self.end_inbound(lingerer.spi, None);
             }
         }
     }
@@ -242,24 +246,24 @@ impl Engine {
         (self.inbound_of.contains_key(&heir) || self.lingering.holds(heir)).then_some(heir)
     }
 
-    /// Nothing more is received by this SPI; an SA with its key may come again where it has received the number `newest`.
-    pub(super) fn end_inbound(&mut self, spi: EspSpi, newest: u64) {
+    /// Nothing more is received by this SPI; another SA with its key may go on from `end`.
+    pub(super) fn end_inbound(&mut self, spi: EspSpi, end: Option<Progress>) {
         if let Some(entry) = self.inbound.remove(&spi) {
-            self.end(*entry, newest);
+            self.end(*entry, end);
         }
     }
 
     /// As [`Engine::end_inbound`].
-    pub(super) fn end_group(&mut self, id: ChildSaId, newest: u64) {
+    pub(super) fn end_group(&mut self, id: ChildSaId, end: Option<Progress>) {
         if let Some(entry) = self.groups.remove(id) {
-            self.end(*entry, newest);
+            self.end(*entry, end);
         }
     }
 
-    fn end(&mut self, mut entry: Inbound, newest: u64) {
+    fn end(&mut self, mut entry: Inbound, end: Option<Progress>) {
         self.timers.settle(entry.key, &mut entry.armed, [None; 2]);
         self.statistics.inbound.add(entry.sa.statistics());
-        self.used_keys.remember(entry.print, newest);
+        self.used_keys.end(entry.print, end);
     }
 
     /// The keys, where they are kept for moving.

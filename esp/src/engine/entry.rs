@@ -3,7 +3,7 @@
 use super::Arrival;
 use super::reports::Reports;
 use super::table::{Armed, TimerKey, Timers};
-use super::used_keys::KeyPrint;
+use super::used_keys::{KeyPrint, Progress};
 use crate::inbound::{Authentic, InboundSa};
 use crate::outbound::OutboundSa;
 use core::net::SocketAddr;
@@ -35,6 +35,11 @@ pub(super) struct Inbound {
     pub(super) keys: Option<SaKeys>,
 }
 
+/// How far an inbound SA has come.
+pub(super) const fn progress_of(sa: &InboundSa) -> Progress {
+    Progress { number: sa.newest_number(), packets: sa.packets() }
+}
+
 /// An outbound SA with its timers.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -59,6 +64,11 @@ impl Outbound {
 }
 
 impl Inbound {
+    /// See [`super::used_keys`].
+    pub(super) const fn progress(&self) -> Progress {
+        progress_of(&self.sa)
+    }
+
     /// As [`Outbound::tell`].
     #[inline]
     pub(super) fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {

@@ -76,8 +76,8 @@ pub struct EngineConfig {
     /// 2,048, taken when the engine is made. 0 for none.
     pub resync_buffer: usize,
     /// Keys of SAs that were removed, to be told when they come anew: their numbers would begin anew too. Default 1,024,
-    /// two for a pair, 32 octets each, taken when the engine is made; the oldest are forgotten. Those of SAs that are
-    /// there are always known.
+    /// two for a pair, 40 octets each, taken when the engine is made; the oldest are forgotten. Those of SAs that are
+    /// there are always known, by 16 octets each.
     pub used_keys: usize,
     /// Whether the keys are kept as they came, so that SAs can move ([`Engine::export`]); default no. They are about 80
     /// octets an SA, beside what they were expanded to.
@@ -530,7 +530,7 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock(now);
         while let Some(Lingerer { spi, .. }) = self.lingering.take_due(now) {
-            self.end_inbound(spi, u64::MAX);
+            self.end_inbound(spi, None);
         }
         while let Some(key) = self.timers.due(now) {
             match key {

@@ -1,8 +1,8 @@
 //! Pairs of SAs that go on in another process: out of one engine in a sealed container, and into another.
 
 use super::Engine;
-use super::entry::Inbound;
-use super::used_keys::KeyPrint;
+use super::entry::{Inbound, progress_of};
+use super::used_keys::{KeyPrint, Progress};
 use crate::error::{CommandError, MoveError};
 use crate::inbound::InboundSa;
 use crate::lifetime::LifetimeEvent;
@@ -65,7 +65,7 @@ impl Engine {
         saved::put_child(&mut w, child);
         w.put_list(&self.reports.expiries_of(id), put_expiry);
         w.put_bool(inbound.is_some());
-        let mut newest = 0;
+        let mut received = None;
         if let Some(entry) = inbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
             saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
@@ -73,31 +73,31 @@ impl Engine {
             saved::put_encapsulation(&mut w, entry.encapsulation);
             w.put_option(entry.heir, |w, heir| w.put_u64(heir.0));
             entry.sa.save(now, &mut w);
-            newest = entry.sa.newest_number();
+            received = Some(entry.progress());
         }
         w.put_bool(outbound.is_some());
-        let mut last = 0;
+        let mut sent = None;
         if let Some(entry) = outbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
             saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
             saved::put_path(&mut w, entry.sa.path());
             saved::put_encapsulation(&mut w, entry.sa.encapsulation());
             w.put_bool(self.policy.carries(id));
-            last = entry.sa.save(now, leap, &mut w);
+            sent = Some(Progress { number: entry.sa.save(now, leap, &mut w), packets: 0 });
         }
         let sealed = key.seal(StateKind::CHILD_SA, w.as_slice())?;
-        self.leave(id, newest, last);
+        self.leave(id, received, sent);
         Ok(sealed)
     }
 
     /// Ends both directions here; they may come again, but with no lower numbers.
-    fn leave(&mut self, id: ChildSaId, newest: u64, last: u64) {
+    fn leave(&mut self, id: ChildSaId, received: Option<Progress>, sent: Option<Progress>) {
         self.reports.forget(id, Direction::Inbound);
         if let Some(spi) = self.inbound_of.remove(&id) {
-            self.end_inbound(spi, newest);
+            self.end_inbound(spi, received);
         }
-        self.end_group(id, newest);
-        self.remove_outbound(id, last);
+        self.end_group(id, received);
+        self.remove_outbound(id, sent);
     }
 
     /// Takes a pair of SAs in that another engine gave away by [`Engine::export`], under the name that it had there.
@@ -148,16 +148,13 @@ impl Engine {
     ) -> Result<(CameIn, SaInstall), MoveError> {
         let (spi, keys) = saved::spi_and_keys(r)?;
         let install = SaInstall { child: Arc::clone(child), spi, keys };
-        self.check_inbound(&install)?;
         let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
         let heir = r.option(StateReader::u64)?.map(ChildSaId);
         let print = KeyPrint::of_inbound(&self.provider, &install);
         let mut sa = InboundSa::new(&self.provider, install.clone(), self.config.inbound, now)
             .map_err(CommandError::from)?;
         sa.resume(now, since_export, r)?;
-        if !self.used_keys.allow(&print, sa.newest_number()) {
-            return Err(CommandError::KeyUsed(spi).into());
-        }
+        self.check_inbound(&install, &print, &progress_of(&sa))?;
         Ok((CameIn { sa, print, path, encapsulation, heir }, install))
     }
 
@@ -178,7 +175,8 @@ impl Engine {
             OutboundSa::new(&self.provider, install.clone(), self.config.outbound, now).map_err(refused)?;
         sa.relocate(path, encapsulation).map_err(refused)?;
         sa.resume(now, since_export, r)?;
-        self.check_outbound(&install, &print, sa.last_number())?;
+        let from = Progress { number: sa.last_number(), packets: 0 };
+        self.check_outbound(&install, &print, &from)?;
         Ok((CameOut { sa, print, carries }, install))
     }
 
