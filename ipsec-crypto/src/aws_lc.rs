@@ -2,7 +2,8 @@
 //! octets and ChaCha20-Poly1305, with sent and with implicit IVs. For all else it is [`RUSTCRYPTO`];
 //! [`CipherAlgorithm::library`] tells for each suite.
 //!
-//! AWS-LC wipes what it frees, expanded keys among it (`OPENSSL_free`).
+//! AWS-LC wipes what it frees, expanded keys among it (`OPENSSL_free`). It decrypts while it checks the ICV, and where
+//! that is wrong writes zeros over what it decrypted before it returns (`EVP_AEAD_CTX_open_gather`).
 
 use crate::aead::{Aead, CombinedMode, Iv, Nonce};
 use crate::cipher::CipherAlgorithm;

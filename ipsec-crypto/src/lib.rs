@@ -122,8 +122,9 @@
 //! # Secrets and randomness
 //!
 //! Expanded keys, private values and what a PRF holds are wiped when dropped; `Debug` prints none of them.
-//! ICVs are compared in constant time, and nothing is decrypted before its ICV was found right; where the ICV
-//! is one of the plain text, which is AES-CCM's way, what was decrypted of a forgery is wiped. Private keys
+//! ICVs are compared in constant time. RustCrypto's ciphers decrypt nothing before its ICV was found right, but for
+//! AES-CCM, whose ICV is one of the plain text; AWS-LC's decrypt while they check. Either way what was decrypted
+//! of a forgery is wiped before the call returns. Private keys
 //! sign in a time that does not depend on them, RSA blinded and checked. Randomness is drawn from the
 //! [`SecureRandom`] that a call is given, and from nowhere else; where it fails the call fails.
 //!

@@ -71,8 +71,6 @@ pub struct StateKind(pub u8);
 impl StateKind {
     /// A pair of ESP SAs.
     pub const CHILD_SA: Self = Self(1);
-    /// An IKE SA.
-    pub const IKE_SA: Self = Self(2);
 }
 
 /// Why a container was not made or not taken.
