@@ -102,7 +102,7 @@ pub struct AuditRecord {
     pub source: Option<IpAddr>,
     /// Its destination.
     pub destination: Option<IpAddr>,
-    /// The flow label of an outer IPv6 header.
+    /// The flow label of a received outer IPv6 header.
     pub flow_label: Option<u32>,
     /// The packet that was to be protected, came unprotected, or was inside.
     pub packet: Option<PacketSelectors>,

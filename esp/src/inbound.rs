@@ -192,7 +192,9 @@ impl InboundSa {
     ///
     /// In transport mode the packet gets a new header, between the addresses of the SA's path, and in BEET mode one
     /// between its inner addresses; for either there must be [`crate::OPEN_HEADROOM`] octets of room in front.
-    /// [`InboundSa::open_ip`] takes what it can from the one that came.
+    /// [`InboundSa::open_ip`] takes what it can from the one that came, and is the one to call for an SA to a group that
+    /// preserves the source ([`ipsec_types::sa::GroupSa`]) and is for any sender: who sent the packet is not known here,
+    /// so that each one is [`OpenError::Preservation`].
     ///
     /// # Errors
     /// Each [`OpenError`] of an ESP packet. The packet's octets are unspecified then.

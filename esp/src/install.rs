@@ -69,8 +69,16 @@ fn check_group(child: &ChildSa, group: &GroupSa, direction: Direction) -> Result
     Ok(())
 }
 
-/// Whether an SA to a group can have this path, now or after a move.
-pub(crate) fn check_group_path(
+/// Whether an SA that is there can go on by another path.
+pub(crate) fn check_move(
+    child: &ChildSa,
+    path: &Path,
+    encapsulation: Encapsulation,
+) -> Result<(), GroupFault> {
+    child.group.as_ref().map_or(Ok(()), |group| check_group_path(child.mode, group, path, encapsulation))
+}
+
+fn check_group_path(
     mode: Mode,
     group: &GroupSa,
     path: &Path,

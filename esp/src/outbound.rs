@@ -315,7 +315,8 @@ impl OutboundSa {
     /// Goes on under other outer addresses or another encapsulation; keys and sequence numbers stay.
     ///
     /// # Errors
-    /// [`InstallError::FamiliesMixed`], [`InstallError::UnspecifiedAddress`]; nothing has changed then.
+    /// [`InstallError::FamiliesMixed`], [`InstallError::UnspecifiedAddress`], and for an SA to a group
+    /// [`InstallError::Group`]; nothing has changed then.
     pub fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
         self.sealer.relocate(path, encapsulation)?;
         self.tally.path_mtu = PathMtu::new(&self.sealer.config.path_mtu);
@@ -330,9 +331,10 @@ impl OutboundSa {
     /// Hears what a router says of the path. Gives the new path MTU; `None` where the notice is not believed (it
     /// quotes no packet that was sent lately by this SA), or tells nothing new.
     pub fn learn_path_mtu(&mut self, now: Instant, notice: &TooBigNotice) -> Option<usize> {
-        let ours =
-            notice.destination == self.sealer.path.remote_ip() && notice.esp.spi == self.sealer.spi.get();
-        if !ours || self.sealer.encapsulation != Encapsulation::None {
+        let Sealer { spi, path, child, .. } = &self.sealer;
+        let by_packet = child.group.is_some_and(|group| group.preserves_destination);
+        let leads_there = by_packet || notice.destination == path.remote_ip();
+        if !leads_there || notice.esp.spi != spi.get() || self.sealer.encapsulation != Encapsulation::None {
             return None;
         }
         self.tally.path_mtu.learn(now, &self.sealer.config.path_mtu, notice, self.tally.counter.last())

@@ -265,6 +265,7 @@ impl Sealer {
 
     /// Goes on under other outer addresses or another encapsulation.
     pub(crate) fn relocate(&mut self, path: Path, encapsulation: Encapsulation) -> Result<(), InstallError> {
+        install::check_move(&self.child, &path, encapsulation)?;
         self.outer = outer_header(&self.config, &path, encapsulation)?;
         self.outer_len = outer_len(&path, encapsulation);
         self.path = path;

@@ -33,7 +33,7 @@ use crate::statistics::Statistics;
 use alloc::sync::Arc;
 use core::fmt;
 use ipsec_types::sa::ChildSa;
-use ipsec_types::{EspSpi, Instant};
+use ipsec_types::{EspSpi, Instant, Path};
 use std::sync::{Mutex, PoisonError};
 
 /// What lets one thread after the other at what they share. [`StdLock`] is what everybody wants; tests that go through
@@ -180,6 +180,12 @@ impl<L: Lock> SharedOutboundSa<L> {
     #[must_use]
     pub const fn spi(&self) -> EspSpi {
         self.sealer.spi
+    }
+
+    /// As [`OutboundSa::path_of`].
+    #[must_use]
+    pub fn path_of(&self, packet: &IpHeader) -> Path {
+        self.sealer.path_of(packet)
     }
 
     /// What both directions of the pair share.

@@ -6,6 +6,8 @@ mod common;
 use common::*;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::error::{GroupFault, NotCarried};
+use ipsec_esp::icmp::TooBigNotice;
+use ipsec_esp::packet::EspHeader;
 use ipsec_esp::{
     Arrival, AuditEvent, CommandError, DropReason, Engine, EngineConfig, Framing, InboundConfig, InboundSa,
     InstallError, OpenError, Opened, OutboundConfig, OutboundSa, PacketBuf, SealError,
@@ -122,6 +124,8 @@ fn what_is_not_the_groups() {
         receive(&mut engine, 0x1002, 1, GROUPS[0], SENDERS[0]),
         Err(OpenError::UnknownSpi(spi(0x1002)))
     );
+    let told = std::iter::from_fn(|| engine.poll_audit()).count();
+    assert_eq!(told, 1, "of the packet to this host alone");
     assert_eq!(receive(&mut engine, 0x1001, 2, GROUPS[1], SENDERS[1]), Ok(ChildSaId(2)));
     // A group has no peer that would live or move.
     assert_eq!(engine.poll_report(), None);
@@ -265,6 +269,46 @@ fn several_senders_have_the_same_numbers() {
         assert_eq!(receive(&mut engine, 0x1001, 1, GROUPS[0], sender), Ok(ChildSaId(1)));
     }
     assert_eq!(engine.statistics().inbound.packets, 3);
+}
+
+/// What can't be installed can't come about by a move.
+#[test]
+fn groups_that_move() {
+    let sa = preserving(to_group(1, GROUPS[0], Some(SENDERS[0])), true, false);
+    let move_to = |path, encapsulation| SaCommand::Move { id: ChildSaId(1), path, encapsulation };
+    for outbound in [false, true] {
+        let mut engine = engine();
+        let install = Box::new(install(&sa, 0x1001, 1));
+        let installs =
+            if outbound { SaCommand::InstallOutbound(install) } else { SaCommand::InstallInbound(install) };
+        engine.apply(NOW, installs).unwrap();
+        let before = format!("{engine:?}");
+        let mut refused = |path: Path, encapsulation| match engine.apply(NOW, move_to(path, encapsulation)) {
+            Err(CommandError::Install(InstallError::Group(fault))) => fault,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(sa.path, Encapsulation::Udp), GroupFault::Preservation);
+        for path in [path_v4(), path_to(GROUPS[1]), path_to(GROUP_V6)] {
+            assert_eq!(refused(path, Encapsulation::None), GroupFault::Path(path.remote_ip()));
+        }
+        assert_eq!(format!("{engine:?}"), before);
+        let local = SocketAddr::new(ip(SENDERS[1]), 0);
+        engine.apply(NOW, move_to(Path { local, ..sa.path }, Encapsulation::None)).unwrap();
+    }
+}
+
+/// A router tells of the packet that it saw, whose outer destination is the inner one where that is preserved.
+#[test]
+fn path_mtu_where_the_destination_is_the_packets() {
+    for (preserves, expected) in [(true, Some(1_300)), (false, None)] {
+        let sa = preserving(to_group(1, GROUPS[0], Some(SENDERS[0])), false, preserves);
+        let outbound = OutboundConfig { framing: Framing::IpPacket, ..OutboundConfig::default() };
+        let mut sender = OutboundSa::new(&RUSTCRYPTO, install(&sa, 0x1001, 1), outbound, NOW).unwrap();
+        seal(&mut sender, &inner("10.1.0.1", GROUPS[1]));
+        let esp = EspHeader { spi: 0x1001, sequence_number: 1 };
+        let notice = TooBigNotice { mtu: 1_300, destination: ip(GROUPS[1]), esp };
+        assert_eq!(sender.learn_path_mtu(NOW, &notice), expected);
+    }
 }
 
 /// The inner packet from `source` to `destination`.

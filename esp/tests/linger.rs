@@ -8,8 +8,9 @@ use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_esp::{
     Arrival, CommandError, DropReason, Engine, EngineConfig, OpenError, OutboundConfig, OutboundSa, PacketBuf,
 };
-use ipsec_types::sa::{ChildSa, ChildSaId, Lifetimes, Limit};
+use ipsec_types::sa::{ChildSa, ChildSaId, GroupSa, Lifetimes, Limit};
 use ipsec_types::{Encapsulation, Instant, Path, SaCommand, SaReport};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const LINGER: Duration = Duration::from_secs(5);
@@ -239,6 +240,27 @@ fn one_that_is_left_over_lingers() {
             assert_eq!(world.receiving(), [ours]);
         }
     }
+}
+
+/// Those to groups take their part of the room too.
+#[test]
+fn those_that_linger_give_way_beside_groups() {
+    let mut world = World::new(EngineConfig { max_sas: 3, ..EngineConfig::default() });
+    let first = world.pair(None);
+    let second = world.rekeyed(first);
+    let group = GroupSa {
+        group: [233, 252, 0, 1].into(),
+        source: Some([192, 0, 2, 1].into()),
+        preserves_source: false,
+        preserves_destination: false,
+    };
+    let path = Path::nat_t(child().path.local, SocketAddr::new(group.group, 0));
+    let to_group = ChildSa { id: ChildSaId(9), group: Some(group), path, ..child() };
+    world.apply(SaCommand::InstallInbound(Box::new(install(&to_group, 0x1009, 9)))).unwrap();
+    assert_eq!(world.receiving(), [first, second]);
+    let third = world.pair(None);
+    assert_eq!(world.receiving(), [second, third]);
+    assert!(world.engine.group(ChildSaId(9)).is_some());
 }
 
 #[test]

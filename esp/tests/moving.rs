@@ -226,6 +226,38 @@ fn a_container_from_before_a_late_packet() {
     }
 }
 
+/// What a pair counted goes with it and comes with it: away, back again and removed, each packet counts once.
+#[test]
+fn what_was_counted_counts_once() {
+    let mut engine = with_pair(&child());
+    let nothing = engine.statistics();
+    send(&mut engine, NOW).unwrap();
+    receive(&mut engine, &seal(&mut peer(&child()), &v4(60))).unwrap();
+    let counted = engine.statistics();
+    assert_eq!((counted.inbound.packets, counted.outbound.packets), (1, 1));
+    let sealed = engine.export(NOW, ID, &key(), 0).unwrap();
+    assert_eq!(engine.statistics(), nothing);
+    engine.import(NOW, &key(), &sealed, NO_TIME).unwrap();
+    assert_eq!(engine.statistics(), counted);
+    engine.apply(NOW, SaCommand::Remove { id: ID, inbound: true, outbound: true }).unwrap();
+    assert_eq!(engine.statistics(), counted);
+}
+
+/// Where a pair goes, those that wait in its place for late packets end: nothing is left that would end them.
+#[test]
+fn what_lingers_ends_where_its_successor_leaves() {
+    let mut old = with_pair(&child());
+    let rekeyed = ChildSa { id: ChildSaId(2), replaces: Some(ID), ..child() };
+    old.apply(NOW, SaCommand::InstallInbound(Box::new(install(&rekeyed, 0x1003, 3)))).unwrap();
+    old.apply(NOW, SaCommand::InstallOutbound(Box::new(install(&rekeyed, 0x2004, 4)))).unwrap();
+    old.apply(NOW, SaCommand::SwitchOutbound { from: ID, to: ChildSaId(2) }).unwrap();
+    old.apply(NOW, SaCommand::Remove { id: ID, inbound: true, outbound: true }).unwrap();
+    assert!(old.inbound(spi(OUR_SPI)).is_some(), "it lingers");
+    old.export(NOW, ChildSaId(2), &key(), 0).unwrap();
+    assert!(old.inbound(spi(OUR_SPI)).is_none());
+    assert_eq!(old.poll_timeout(), None);
+}
+
 /// What lingers has its window yet: an older container does not take its place.
 #[test]
 fn a_container_of_a_pair_that_lingers() {
@@ -271,6 +303,8 @@ fn a_leap_to_the_end() {
         (AuditEvent::NumbersExhausted, Some(ID), Some(THEIR_SPI))
     );
     assert_eq!(record.packet.unwrap().source.protocol, 17);
+    let Path { local, remote, .. } = path_v4();
+    assert_eq!((record.source, record.destination), (Some(local.ip()), Some(remote.ip())));
 
     let mut old = with_pair(&child());
     let mut new = engine();

@@ -143,6 +143,25 @@ fn each_policy_has_its_own_sas() {
     assert_eq!(send(&mut engine, &v4(60)), Became::By(2), "at once: what was seen before is asked anew");
 }
 
+/// A question that found no room is asked by the next packet.
+#[test]
+fn acquire_that_was_lost() {
+    let reports_config = ReportConfig { queue: 1, ..ReportConfig::default() };
+    let config = EngineConfig { reports: reports_config, ..EngineConfig::default() };
+    let mut engine = Engine::new(&RUSTCRYPTO, config);
+    engine.set_policy(spd([catch_all(P1)]));
+    send(&mut engine, &v6(60));
+    for _ in 0..2 {
+        send(&mut engine, &v4(60));
+    }
+    assert_eq!((reports(&mut engine).len(), engine.reports_lost()), (1, 2));
+    assert_eq!(std::iter::from_fn(|| engine.poll_audit()).count(), 2, "nothing asks for an SA yet");
+    send(&mut engine, &v4(60));
+    let asked = reports(&mut engine);
+    let [SaReport::Acquire { packet, .. }] = &asked[..] else { panic!("{asked:?}") };
+    assert!(packet.source.addresses.contains([10, 1, 0, 1].into()));
+}
+
 /// Where there is no SA, IKE is asked with the packet's own selectors: once for a flow and a time.
 #[test]
 fn acquire_reports() {

@@ -44,6 +44,11 @@ impl Acquires {
         self.0.push(Asked { policy, packet, until: now.saturating_add(interval) });
         Ok(Some(packet))
     }
+
+    /// What was to be asked for last was not.
+    pub(super) fn take_back(&mut self) {
+        self.0.pop();
+    }
 }
 
 /// The bound of what is asked for at a time is reached.

@@ -10,8 +10,8 @@ use crate::ip::IpHeader;
 use crate::packet::EspHeader;
 use crate::statistics::DropReason;
 use alloc::collections::VecDeque;
-use ipsec_types::Instant;
 use ipsec_types::sa::ChildSaId;
+use ipsec_types::{Instant, Path};
 
 /// See the module. Its memory is taken once.
 #[derive(Debug)]
@@ -57,12 +57,15 @@ impl Audits {
         reason: DropReason,
         child: ChildSaId,
         spi: u32,
+        path: &Path,
         packet: &IpHeader,
     ) {
         if let Some(event) = AuditEvent::of(reason) {
             self.push(AuditRecord {
                 child: Some(child),
                 spi: Some(spi),
+                source: Some(path.local_ip()),
+                destination: Some(path.remote_ip()),
                 packet: Some(selectors_of(packet)),
                 ..AuditRecord::new(now, event, Some(reason))
             });

@@ -5,8 +5,9 @@ use super::entry::{Inbound, Outbound};
 use super::groups::GroupKey;
 use super::table::TimerKey;
 use super::used_keys::{KeyPrint, Progress};
-use crate::error::CommandError;
+use crate::error::{CommandError, InstallError};
 use crate::inbound::InboundSa;
+use crate::install;
 use crate::outbound::OutboundSa;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -49,7 +50,7 @@ impl Engine {
     pub(super) fn enter_inbound(&mut self, sa: InboundSa, print: KeyPrint, keys: Option<SaKeys>) {
         let (id, spi, group) = (sa.child().id, sa.spi(), sa.child().group);
         let lingers = self.lingering.has_spi(spi);
-        if (group.is_none() && lingers || self.inbound.len() >= self.config.max_sas)
+        if (group.is_none() && lingers || self.inbound.len() + self.groups.len() >= self.config.max_sas)
             && let Some(lingerer) = self.lingering.take_for(spi)
         {
             self.end_inbound(lingerer.spi, None);
@@ -168,6 +169,9 @@ impl Engine {
         if inbound.is_none() && outbound.is_none() {
             return Err(CommandError::NotInstalled(id));
         }
+        if let Some(entry) = &inbound {
+            install::check_move(entry.sa.child(), &path, encapsulation).map_err(InstallError::from)?;
+        }
         if let Some(entry) = outbound {
             entry.sa.relocate(path, encapsulation)?;
         }
@@ -203,14 +207,17 @@ impl Engine {
         Ok(())
     }
 
-    /// The pair sends nothing more; another SA with its key may go on from `end`.
+    /// The pair sends nothing more. With `end` it has moved, and what it counted with it: another SA with its key may go on
+    /// from there.
     pub(super) fn remove_outbound(&mut self, id: ChildSaId, end: Option<Progress>) {
         if let Some(mut entry) = self.outbound.remove(&id) {
             self.policy.remove(id);
             self.outbound_of.remove(&(entry.sa.spi(), id));
             self.timers.settle(TimerKey::Outbound(id), &mut entry.armed, [None; 2]);
             self.reports.forget(id, Direction::Outbound);
-            self.statistics.outbound.add(entry.sa.statistics());
+            if end.is_none() {
+                self.statistics.outbound.add(entry.sa.statistics());
+            }
             self.used_keys.end(entry.print, end);
         }
     }
@@ -246,7 +253,7 @@ impl Engine {
         (self.inbound_of.contains_key(&heir) || self.lingering.holds(heir)).then_some(heir)
     }
 
-    /// Nothing more is received by this SPI; another SA with its key may go on from `end`.
+    /// Nothing more is received by this SPI; `end` as for [`Engine::remove_outbound`].
     pub(super) fn end_inbound(&mut self, spi: EspSpi, end: Option<Progress>) {
         if let Some(entry) = self.inbound.remove(&spi) {
             self.end(*entry, end);
@@ -262,7 +269,9 @@ impl Engine {
 
     fn end(&mut self, mut entry: Inbound, end: Option<Progress>) {
         self.timers.settle(entry.key, &mut entry.armed, [None; 2]);
-        self.statistics.inbound.add(entry.sa.statistics());
+        if end.is_none() {
+            self.statistics.inbound.add(entry.sa.statistics());
+        }
         self.used_keys.end(entry.print, end);
     }
 

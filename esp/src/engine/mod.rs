@@ -330,7 +330,8 @@ impl Engine {
     }
 
     /// Says whether a packet that came unprotected may pass (RFC 4301 §5.2): where the first entry for such packets
-    /// is BYPASS.
+    /// is BYPASS. To be asked too of an ESP packet, whole as it came, that came to a group and is for no SA
+    /// ([`OpenError::UnknownSpi`]): it may be another's (RFC 5374 §4.2.1).
     ///
     /// # Errors
     /// [`OpenError::Inner`], [`OpenError::Policy`].
@@ -366,7 +367,7 @@ impl Engine {
         match sealed {
             Ok(sealed) => Ok(Outgoing { child, path, encapsulation, sealed }),
             Err(error) => {
-                self.audits.outbound(now, error.reason(), child, entry.sa.spi().get(), header);
+                self.audits.outbound(now, error.reason(), child, entry.sa.spi().get(), &path, header);
                 Err(error)
             }
         }
@@ -411,7 +412,9 @@ impl Engine {
     /// [`crate::OPEN_HEADROOM`] octets of room in front; [`Engine::open_ip`] keeps the one that came.
     ///
     /// # Errors
-    /// [`OpenError`]. The packet's octets are unspecified then, and nothing of it may be used.
+    /// [`OpenError`]. The packet's octets are unspecified then, and nothing of it may be used. But with
+    /// [`OpenError::UnknownSpi`] they are as they were: where they came to a group, another behind this host may have the
+    /// SA, and [`Engine::admit_unprotected`] says whether policy lets the packet pass to it (RFC 5374 §4.2.1).
     pub fn open(
         &mut self,
         now: Instant,
@@ -440,12 +443,14 @@ impl Engine {
             .and_then(|spi| self.groups.find(spi, to, from).or_else(|| self.inbound.get_mut(&spi)));
         let Some(entry) = found else {
             let error = unknown_spi(header.spi);
-            self.audits.inbound(now, &error, &came, None, None);
-            // What a group is sent is nobody's to answer, and may be for another behind us (RFC 5374 §4.2.1).
-            if let OpenError::UnknownSpi(spi) = error
-                && !to.is_multicast()
-            {
-                self.reports.unknown_spi(now, spi, arrival.path);
+            match error {
+                // What a group is sent is nobody's to answer, and may be for another behind us (RFC 5374 §4.2.1).
+                OpenError::UnknownSpi(_) if to.is_multicast() => {}
+                OpenError::UnknownSpi(spi) => {
+                    self.audits.inbound(now, &error, &came, None, None);
+                    self.reports.unknown_spi(now, spi, arrival.path);
+                }
+                _ => self.audits.inbound(now, &error, &came, None, None),
             }
             return Err(self.count_open(error));
         };
@@ -582,7 +587,8 @@ impl Engine {
         self.audits.lost()
     }
 
-    /// Everything counted since the engine was made, SAs that were removed included. Sums over all SAs.
+    /// Everything counted since the engine was made, SAs that were removed included. Sums over all SAs. What a pair counted
+    /// goes with it where it moves ([`Engine::export`], [`Engine::import`]), and is counted where it is.
     #[must_use]
     pub fn statistics(&self) -> EngineStatistics {
         let mut sum = self.statistics.clone();

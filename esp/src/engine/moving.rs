@@ -3,8 +3,9 @@
 use super::Engine;
 use super::entry::{Inbound, progress_of};
 use super::used_keys::{KeyPrint, Progress};
-use crate::error::{CommandError, MoveError};
+use crate::error::{CommandError, InstallError, MoveError};
 use crate::inbound::InboundSa;
+use crate::install;
 use crate::lifetime::LifetimeEvent;
 use crate::outbound::OutboundSa;
 use crate::saved;
@@ -35,16 +36,17 @@ struct CameOut {
 }
 
 impl Engine {
-    /// Takes a pair of SAs out of this engine, so that another one goes on with it: an upgraded process, or a standby.
+    /// Takes a pair of SAs out of this engine, so that another one goes on with it, as that of an upgraded process.
     /// From now on this engine neither sends nor receives by it. The container has all that was negotiated, the keys,
     /// the anti-replay window, the lifetimes as far as they are used up, expiries that were not yet told, the path MTU and
     /// the statistics, and is sealed by `key`.
     ///
     /// The other engine sends the first packet with a number that is `leap` higher than it would have been here, or
-    /// with the last one that there is. A leap does no harm, and helps where it is not certain that this engine's last
-    /// packets are counted.
+    /// with the last one that there is. 0 is right: all packets that this engine sealed are counted. A leap leaves numbers
+    /// out that are nobody's from then on, which does no harm but for those of 32 bits, of which there are few.
     ///
-    /// A pair that is only lingering ([`EngineConfig::linger`](super::EngineConfig::linger)) does not move.
+    /// A pair that is only lingering ([`EngineConfig::linger`](super::EngineConfig::linger)) does not move, and ends
+    /// where its successor does.
     ///
     /// # Errors
     /// [`MoveError::NotInstalled`], [`MoveError::KeysNotKept`], [`MoveError::State`]; nothing has changed then.
@@ -95,6 +97,9 @@ impl Engine {
         self.reports.forget(id, Direction::Inbound);
         if let Some(spi) = self.inbound_of.remove(&id) {
             self.end_inbound(spi, received);
+        }
+        for lingerer in self.lingering.take_predecessors(id) {
+            self.end_inbound(lingerer.spi, None);
         }
         self.end_group(id, received);
         self.remove_outbound(id, sent);
@@ -151,8 +156,10 @@ impl Engine {
         let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
         let heir = r.option(StateReader::u64)?.map(ChildSaId);
         let print = KeyPrint::of_inbound(&self.provider, &install);
-        let mut sa = InboundSa::new(&self.provider, install.clone(), self.config.inbound, now)
-            .map_err(CommandError::from)?;
+        let refused = CommandError::from;
+        let mut sa =
+            InboundSa::new(&self.provider, install.clone(), self.config.inbound, now).map_err(refused)?;
+        install::check_move(child, &path, encapsulation).map_err(InstallError::from).map_err(refused)?;
         sa.resume(now, since_export, r)?;
         self.check_inbound(&install, &print, &progress_of(&sa))?;
         Ok((CameIn { sa, print, path, encapsulation, heir }, install))

@@ -140,10 +140,17 @@ impl Reports {
         }
     }
 
-    /// Asks for an SA of this policy for the packet. Whether one is asked for, now or since a while.
+    /// Asks for an SA of this policy for the packet. Whether one is asked for, now or since a while; where there is no room
+    /// for the question, a later packet asks it.
     pub(super) fn acquire(&mut self, now: Instant, policy: PolicyId, packet: &IpHeader) -> bool {
         match self.acquires.ask(now, self.config.acquire_interval, policy, packet) {
-            Ok(Some(packet)) => self.push(SaReport::Acquire { policy, packet }),
+            Ok(Some(packet)) => {
+                let told = self.push(SaReport::Acquire { policy, packet });
+                if !told {
+                    self.acquires.take_back();
+                }
+                told
+            }
             Ok(None) => true,
             Err(TooMany) => {
                 self.lost = self.lost.saturating_add(1);
