@@ -1,4 +1,4 @@
-//! Audit events (RFC 4303 §4, RFC 4301 §5 to §7, RFC 5374 §4.2.1, RFC 6040 §4.2): what an administrator may want to see
+//! Audit events (RFC 4303 §4, RFC 4301 §5 to §7, RFC 5374 §5.2, RFC 6040 §4.2): what an administrator may want to see
 //! of single packets that were dropped, beside the counters of [`Statistics`](crate::Statistics).
 //!
 //! Anybody can bring such events about. So each kind has a rate of its own, what is over it is counted, and the queue is
@@ -35,7 +35,7 @@ pub enum AuditEvent {
     InboundPolicy,
     /// The SA by which a packet came does not carry such packets (RFC 4301 §5.2, §6.2, §7.2).
     Selectors,
-    /// The outer addresses of a packet to a group are not the inner ones (RFC 5374 §4.2.1).
+    /// The outer addresses of a packet to a group are not the inner ones (RFC 5374 §5.2).
     Preservation,
     /// Congestion was met and the inner packet can't tell: it was dropped (RFC 6040 §4.2).
     CongestionLost,

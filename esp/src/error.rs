@@ -178,7 +178,7 @@ pub enum OpenError {
     /// The ECN fields of inner and outer header forbid delivery.
     #[error(transparent)]
     Ecn(#[from] CongestionLost),
-    /// An outer address is not the inner one, as it is in all packets of the SA (RFC 5374 §4.2.1).
+    /// An outer address is not the inner one, as it is in all packets of the SA (RFC 5374 §5.2).
     #[error("the outer addresses are not the inner ones")]
     Preservation,
     /// It came unprotected and policy does not let it pass so (RFC 4301 §5.2).

@@ -83,7 +83,7 @@ pub(crate) fn tunnel(
     Ok(mark)
 }
 
-/// Tunnel mode to a group: whether the outer addresses are the inner ones where they must be (RFC 5374 §4.2.1).
+/// Tunnel mode to a group: whether the outer addresses are the inner ones where they must be (RFC 5374 §5.2).
 pub(crate) fn check_preserved(group: &GroupSa, header: &IpHeader, front: &Front) -> Result<(), OpenError> {
     let source = !group.preserves_source || header.source == front.source;
     let destination = !group.preserves_destination || header.destination == front.destination;

@@ -100,7 +100,7 @@ drop_reasons! {
     /// Inbound: congestion that the inner packet can't tell (RFC 6040 §4.2).
     Ecn, "ecn";
     /// Inbound: outer addresses that are not the inner ones, in an SA that preserves them. An audit event of RFC 5374
-    /// §4.2.1.
+    /// §5.2.
     Preservation, "preservation";
     /// Inbound: unprotected, and policy does not let it pass so. An audit event of RFC 4301 §5.2.
     InboundPolicy, "inbound-policy";

@@ -367,7 +367,7 @@ fn preserved_addresses() {
     }
 }
 
-/// RFC 5374 §4.2.1: preserved addresses of outer and inner header that differ: discarded, counted, audited.
+/// RFC 5374 §5.2: preserved addresses of outer and inner header that differ: discarded, counted, audited.
 #[test]
 fn preserved_addresses_that_differ() {
     let sender = to_group(1, GROUPS[0], Some(SENDERS[0]));

@@ -331,7 +331,7 @@ impl Engine {
 
     /// Says whether a packet that came unprotected may pass (RFC 4301 §5.2): where the first entry for such packets
     /// is BYPASS. To be asked too of an ESP packet, whole as it came, that came to a group and is for no SA
-    /// ([`OpenError::UnknownSpi`]): it may be another's (RFC 5374 §4.2.1).
+    /// ([`OpenError::UnknownSpi`]): it may be another's (RFC 5374 §5.2).
     ///
     /// # Errors
     /// [`OpenError::Inner`], [`OpenError::Policy`].
@@ -414,7 +414,7 @@ impl Engine {
     /// # Errors
     /// [`OpenError`]. The packet's octets are unspecified then, and nothing of it may be used. But with
     /// [`OpenError::UnknownSpi`] they are as they were: where they came to a group, another behind this host may have the
-    /// SA, and [`Engine::admit_unprotected`] says whether policy lets the packet pass to it (RFC 5374 §4.2.1).
+    /// SA, and [`Engine::admit_unprotected`] says whether policy lets the packet pass to it (RFC 5374 §5.2).
     pub fn open(
         &mut self,
         now: Instant,
@@ -444,7 +444,7 @@ impl Engine {
         let Some(entry) = found else {
             let error = unknown_spi(header.spi);
             match error {
-                // What a group is sent is nobody's to answer, and may be for another behind us (RFC 5374 §4.2.1).
+                // What a group is sent is nobody's to answer, and may be for another behind us (RFC 5374 §5.2).
                 OpenError::UnknownSpi(_) if to.is_multicast() => {}
                 OpenError::UnknownSpi(spi) => {
                     self.audits.inbound(now, &error, &came, None, None);
