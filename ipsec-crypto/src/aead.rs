@@ -43,8 +43,15 @@ pub(crate) struct Nonce(u128);
 
 impl Nonce {
     /// The nonce, with zeros behind it.
+    #[inline(always)]
     pub(crate) const fn octets(self) -> [u8; 16] {
         self.0.to_be_bytes()
+    }
+
+    /// The nonce of these octets, with zeros behind it.
+    #[cfg(test)]
+    pub(crate) const fn from_high_octets(octets: u128) -> Self {
+        Self(octets)
     }
 }
 

@@ -11,6 +11,7 @@ mod ecdsa;
 mod ecp;
 mod ed25519;
 mod etm;
+mod gcm;
 mod gmac;
 mod mac;
 mod message;

@@ -3,12 +3,12 @@
 
 mod support;
 
+#[cfg(feature = "aws-lc")]
+use ipsec_crypto::CipherAlgorithm;
 use ipsec_crypto::requirements::{self, Strength};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::signature::{AuthMethod, HashAlgorithm};
-use ipsec_crypto::{
-    CipherAlgorithm, CryptoProvider, KeMethod, KxResponse, PacketNumber, PrfId, SignatureScheme,
-};
+use ipsec_crypto::{CryptoProvider, KeMethod, KxResponse, PacketNumber, PrfId, SignatureScheme};
 use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::{EncrId, IntegId};
 use std::collections::HashSet;

@@ -1,11 +1,11 @@
-//! RustCrypto's combined-mode ciphers: AES-GCM, AES-CCM, ChaCha20-Poly1305.
+//! RustCrypto's combined-mode ciphers: AES-CCM, ChaCha20-Poly1305. AES-GCM is our own upon its AES: see
+//! [`super::gcm`].
 
 use crate::aead::{CombinedMode, Nonce};
 use aead::array::ArraySize;
 use aead::array::typenum::Unsigned;
-use aead::consts::{U11, U12};
+use aead::consts::U11;
 use aead::{AeadInOut, KeyInit};
-use aes_gcm::AesGcm;
 use ccm::Ccm;
 use chacha20poly1305::ChaCha20Poly1305;
 use cipher::consts::U16;
@@ -14,13 +14,6 @@ use zeroize::ZeroizeOnDrop;
 
 /// A combined-mode cipher whose expanded key is wiped when dropped.
 pub(super) trait Wiped: AeadInOut + KeyInit + Send + Sync + 'static {}
-
-impl<C, T> Wiped for AesGcm<C, U12, T>
-where
-    Self: AeadInOut + KeyInit + ZeroizeOnDrop + Send + Sync + 'static,
-    T: aes_gcm::TagSize,
-{
-}
 
 /// A CCM holds nothing but its block cipher.
 impl<C, M> Wiped for Ccm<C, M, U11>
@@ -59,8 +52,8 @@ impl<A: Wiped> CombinedMode for RustCrypto<A> {
         Some(())
     }
 
-    /// AES-GCM and ChaCha20-Poly1305 check the ICV over the cipher text before they decrypt anything. CCM's ICV is over
-    /// the plain text: it decrypts first, and wipes what it got from a forgery.
+    /// ChaCha20-Poly1305 checks the ICV over the cipher text before it decrypts anything. CCM's ICV is over the plain
+    /// text: it decrypts first, and wipes what it got from a forgery.
     #[inline(always)]
     fn open(&self, nonce: Nonce, aad: &[u8], text: &mut [u8], icv: &[u8]) -> Option<()> {
         let icv: &aead::Tag<A> = icv.try_into().ok()?;

@@ -4,6 +4,7 @@ use super::aead::RustCrypto;
 use super::cbc::Cbc;
 use super::ctr::Ctr;
 use super::etm::EncryptThenMac;
+use super::gcm::Gcm;
 use super::gmac::Gmac;
 use super::mac::TruncatedMac;
 use super::null::Null;
@@ -12,8 +13,7 @@ use crate::aead::{Aead, Iv};
 use crate::cipher::CipherAlgorithm;
 use crate::limits;
 use ::aead::consts::{U8, U11, U12, U16};
-use aes::{Aes128, Aes192, Aes256};
-use aes_gcm::AesGcm;
+use aes::{Aes128, Aes128Enc, Aes192, Aes192Enc, Aes256, Aes256Enc};
 use ccm::Ccm;
 use chacha20poly1305::ChaCha20Poly1305;
 use cmac::Cmac;
@@ -44,7 +44,7 @@ macro_rules! combined {
     ($($name:ident = $encr:ident, $bits:literal, $iv:ident, $cipher:ty, $limits:ident;)*) => {
         suites! {
             $(
-                $name = Aead::<RustCrypto<$cipher>>::new(EncrId::$encr, Some($bits), Iv::$iv, limits::$limits),
+                $name = Aead::<$cipher>::new(EncrId::$encr, Some($bits), Iv::$iv, limits::$limits),
                 concat!("ENCR_", stringify!($encr), " with a key of ", $bits, " bits.");
             )*
         }
@@ -80,38 +80,38 @@ macro_rules! nulls {
 
 // AES-GCM: RFC 4106, in IKE RFC 5282.
 combined! {
-    AES_128_GCM_16 = AES_GCM_16, 128, Sent, AesGcm<Aes128, U12, U16>, GCM_16;
-    AES_192_GCM_16 = AES_GCM_16, 192, Sent, AesGcm<Aes192, U12, U16>, GCM_16;
-    AES_256_GCM_16 = AES_GCM_16, 256, Sent, AesGcm<Aes256, U12, U16>, GCM_16;
-    AES_128_GCM_12 = AES_GCM_12, 128, Sent, AesGcm<Aes128, U12, U12>, GCM_12;
-    AES_192_GCM_12 = AES_GCM_12, 192, Sent, AesGcm<Aes192, U12, U12>, GCM_12;
-    AES_256_GCM_12 = AES_GCM_12, 256, Sent, AesGcm<Aes256, U12, U12>, GCM_12;
-    AES_128_GCM_8 = AES_GCM_8, 128, Sent, AesGcm<Aes128, U12, U8>, GCM_8;
-    AES_192_GCM_8 = AES_GCM_8, 192, Sent, AesGcm<Aes192, U12, U8>, GCM_8;
-    AES_256_GCM_8 = AES_GCM_8, 256, Sent, AesGcm<Aes256, U12, U8>, GCM_8;
+    AES_128_GCM_16 = AES_GCM_16, 128, Sent, Gcm<Aes128Enc, U16>, GCM_16;
+    AES_192_GCM_16 = AES_GCM_16, 192, Sent, Gcm<Aes192Enc, U16>, GCM_16;
+    AES_256_GCM_16 = AES_GCM_16, 256, Sent, Gcm<Aes256Enc, U16>, GCM_16;
+    AES_128_GCM_12 = AES_GCM_12, 128, Sent, Gcm<Aes128Enc, U12>, GCM_12;
+    AES_192_GCM_12 = AES_GCM_12, 192, Sent, Gcm<Aes192Enc, U12>, GCM_12;
+    AES_256_GCM_12 = AES_GCM_12, 256, Sent, Gcm<Aes256Enc, U12>, GCM_12;
+    AES_128_GCM_8 = AES_GCM_8, 128, Sent, Gcm<Aes128Enc, U8>, GCM_8;
+    AES_192_GCM_8 = AES_GCM_8, 192, Sent, Gcm<Aes192Enc, U8>, GCM_8;
+    AES_256_GCM_8 = AES_GCM_8, 256, Sent, Gcm<Aes256Enc, U8>, GCM_8;
 }
 
 // AES-CCM: RFC 4309, in IKE RFC 5282.
 combined! {
-    AES_128_CCM_16 = AES_CCM_16, 128, Sent, Ccm<Aes128, U16, U11>, CCM_16;
-    AES_192_CCM_16 = AES_CCM_16, 192, Sent, Ccm<Aes192, U16, U11>, CCM_16;
-    AES_256_CCM_16 = AES_CCM_16, 256, Sent, Ccm<Aes256, U16, U11>, CCM_16;
-    AES_128_CCM_12 = AES_CCM_12, 128, Sent, Ccm<Aes128, U12, U11>, CCM_12;
-    AES_192_CCM_12 = AES_CCM_12, 192, Sent, Ccm<Aes192, U12, U11>, CCM_12;
-    AES_256_CCM_12 = AES_CCM_12, 256, Sent, Ccm<Aes256, U12, U11>, CCM_12;
-    AES_128_CCM_8 = AES_CCM_8, 128, Sent, Ccm<Aes128, U8, U11>, CCM_8;
-    AES_192_CCM_8 = AES_CCM_8, 192, Sent, Ccm<Aes192, U8, U11>, CCM_8;
-    AES_256_CCM_8 = AES_CCM_8, 256, Sent, Ccm<Aes256, U8, U11>, CCM_8;
+    AES_128_CCM_16 = AES_CCM_16, 128, Sent, RustCrypto<Ccm<Aes128, U16, U11>>, CCM_16;
+    AES_192_CCM_16 = AES_CCM_16, 192, Sent, RustCrypto<Ccm<Aes192, U16, U11>>, CCM_16;
+    AES_256_CCM_16 = AES_CCM_16, 256, Sent, RustCrypto<Ccm<Aes256, U16, U11>>, CCM_16;
+    AES_128_CCM_12 = AES_CCM_12, 128, Sent, RustCrypto<Ccm<Aes128, U12, U11>>, CCM_12;
+    AES_192_CCM_12 = AES_CCM_12, 192, Sent, RustCrypto<Ccm<Aes192, U12, U11>>, CCM_12;
+    AES_256_CCM_12 = AES_CCM_12, 256, Sent, RustCrypto<Ccm<Aes256, U12, U11>>, CCM_12;
+    AES_128_CCM_8 = AES_CCM_8, 128, Sent, RustCrypto<Ccm<Aes128, U8, U11>>, CCM_8;
+    AES_192_CCM_8 = AES_CCM_8, 192, Sent, RustCrypto<Ccm<Aes192, U8, U11>>, CCM_8;
+    AES_256_CCM_8 = AES_CCM_8, 256, Sent, RustCrypto<Ccm<Aes256, U8, U11>>, CCM_8;
 }
 
 // Implicit IVs, for ESP alone: RFC 8750.
 combined! {
-    AES_128_GCM_16_IIV = AES_GCM_16_IIV, 128, Implicit, AesGcm<Aes128, U12, U16>, GCM_16;
-    AES_192_GCM_16_IIV = AES_GCM_16_IIV, 192, Implicit, AesGcm<Aes192, U12, U16>, GCM_16;
-    AES_256_GCM_16_IIV = AES_GCM_16_IIV, 256, Implicit, AesGcm<Aes256, U12, U16>, GCM_16;
-    AES_128_CCM_8_IIV = AES_CCM_8_IIV, 128, Implicit, Ccm<Aes128, U8, U11>, CCM_8;
-    AES_192_CCM_8_IIV = AES_CCM_8_IIV, 192, Implicit, Ccm<Aes192, U8, U11>, CCM_8;
-    AES_256_CCM_8_IIV = AES_CCM_8_IIV, 256, Implicit, Ccm<Aes256, U8, U11>, CCM_8;
+    AES_128_GCM_16_IIV = AES_GCM_16_IIV, 128, Implicit, Gcm<Aes128Enc, U16>, GCM_16;
+    AES_192_GCM_16_IIV = AES_GCM_16_IIV, 192, Implicit, Gcm<Aes192Enc, U16>, GCM_16;
+    AES_256_GCM_16_IIV = AES_GCM_16_IIV, 256, Implicit, Gcm<Aes256Enc, U16>, GCM_16;
+    AES_128_CCM_8_IIV = AES_CCM_8_IIV, 128, Implicit, RustCrypto<Ccm<Aes128, U8, U11>>, CCM_8;
+    AES_192_CCM_8_IIV = AES_CCM_8_IIV, 192, Implicit, RustCrypto<Ccm<Aes192, U8, U11>>, CCM_8;
+    AES_256_CCM_8_IIV = AES_CCM_8_IIV, 256, Implicit, RustCrypto<Ccm<Aes256, U8, U11>>, CCM_8;
 }
 
 suites! {
