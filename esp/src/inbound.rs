@@ -46,17 +46,25 @@ pub(crate) struct Authentic {
     text: Range<usize>,
 }
 
-/// What changes from packet to packet of an inbound SA.
+/// What changes from packet to packet of an inbound SA. What each packet changes lies together, but for one block of the
+/// window.
+#[repr(C)]
 pub(crate) struct ReceiveTally {
     window: ReplayWindow,
     failures: Failures,
-    /// Opens that failed beside those of dropped packets.
-    extra_tries: u64,
     lifetime: Lifetime,
     pub(crate) statistics: Statistics,
+    /// Opens that failed beside those of dropped packets.
+    extra_tries: u64,
 }
 
 impl ReceiveTally {
+    /// Reads what every packet needs of it.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.window.touch() ^ self.lifetime.packets() ^ self.statistics.misaligned
+    }
+
     /// Step 5: what the number is taken for.
     #[inline(always)]
     pub(crate) fn check(&mut self, now: Instant, number: u32) -> Result<Candidate, OpenError> {
@@ -133,6 +141,7 @@ impl ReceiveTally {
 
 /// One direction of a Child SA: what we receive by. With the feature `std` it can be shared by threads:
 /// `InboundSa::into_shared`.
+#[repr(C)]
 pub struct InboundSa {
     opener: Opener,
     tally: ReceiveTally,
@@ -168,11 +177,29 @@ impl InboundSa {
         let tally = ReceiveTally {
             window: ReplayWindow::new(child.sequence_numbers, config.anti_replay),
             failures: Failures::default(),
-            extra_tries: 0,
             lifetime: Lifetime::new(&child.lifetimes, limits, Bounds::Inbound, config.early, now),
             statistics: Statistics::ZERO,
+            extra_tries: 0,
         };
         Ok(Self { opener, tally })
+    }
+
+    /// Reads what every packet needs of the SA but the key.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.opener.touch() ^ self.tally.touch()
+    }
+
+    /// Reads where the key lies.
+    #[inline]
+    pub(crate) fn find_key(&self) -> usize {
+        self.opener.cipher.iv_len()
+    }
+
+    /// Reads the key.
+    #[inline]
+    pub(crate) fn touch_key(&self) {
+        self.opener.cipher.touch();
     }
 
     /// The two halves, for sharing.

@@ -5,6 +5,7 @@
 //! of limit. A soft limit is told once and a hard one once: the first that is reached names the reason.
 
 use crate::saved;
+use alloc::boxed::Box;
 use core::time::Duration;
 use ipsec_crypto::cipher::UsageLimits;
 use ipsec_crypto::state::{StateError, StateReader, StateWriter};
@@ -134,18 +135,24 @@ pub(crate) enum Bounds {
     Inbound,
 }
 
-/// What one SA has carried, and how much it may.
+/// What one SA has carried, and how much it may: first what every packet asks, in one line of the cache.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub(crate) struct Lifetime {
     packets: u64,
     octets: u64,
     next: Next,
-    soft: Limits,
-    hard: Limits,
     soft_told: bool,
     expired: Option<ExpiryReason>,
-    pending_soft: Option<ExpiryReason>,
-    pending_hard: Option<ExpiryReason>,
+    pending: [Option<ExpiryReason>; 2],
+    limits: Box<Both>,
+}
+
+/// Both rows of limits, which few packets ask.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Both {
+    soft: Limits,
+    hard: Limits,
 }
 
 impl Lifetime {
@@ -188,12 +195,10 @@ impl Lifetime {
             packets: 0,
             octets: 0,
             next: Next::of(&soft).or_earlier(Next::of(&hard)),
-            soft,
-            hard,
             soft_told: false,
             expired: None,
-            pending_soft: None,
-            pending_hard: None,
+            pending: [None; 2],
+            limits: Box::new(Both { soft, hard }),
         }
     }
 
@@ -208,10 +213,10 @@ impl Lifetime {
         if let Some(reason) = self.expired {
             return Err(Expired(reason));
         }
-        if now >= self.hard.deadline && self.hard.deadline != Instant::MAX {
+        if now >= self.limits.hard.deadline && self.limits.hard.deadline != Instant::MAX {
             return Err(self.expire(ExpiryReason::Time));
         }
-        if !self.soft_told && now >= self.soft.deadline && self.soft.deadline != Instant::MAX {
+        if !self.soft_told && now >= self.limits.soft.deadline && self.limits.soft.deadline != Instant::MAX {
             self.warn(ExpiryReason::Time);
         }
         Ok(())
@@ -232,19 +237,19 @@ impl Lifetime {
 
     #[cold]
     fn charge_at_limit(&mut self, now: Instant, packets: u64, octets: u64) -> Result<(), Expired> {
-        if packets > self.hard.packets.at {
-            return Err(self.expire(self.hard.packets.reason));
+        if packets > self.limits.hard.packets.at {
+            return Err(self.expire(self.limits.hard.packets.reason));
         }
-        if octets > self.hard.octets.at {
-            return Err(self.expire(self.hard.octets.reason));
+        if octets > self.limits.hard.octets.at {
+            return Err(self.expire(self.limits.hard.octets.reason));
         }
         (self.packets, self.octets) = (packets, octets);
         if !self.soft_told
-            && let Some(reason) = self.soft.reached(now, packets, octets)
+            && let Some(reason) = self.limits.soft.reached(now, packets, octets)
         {
             self.warn(reason);
         }
-        if let Some(reason) = self.hard.reached(now, packets, octets) {
+        if let Some(reason) = self.limits.hard.reached(now, packets, octets) {
             self.expire(reason);
         }
         Ok(())
@@ -260,20 +265,20 @@ impl Lifetime {
 
     #[cold]
     fn note_number_at_limit(&mut self, number: u64) {
-        if number >= self.soft.number && !self.soft_told {
+        if number >= self.limits.soft.number && !self.soft_told {
             self.warn(ExpiryReason::SequenceNumbers);
         }
-        if number >= self.hard.number {
+        if number >= self.limits.hard.number {
             self.expire(ExpiryReason::SequenceNumbers);
         }
     }
 
     /// Notes how many integrity checks have failed in all.
     pub(crate) fn note_failed_opens(&mut self, failed: u64) {
-        if failed >= self.soft.failed_opens && !self.soft_told {
+        if failed >= self.limits.soft.failed_opens && !self.soft_told {
             self.warn(ExpiryReason::CipherUsage);
         }
-        if failed >= self.hard.failed_opens {
+        if failed >= self.limits.hard.failed_opens {
             self.expire(ExpiryReason::CipherUsage);
         }
     }
@@ -286,10 +291,13 @@ impl Lifetime {
     /// The next event to tell: the soft one first.
     #[inline]
     pub(crate) fn poll(&mut self) -> Option<LifetimeEvent> {
-        if let Some(reason) = self.pending_soft.take() {
-            return Some(LifetimeEvent::Soft(reason));
-        }
-        self.pending_hard.take().map(LifetimeEvent::Hard)
+        if self.pending == [None; 2] { None } else { self.take_pending() }
+    }
+
+    #[cold]
+    fn take_pending(&mut self) -> Option<LifetimeEvent> {
+        let [soft, hard] = &mut self.pending;
+        soft.take().map(LifetimeEvent::Soft).or_else(|| hard.take().map(LifetimeEvent::Hard))
     }
 
     /// When [`Lifetime::check`] has something to say of itself: the soft deadline and the hard one, as far as
@@ -299,7 +307,10 @@ impl Lifetime {
         let alive = self.expired.is_none();
         let stands =
             |deadline: Instant, wanted: bool| Some(deadline).filter(|d| wanted && *d != Instant::MAX);
-        [stands(self.soft.deadline, alive && !self.soft_told), stands(self.hard.deadline, alive)]
+        [
+            stands(self.limits.soft.deadline, alive && !self.soft_told),
+            stands(self.limits.hard.deadline, alive),
+        ]
     }
 
     /// The earlier of [`Lifetime::deadlines`].
@@ -312,10 +323,11 @@ impl Lifetime {
         w.put_u64(self.packets);
         w.put_u64(self.octets);
         w.put_bool(self.soft_told);
-        for reason in [self.expired, self.pending_soft, self.pending_hard] {
+        let [soft, hard] = self.pending;
+        for reason in [self.expired, soft, hard] {
             w.put_option(reason, saved::put_reason);
         }
-        for deadline in [self.soft.deadline, self.hard.deadline] {
+        for deadline in [self.limits.soft.deadline, self.limits.hard.deadline] {
             let left = (deadline != Instant::MAX).then(|| deadline.saturating_since(now));
             w.put_option(left, StateWriter::put_duration);
         }
@@ -329,33 +341,37 @@ impl Lifetime {
         r: &mut StateReader<'_>,
     ) -> Result<(), StateError> {
         (self.packets, self.octets, self.soft_told) = (r.u64()?, r.u64()?, r.bool()?);
-        for reason in [&mut self.expired, &mut self.pending_soft, &mut self.pending_hard] {
+        let [soft, hard] = &mut self.pending;
+        for reason in [&mut self.expired, soft, hard] {
             *reason = r.option(saved::reason)?;
         }
-        for deadline in [&mut self.soft.deadline, &mut self.hard.deadline] {
+        let Both { soft, hard } = &mut *self.limits;
+        for deadline in [&mut soft.deadline, &mut hard.deadline] {
             let left = r.option(StateReader::duration)?;
             *deadline = left.map_or(Instant::MAX, |left| now.saturating_add(left.saturating_sub(since)));
         }
         self.next = match (self.expired, self.soft_told) {
             (Some(_), _) => Next::NOW,
-            (None, true) => Next::of(&self.hard),
-            (None, false) => Next::of(&self.soft).or_earlier(Next::of(&self.hard)),
+            (None, true) => Next::of(&self.limits.hard),
+            (None, false) => Next::of(&self.limits.soft).or_earlier(Next::of(&self.limits.hard)),
         };
         Ok(())
     }
 
     fn warn(&mut self, reason: ExpiryReason) {
         self.soft_told = true;
-        self.pending_soft = Some(reason);
+        let [soft, _] = &mut self.pending;
+        *soft = Some(reason);
         if self.expired.is_none() {
-            self.next = Next::of(&self.hard);
+            self.next = Next::of(&self.limits.hard);
         }
     }
 
     fn expire(&mut self, reason: ExpiryReason) -> Expired {
         if self.expired.is_none() {
             self.expired = Some(reason);
-            self.pending_hard = Some(reason);
+            let [_, hard] = &mut self.pending;
+            *hard = Some(reason);
             self.next = Next::NOW;
         }
         Expired(self.expired.unwrap_or(reason))

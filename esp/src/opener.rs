@@ -12,6 +12,7 @@ use crate::ip::{IpError, IpHeader};
 use crate::outbound::packet_number;
 use crate::packet::{ESP_HEADER, EspHeader, Layout, LayoutError, NEXT_HEADER_DUMMY, Trailer, read_trailer};
 use crate::restore::{self, Front};
+use crate::selectors::{self, Plain};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
@@ -22,17 +23,21 @@ use ipsec_types::sa::{ChildSa, Direction, SaInstall};
 use ipsec_types::{EspSpi, Mode, SequenceNumbers};
 
 /// See the module. Beside it an SA has what it counts: [`crate::inbound::ReceiveTally`].
+///
+/// First comes what a packet in tunnel mode needs; the rest, and `child`, lie elsewhere in memory.
+#[repr(C)]
 pub(crate) struct Opener {
     pub(crate) cipher: Box<dyn PacketCipher>,
     layout: Layout,
     pub(crate) spi: EspSpi,
-    /// In BEET mode: the addresses that are not sent.
-    inner: Option<InnerPair>,
-    pub(crate) config: InboundConfig,
-    /// Of `child`, which lies elsewhere in memory.
-    /// Tunnel mode, and not to a group.
+    /// Of `child`: tunnel mode, and not to a group.
     plain_tunnel: bool,
     pub(crate) sequence_numbers: SequenceNumbers,
+    /// Of `child`.
+    selectors: Option<Plain>,
+    pub(crate) config: InboundConfig,
+    /// In BEET mode: the addresses that are not sent.
+    inner: Option<InnerPair>,
     pub(crate) child: Arc<ChildSa>,
 }
 
@@ -54,7 +59,20 @@ impl Opener {
         let SaInstall { child, spi, .. } = install;
         let (layout, sequence_numbers) = (Layout::of(&*cipher), child.sequence_numbers);
         let plain_tunnel = child.mode == Mode::Tunnel && child.group.is_none();
-        Ok(Self { cipher, layout, spi, inner, config, plain_tunnel, sequence_numbers, child })
+        let selectors = Plain::of(&child, Direction::Inbound);
+        Ok(Self { cipher, layout, spi, plain_tunnel, sequence_numbers, selectors, config, inner, child })
+    }
+
+    /// Reads what every packet needs of it but the key.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.spi.get()) ^ u64::from(self.config.strict_padding)
+    }
+
+    #[inline(always)]
+    fn admits(&self, packet: &IpHeader) -> bool {
+        self.selectors.is_some_and(|selectors| selectors.admits(packet))
+            || selectors::admits(&self.child, packet, Direction::Inbound)
     }
 
     /// What is known of the header of a packet that came without it.
@@ -97,7 +115,7 @@ impl Opener {
     #[cold]
     fn admits_answer(&self, packet: &[u8], header: &IpHeader) -> bool {
         let answer = icmp::answer_to_quoted(packet, header);
-        answer.is_some_and(|answer| crate::selectors::admits(&self.child, &answer, Direction::Inbound))
+        answer.is_some_and(|answer| self.admits(&answer))
     }
 
     /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. `ecn` is the outer ECN field, where it is
@@ -137,9 +155,7 @@ impl Opener {
         };
         // What is left over is TFC padding.
         let _within = packet.narrow(0..header.length);
-        if !crate::selectors::admits(&self.child, header, Direction::Inbound)
-            && !self.admits_answer(packet.as_slice(), header)
-        {
+        if !self.admits(header) && !self.admits_answer(packet.as_slice(), header) {
             return Err(OpenError::Selectors);
         }
         let unusual_ecn = mark != EcnMark::Usual;

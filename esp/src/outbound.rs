@@ -34,6 +34,7 @@ pub struct Sealed {
 }
 
 /// What changes from packet to packet of an outbound SA.
+#[repr(C)]
 pub(crate) struct SendTally {
     counter: SequenceCounter,
     lifetime: Lifetime,
@@ -42,6 +43,12 @@ pub(crate) struct SendTally {
 }
 
 impl SendTally {
+    /// Reads what every packet needs of it.
+    #[inline]
+    pub(crate) const fn touch(&self) -> u64 {
+        self.counter.last() ^ self.lifetime.packets() ^ self.statistics.packets
+    }
+
     /// Whether the SA lives.
     #[inline(always)]
     pub(crate) fn check(&mut self, now: Instant) -> Result<(), SealError> {
@@ -140,9 +147,10 @@ impl SendTally {
 ///
 /// It can't be cloned: a sequence number, and with it a nonce, is used once. With the feature `std` it can be shared
 /// by threads: `OutboundSa::into_shared`.
+#[repr(C)]
 pub struct OutboundSa {
-    sealer: Sealer,
     tally: SendTally,
+    sealer: Sealer,
 }
 
 impl OutboundSa {
@@ -181,6 +189,24 @@ impl OutboundSa {
             statistics: Statistics::ZERO,
         };
         Ok(Self { sealer, tally })
+    }
+
+    /// Reads what every packet needs of the SA but the key.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.sealer.touch() ^ self.tally.touch()
+    }
+
+    /// Reads where the key lies.
+    #[inline]
+    pub(crate) fn find_key(&self) -> usize {
+        self.sealer.cipher.iv_len()
+    }
+
+    /// Reads the key.
+    #[inline]
+    pub(crate) fn touch_key(&self) {
+        self.sealer.cipher.touch();
     }
 
     /// The two halves, for sharing.

@@ -6,8 +6,8 @@
 //! packet's number is believed to be lives in its [`Candidate`], never in the window, so a forged packet
 //! moves nothing however many packets are under way.
 //!
-//! The bits lie in a ring of 64-bit blocks after the idea of RFC 6479: nothing is ever shifted. The ring is
-//! exactly as wide as the next power of two, and what an advancing top overtakes is cleared bit by bit
+//! The bits lie in a ring of 64-bit blocks after the idea of RFC 6479: nothing is ever shifted. The ring is as wide as a
+//! power of two that is not less than the window, and what an advancing top overtakes is cleared bit by bit
 //! through block masks, so the width is exact to one packet and no spare block is needed.
 
 use alloc::boxed::Box;
@@ -56,7 +56,7 @@ impl Default for WindowSize {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AntiReplay {
     /// Each number passes once, and only within this many of the newest. Memory: one bit a packet, rounded
-    /// up to a power of two; at most 8 KiB an SA.
+    /// up to a power of two; at least 128 octets, and at most 8 KiB an SA.
     Window(WindowSize),
     /// Nothing is dropped for its number. 64-bit numbers are still inferred, within 2^31 of the newest.
     Off,
@@ -110,16 +110,54 @@ impl Candidate {
     }
 }
 
+/// One bit for each number of a ring; none where the window is off. The number of blocks is a power of two, and not less
+/// than the window needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Ring {
+    /// Beside the SA: a packet needs no other place in memory.
+    Here([u64; BLOCKS_HERE]),
+    /// For wider windows.
+    There(Box<[u64]>),
+}
+
+/// Enough for [`WindowSize::DEFAULT`].
+const BLOCKS_HERE: usize = 16;
+
+impl Ring {
+    fn new(blocks: usize) -> Self {
+        match blocks {
+            1..=BLOCKS_HERE => Self::Here([0; BLOCKS_HERE]),
+            _ => Self::There(vec![0; blocks].into_boxed_slice()),
+        }
+    }
+
+    #[inline(always)]
+    const fn blocks(&self) -> &[u64] {
+        match self {
+            Self::Here(blocks) => blocks,
+            Self::There(blocks) => blocks,
+        }
+    }
+
+    #[inline(always)]
+    const fn blocks_mut(&mut self) -> &mut [u64] {
+        match self {
+            Self::Here(blocks) => blocks,
+            Self::There(blocks) => blocks,
+        }
+    }
+}
+
 /// The numbers that one inbound SA has received.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub struct ReplayWindow {
-    kind: SequenceNumbers,
+    ring: Ring,
     /// The highest authenticated number.
     top: u64,
     /// Packets covered; 0 is "off".
     width: u64,
-    /// One bit for each number of the ring; empty where off. The number of blocks is a power of two.
-    ring: Box<[u64]>,
+    kind: SequenceNumbers,
 }
 
 impl ReplayWindow {
@@ -134,7 +172,7 @@ impl ReplayWindow {
             }
             _ => (0, 0),
         };
-        Self { kind, top: 0, width, ring: vec![0; blocks].into_boxed_slice() }
+        Self { ring: Ring::new(blocks), top: 0, width, kind }
     }
 
     /// The highest authenticated number, 0 before the first.
@@ -152,7 +190,7 @@ impl ReplayWindow {
     /// Goes on from `top` as the newest number, the only one seen: what remains known after a jump
     /// (RFC 4303 Appendix A3).
     pub fn resume_at(&mut self, top: u64) {
-        self.ring.fill(0);
+        self.ring.blocks_mut().fill(0);
         self.top = top;
         self.mark(top);
     }
@@ -177,7 +215,7 @@ impl ReplayWindow {
         if width > u64::from(WindowSize::MAX) {
             return Err(StateError::Value { at, what: "width of a window" });
         }
-        self.ring.fill(0);
+        self.ring.blocks_mut().fill(0);
         self.top = r.u64()?;
         for first in (0..width).step_by(8) {
             let octet = r.u8()?;
@@ -261,6 +299,12 @@ impl ReplayWindow {
         Candidate { number, late: false }
     }
 
+    /// Reads what marking the next number will read and write.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        self.ring.blocks().get(self.block_of(self.top)).map_or(0, |block| block ^ self.width)
+    }
+
     fn look(&self, number: u64) -> Result<(), ReplayError> {
         if number == 0 {
             return Err(ReplayError::Zero);
@@ -275,16 +319,19 @@ impl ReplayWindow {
     }
 
     fn block_of(&self, number: u64) -> usize {
-        (number / BLOCK_BITS) as usize & self.ring.len().wrapping_sub(1)
+        (number / BLOCK_BITS) as usize & self.ring.blocks().len().wrapping_sub(1)
     }
 
     fn is_marked(&self, number: u64) -> bool {
-        self.ring.get(self.block_of(number)).is_some_and(|block| block & (1 << (number % BLOCK_BITS)) != 0)
+        self.ring
+            .blocks()
+            .get(self.block_of(number))
+            .is_some_and(|block| block & (1 << (number % BLOCK_BITS)) != 0)
     }
 
     fn mark(&mut self, number: u64) {
         let at = self.block_of(number);
-        if let Some(block) = self.ring.get_mut(at) {
+        if let Some(block) = self.ring.blocks_mut().get_mut(at) {
             *block |= 1 << (number % BLOCK_BITS);
         }
     }
@@ -298,9 +345,9 @@ impl ReplayWindow {
 
     /// Clears the bits of the numbers after `old_top` up to `new_top`, whose places held older numbers.
     fn forget_between(&mut self, old_top: u64, new_top: u64) {
-        let bits = self.ring.len() as u64 * BLOCK_BITS;
+        let bits = self.ring.blocks().len() as u64 * BLOCK_BITS;
         if new_top - old_top >= bits {
-            self.ring.fill(0);
+            self.ring.blocks_mut().fill(0);
             return;
         }
         let mut next = old_top + 1;
@@ -310,7 +357,7 @@ impl ReplayWindow {
             let count = last - next + 1;
             let mask = (u64::MAX >> (BLOCK_BITS - count)) << (next % BLOCK_BITS);
             let at = self.block_of(next);
-            if let Some(block) = self.ring.get_mut(at) {
+            if let Some(block) = self.ring.blocks_mut().get_mut(at) {
                 *block &= !mask;
             }
             match last.checked_add(1) {
@@ -341,8 +388,8 @@ mod tests {
         assert!(WindowSize::new(65_537).is_none());
         assert_eq!(WindowSize::new(65_536).unwrap().packets(), 65_536);
         assert_eq!(AntiReplay::default(), AntiReplay::Window(WindowSize(1_024)));
-        assert_eq!(window(SequenceNumbers::Sequential32, 1_024).ring.len() * 8, 128);
-        assert_eq!(window(SequenceNumbers::Sequential32, 32).ring.len() * 8, 8);
+        assert_eq!(window(SequenceNumbers::Sequential32, 1_024).ring.blocks().len() * 8, 128);
+        assert_eq!(window(SequenceNumbers::Sequential32, 32).ring.blocks().len() * 8, 128);
     }
 
     /// The second look: two copies of one packet are in the cipher at once.

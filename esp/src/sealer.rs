@@ -21,26 +21,28 @@ use ipsec_types::sa::{ChildSa, Direction, SaInstall};
 use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SequenceNumbers};
 
 /// See the module. Beside it an SA has what it counts: [`crate::outbound::SendTally`].
+///
+/// First comes what a packet in tunnel mode needs; the rest, and `child`, lie elsewhere in memory.
+#[repr(C)]
 pub(crate) struct Sealer {
     pub(crate) cipher: Box<dyn PacketCipher>,
     layout: Layout,
     pub(crate) spi: EspSpi,
-    tfc: TfcPadding,
-    /// Where the whole outer packet is made.
-    outer: Option<OuterHeader>,
-    /// Octets of the outer header, whoever makes it.
-    outer_len: usize,
-    pub(crate) path: Path,
-    pub(crate) encapsulation: Encapsulation,
-    /// In BEET mode: the addresses that are not sent.
-    inner: Option<InnerPair>,
-    pub(crate) config: OutboundConfig,
-    /// Which outer addresses are the packet's own: source and destination.
-    preserves: (bool, bool),
-    /// Of `child`, which lies elsewhere in memory.
-    /// Tunnel mode, with the SA's own outer addresses.
+    /// Of `child`: tunnel mode, with the SA's own outer addresses.
     plain_tunnel: bool,
     sequence_numbers: SequenceNumbers,
+    pub(crate) encapsulation: Encapsulation,
+    /// Which outer addresses are the packet's own: source and destination.
+    preserves: (bool, bool),
+    /// Octets of the outer header, whoever makes it.
+    outer_len: usize,
+    tfc: TfcPadding,
+    pub(crate) config: OutboundConfig,
+    pub(crate) path: Path,
+    /// Where the whole outer packet is made.
+    outer: Option<OuterHeader>,
+    /// In BEET mode: the addresses that are not sent.
+    inner: Option<InnerPair>,
     pub(crate) child: Arc<ChildSa>,
 }
 
@@ -69,6 +71,12 @@ impl Sealer {
             sequence_numbers: child.sequence_numbers,
             child,
         })
+    }
+
+    /// Reads what every packet needs of it but the key.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.spi.get()) ^ self.outer_len as u64 ^ u64::from(self.path.local.port())
     }
 
     /// Refuses octets that are not the packet's: nothing of them would be delivered.

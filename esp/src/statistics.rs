@@ -116,6 +116,7 @@ impl fmt::Display for DropReason {
 
 /// What an SA, or a whole engine, has carried and dropped. Counters stop at their greatest value.
 #[derive(Clone, PartialEq, Eq)]
+#[repr(C)] // What packets that are not dropped count lies together.
 pub struct Statistics {
     /// Packets carried, dummies not included.
     pub packets: u64,

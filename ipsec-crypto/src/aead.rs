@@ -29,6 +29,9 @@ pub(crate) trait CombinedMode: Sized + Send + Sync + 'static {
     /// Expands the key; `None` where it has not [`CombinedMode::KEY_LEN`] octets.
     fn new(key: &[u8]) -> Option<Self>;
 
+    /// See [`PacketCipher::touch`].
+    fn touch(&self);
+
     /// Encrypts the text in place and writes the ICV over it and the additional authenticated data. `None` where the
     /// text is longer than the cipher can do under one nonce.
     fn seal(&self, nonce: Nonce, aad: &[u8], text: &mut [u8], icv: &mut [u8]) -> Option<()>;
@@ -138,17 +141,17 @@ impl<A: CombinedMode> CipherAlgorithm for Aead<A> {
         }
         let aead = A::new(key).ok_or(error)?;
         let salt = salt.iter().rev().fold(0, |salt, octet| salt >> 8 | u128::from(*octet) << 120);
-        let shape = Shape { iv_len: self.iv.sent_len(), icv_len: A::ICV_LEN, block_len: 1 };
-        Ok(Box::new(Keyed { aead, salt, shape, limits: self.limits }))
+        Ok(Box::new(Keyed { salt, iv: self.iv, aead, limits: self.limits }))
     }
 }
 
 /// An expanded key with its salt.
+#[repr(C)] // What a packet needs lies together.
 struct Keyed<A> {
-    aead: A,
     /// In the highest octets, as in [`Nonce`].
     salt: u128,
-    shape: Shape,
+    iv: Iv,
+    aead: A,
     limits: UsageLimits,
 }
 
@@ -159,6 +162,11 @@ impl<A> Drop for Keyed<A> {
 }
 
 impl<A: CombinedMode> Keyed<A> {
+    #[inline(always)]
+    const fn shape(&self) -> Shape {
+        Shape { iv_len: self.iv.sent_len(), icv_len: A::ICV_LEN, block_len: 1 }
+    }
+
     #[inline(always)]
     const fn nonce(&self, iv: u64) -> Nonce {
         Nonce(self.salt | (iv as u128) << (8 * (16 - A::NONCE_LEN)))
@@ -186,24 +194,28 @@ fn with_aad(
 
 impl<A: CombinedMode> PacketCipher for Keyed<A> {
     fn iv_len(&self) -> usize {
-        self.shape.iv_len
+        self.iv.sent_len()
     }
 
     fn icv_len(&self) -> usize {
-        self.shape.icv_len
+        A::ICV_LEN
     }
 
     fn block_len(&self) -> usize {
-        self.shape.block_len
+        self.shape().block_len
     }
 
     fn limits(&self) -> UsageLimits {
         self.limits
     }
 
+    fn touch(&self) {
+        self.aead.touch();
+    }
+
     fn seal(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
         let too_long = CipherError::PacketLength { got: packet.len() };
-        let Parts { header, iv, text, icv } = self.shape.cut(header_len, packet)?;
+        let Parts { header, iv, text, icv } = self.shape().cut(header_len, packet)?;
         let nonce = self.nonce(number.value);
         with_aad(header, number, |aad| self.aead.seal(nonce, aad, text, icv), too_long)?;
         if let Ok(iv) = <&mut [u8; IV_LEN]>::try_from(iv) {
@@ -213,7 +225,7 @@ impl<A: CombinedMode> PacketCipher for Keyed<A> {
     }
 
     fn open(&self, number: PacketNumber, header_len: usize, packet: &mut [u8]) -> Result<(), CipherError> {
-        let Parts { header, iv, text, icv } = self.shape.cut(header_len, packet)?;
+        let Parts { header, iv, text, icv } = self.shape().cut(header_len, packet)?;
         let iv = <[u8; IV_LEN]>::try_from(&*iv).map_or(number.value, u64::from_be_bytes);
         let nonce = self.nonce(iv);
         let forged = CipherError::IntegrityCheck;

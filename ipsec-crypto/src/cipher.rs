@@ -124,6 +124,11 @@ pub trait PacketCipher: Send + Sync {
     /// How long the key may be used.
     fn limits(&self) -> UsageLimits;
 
+    /// Reads the expanded key, and does nothing with it. Who has packets of many keys calls it for several of them before
+    /// their packets' turn comes, so that the waits for memory overlap. A library that does not show its keys may do
+    /// nothing here.
+    fn touch(&self) {}
+
     /// Writes the IV, encrypts the text and writes the ICV. `packet` is header, room for the IV, text, room
     /// for the ICV.
     ///

@@ -10,24 +10,25 @@ use core::net::SocketAddr;
 use ipsec_types::sa::{ChildSaId, Direction, SaKeys};
 use ipsec_types::{Encapsulation, Instant, Path};
 
-/// An inbound SA and what the engine remembers of its peer.
+/// An inbound SA and what the engine remembers of its peer; first what every packet needs.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Inbound {
     pub(super) id: ChildSaId,
-    pub(super) sa: InboundSa,
+    /// When the next packet is to be reported.
+    pub(super) tell_at: Instant,
     /// Whose timers it has.
     pub(super) key: TimerKey,
     /// Where the peer is, as IKE said last.
     pub(super) path: Path,
-    pub(super) encapsulation: Encapsulation,
     /// The address that was reported as the peer's new one since then.
     pub(super) moved_to: Option<SocketAddr>,
-    /// When the next packet is to be reported.
-    pub(super) tell_at: Instant,
-    /// The pair that took its place.
-    pub(super) heir: Option<ChildSaId>,
+    pub(super) encapsulation: Encapsulation,
     /// It lingers: nothing more is told of it.
     pub(super) removed: bool,
+    pub(super) sa: InboundSa,
+    /// The pair that took its place.
+    pub(super) heir: Option<ChildSaId>,
     /// What its key is known by: see [`super::used_keys`].
     pub(super) print: KeyPrint,
     pub(super) armed: Armed,
@@ -42,6 +43,7 @@ pub(super) const fn progress_of(sa: &InboundSa) -> Progress {
 
 /// An outbound SA with its timers.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Outbound {
     pub(super) id: ChildSaId,
     pub(super) sa: OutboundSa,
@@ -52,6 +54,12 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
+    /// Reads what every packet needs of it but the key.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.id.0 ^ self.sa.touch()
+    }
+
     /// Tells the limits that were reached, and takes away the timers that no longer stand.
     #[inline]
     pub(super) fn tell(&mut self, timers: &mut Timers, reports: &mut Reports) {
@@ -64,6 +72,12 @@ impl Outbound {
 }
 
 impl Inbound {
+    /// Reads what every packet needs of it but the key.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.id.0 ^ u64::from(self.path.remote.port()) ^ u64::from(self.removed) ^ self.sa.touch()
+    }
+
     /// See [`super::used_keys`].
     pub(super) const fn progress(&self) -> Progress {
         progress_of(&self.sa)

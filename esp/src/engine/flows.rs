@@ -48,6 +48,8 @@ pub(super) struct FlowCache {
     generation: u64,
     /// The way that gives way next.
     victim: usize,
+    /// The flow that was asked for last: packets come in trains.
+    latest: Place,
 }
 
 impl FlowCache {
@@ -55,7 +57,7 @@ impl FlowCache {
     pub(super) fn new(flows: usize) -> Self {
         let unused = Place { flow: Flow::default(), generation: 0, route: Route::Discard };
         let sets = if flows == 0 { 0 } else { flows.div_ceil(WAYS).next_power_of_two() };
-        Self { sets: vec![[unused; WAYS]; sets], generation: 1, victim: 0 }
+        Self { sets: vec![[unused; WAYS]; sets], generation: 1, victim: 0, latest: unused }
     }
 
     /// Forgets all answers.
@@ -65,11 +67,25 @@ impl FlowCache {
 
     /// The answer for such a packet, if it is known.
     #[inline]
-    pub(super) fn get(&self, packet: &IpHeader) -> Option<Route> {
+    pub(super) fn get(&mut self, packet: &IpHeader) -> Option<Route> {
         let flow = Flow::of(packet);
-        let set = self.sets.get(flow.set(self.sets.len()))?;
-        let place = set.iter().find(|place| place.generation == self.generation && place.flow == flow)?;
+        if self.latest.generation == self.generation && self.latest.flow == flow {
+            return Some(self.latest.route);
+        }
+        let place = *self.place(&flow)?;
+        self.latest = place;
         Some(place.route)
+    }
+
+    /// [`FlowCache::get`] for a packet whose turn has not come.
+    pub(super) fn peek(&self, packet: &IpHeader) -> Option<Route> {
+        self.place(&Flow::of(packet)).map(|place| place.route)
+    }
+
+    #[inline]
+    fn place(&self, flow: &Flow) -> Option<&Place> {
+        let set = self.sets.get(flow.set(self.sets.len()))?;
+        set.iter().find(|place| place.generation == self.generation && place.flow == *flow)
     }
 
     /// Remembers an answer.
@@ -81,6 +97,7 @@ impl FlowCache {
         let free = set.iter().position(|place| place.generation != self.generation || place.flow == flow);
         if let Some(place) = set.get_mut(free.unwrap_or(self.victim)) {
             *place = Place { flow, generation: self.generation, route };
+            self.latest = *place;
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod acquires;
 mod audits;
+mod batch;
 mod commands;
 mod entry;
 mod flows;

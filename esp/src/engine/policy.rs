@@ -77,6 +77,14 @@ impl Policy {
         Ok(route)
     }
 
+    /// The SA that will carry a packet, as far as the cache knows.
+    pub(super) fn known_carrier(&self, packet: &IpHeader) -> Option<Slot> {
+        match self.flows.peek(packet) {
+            Some(Route::By(slot)) => Some(slot),
+            _ => None,
+        }
+    }
+
     /// The SA that carries an ICMP error that has no other way: with the packets that would answer the one that it
     /// is about (RFC 4301 §6.2). That depends on more than the cache looks at.
     pub(super) fn carrier_of_answer(&self, packet: &[u8], header: &IpHeader) -> Option<Slot> {

@@ -4,7 +4,7 @@
 
 use super::table::Slot;
 use crate::ip::IpHeader;
-use crate::selectors;
+use crate::selectors::{self, Plain};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
@@ -12,8 +12,22 @@ use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
 /// A pair whose outbound SA carries traffic, and where that lies.
 #[derive(Debug)]
 struct Carrier {
+    /// Of `child`.
+    selectors: Option<Plain>,
     child: Arc<ChildSa>,
     slot: Slot,
+}
+
+impl Carrier {
+    fn new(child: &Arc<ChildSa>, slot: Slot) -> Self {
+        Self { selectors: Plain::of(child, Direction::Outbound), child: Arc::clone(child), slot }
+    }
+
+    #[inline]
+    fn admits(&self, packet: &IpHeader) -> bool {
+        self.selectors.is_some_and(|selectors| selectors.admits(packet))
+            || selectors::admits(&self.child, packet, Direction::Outbound)
+    }
 }
 
 /// The pairs whose outbound SA carries traffic, the newest last.
@@ -24,9 +38,8 @@ impl Routes {
     /// The SA that carries the packet, of this policy where one is told.
     #[inline]
     pub(super) fn find(&self, packet: &IpHeader, policy: Option<PolicyId>) -> Option<Slot> {
-        let carries = |Carrier { child, .. }: &&Carrier| {
-            policy.is_none_or(|policy| child.policy == policy)
-                && selectors::admits(child, packet, Direction::Outbound)
+        let carries = |carrier: &&Carrier| {
+            policy.is_none_or(|policy| carrier.child.policy == policy) && carrier.admits(packet)
         };
         self.0.iter().rev().find(carries).map(|carrier| carrier.slot)
     }
@@ -43,7 +56,7 @@ impl Routes {
 
     /// Lets a new pair carry traffic.
     pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
-        self.0.push(Carrier { child: Arc::clone(child), slot });
+        self.0.push(Carrier::new(child, slot));
     }
 
     /// Lets `to` carry what `from` carried, in its place; as the newest where `from` carries nothing.
@@ -53,7 +66,7 @@ impl Routes {
         }
         self.remove(to.id);
         match self.0.iter_mut().find(|carrier| carrier.child.id == from) {
-            Some(place) => *place = Carrier { child: Arc::clone(to), slot },
+            Some(place) => *place = Carrier::new(to, slot),
             None => self.add(to, slot),
         }
     }

@@ -81,6 +81,10 @@ impl<T> Slots<T> {
         self.entries.get_mut(slot.0)?.as_deref_mut()
     }
 
+    pub(super) fn look_at(&self, slot: Slot) -> Option<&T> {
+        self.entries.get(slot.0)?.as_deref()
+    }
+
     pub(super) fn slot(&self, id: &ChildSaId) -> Option<Slot> {
         self.of.get(id).copied()
     }
