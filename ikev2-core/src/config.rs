@@ -105,6 +105,9 @@ pub struct EndpointConfig {
     /// What the fragments of one IKE SA's messages may take, and for how long (RFC 7383 §2.6). Worst case: 128 KiB
     /// for each IKE SA, half-open ones included.
     pub reassembly: ReassemblyLimits,
+    /// How many containers that were [imported](crate::Endpoint::import) are known, so that none is imported twice. Default:
+    /// 1,024. Worst case: 32 octets each. Never below 1.
+    pub max_remembered_imports: usize,
     /// Key log, message observer and an admission of one's own: off.
     pub hooks: Hooks,
 }
@@ -138,6 +141,7 @@ impl EndpointConfig {
             max_init_retries: 6,
             window: 1,
             reassembly: ReassemblyLimits::default(),
+            max_remembered_imports: 1_024,
             hooks: Hooks::default(),
         }
     }

@@ -5,15 +5,18 @@
 //! | [`Rejection`] | one datagram | the caller of `handle_datagram`, at once; nothing else changed |
 //! | [`Failure`] | an exchange, a Child SA or an IKE SA | an event |
 //! | [`CallError`] | a call | its caller |
+//! | [`MoveError`] | an IKE SA that is to move | its caller |
 //!
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
 mod auth;
 mod fragments;
+mod moving;
 mod offer;
 
 pub use auth::{AnnouncedHashes, AuthFailure};
 pub use fragments::{FragmentFault, Incomplete};
+pub use moving::{MoveError, Unsettled};
 pub use offer::Offer;
 
 use crate::exchange::exchanges::SealError;

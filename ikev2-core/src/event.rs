@@ -196,7 +196,7 @@ impl fmt::Display for DownReason {
 
 /// Something that the embedder must know or do.
 ///
-/// Every Child SA appears in one chain: [`Event::ChildSaUp`], at most one [`Event::ChildSaReplaced`] where
+/// Every Child SA appears in one chain: [`Event::ChildSaUp`] or [`Event::IkeSaImported`], at most one [`Event::ChildSaReplaced`] where
 /// another takes over its traffic, then [`Event::ChildSaDown`]; every IKE SA ends with one
 /// [`Event::IkeSaDown`], after those of its Child SAs. A rekey of the IKE SA changes neither its handle nor its
 /// Child SAs, and is told by [`Event::IkeSaRekeyed`].
@@ -211,6 +211,16 @@ pub enum Event {
         sa: IkeSaHandle,
         /// What was agreed.
         info: Box<IkeSaInfo>,
+    },
+    /// An IKE SA came from another endpoint, with its Child SAs ([`Endpoint::import`](crate::Endpoint::import)); those have
+    /// no commands for the data path.
+    IkeSaImported {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// What holds.
+        info: Box<IkeSaInfo>,
+        /// The Child SAs.
+        children: Vec<ChildSaInfo>,
     },
     /// A signature is needed; [`Endpoint::answer`](crate::Endpoint::answer) brings it.
     SignatureNeeded {

@@ -115,6 +115,7 @@ pub mod observe;
 mod rate;
 pub mod redirect;
 mod sa;
+mod saved;
 pub mod stats;
 pub mod trace;
 mod warning;
@@ -124,7 +125,7 @@ pub use config::{
     ChildConfig, Childless, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy,
 };
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
-pub use error::{CallError, Failure, Rejection};
+pub use error::{CallError, Failure, MoveError, Rejection, Unsettled};
 pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
     Role, SignatureRequest, Ticket, Transmit, VerificationRequest,

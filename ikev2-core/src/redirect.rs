@@ -4,7 +4,8 @@
 //! the path; in IKE_AUTH (§6) and later (§5), where it is authentic. Whoever the client is sent to must prove to be the
 //! same peer as ever: a redirect changes an address, and nothing of what is asked of the peer.
 
-use crate::error::Failure;
+use crate::error::{Failure, MoveError};
+use crate::saved::{Restoring, Saving};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
@@ -120,6 +121,17 @@ impl Redirected {
     /// The first of them.
     pub(crate) fn first(from: IpAddr, now: Instant) -> Self {
         Self { from, count: 1, since: now }
+    }
+
+    pub(crate) fn save(&self, w: &mut Saving) {
+        let Self { from, count, since } = self;
+        w.put_address(*from);
+        w.put_u32(*count);
+        w.put_time(*since);
+    }
+
+    pub(crate) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        Ok(Self { from: r.address()?, count: r.u32()?, since: r.time()? })
     }
 
     /// One more after those that led here; `None` where there were too many.

@@ -20,7 +20,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 const STATE: &[u8] = b"a pair of SAs, or what else is to move";
 
 /// A kind that there is none of yet.
-const OTHER_KIND: StateKind = StateKind(2);
+const OTHER_KIND: StateKind = StateKind(255);
 
 /// Made by Python from `hmac`, `hashlib` and AESGCM of `cryptography` by the formulas of the module, with the key
 /// 00 01 … 1f.

@@ -64,15 +64,16 @@ impl Engine {
         let child = child.ok_or(MoveError::NotInstalled(id))?;
         let mut w = StateWriter::new();
         w.put_u8(VERSION);
-        saved::put_child(&mut w, child);
+        w.put_child_sa(child);
         w.put_list(&self.reports.expiries_of(id), put_expiry);
         w.put_bool(inbound.is_some());
         let mut received = None;
         if let Some(entry) = inbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
-            saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
-            saved::put_path(&mut w, &entry.path);
-            saved::put_encapsulation(&mut w, entry.encapsulation);
+            w.put_esp_spi(entry.sa.spi());
+            w.put_keys(keys);
+            w.put_path(&entry.path);
+            w.put_encapsulation(entry.encapsulation);
             w.put_option(entry.heir, |w, heir| w.put_u64(heir.0));
             entry.sa.save(now, &mut w);
             received = Some(entry.progress());
@@ -81,9 +82,10 @@ impl Engine {
         let mut sent = None;
         if let Some(entry) = outbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
-            saved::put_spi_and_keys(&mut w, entry.sa.spi(), keys);
-            saved::put_path(&mut w, entry.sa.path());
-            saved::put_encapsulation(&mut w, entry.sa.encapsulation());
+            w.put_esp_spi(entry.sa.spi());
+            w.put_keys(keys);
+            w.put_path(entry.sa.path());
+            w.put_encapsulation(entry.sa.encapsulation());
             w.put_bool(self.policy.carries(id));
             sent = Some(Progress { number: entry.sa.save(now, leap, &mut w), packets: 0 });
         }
@@ -130,7 +132,7 @@ impl Engine {
         if version != VERSION {
             return Err(StateError::Version(version).into());
         }
-        let child = Arc::new(saved::child(&mut r)?);
+        let child = Arc::new(r.child_sa()?);
         let expiries = r.list(expiry)?;
         let inbound =
             if r.bool()? { Some(self.read_inbound(now, &child, since_export, &mut r)?) } else { None };
@@ -151,9 +153,9 @@ impl Engine {
         since_export: Duration,
         r: &mut StateReader<'_>,
     ) -> Result<(CameIn, SaInstall), MoveError> {
-        let (spi, keys) = saved::spi_and_keys(r)?;
+        let (spi, keys) = (r.esp_spi()?, r.keys()?);
         let install = SaInstall { child: Arc::clone(child), spi, keys };
-        let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
+        let (path, encapsulation) = (r.path()?, r.encapsulation()?);
         let heir = r.option(StateReader::u64)?.map(ChildSaId);
         let print = KeyPrint::of_inbound(&self.provider, &install);
         let refused = CommandError::from;
@@ -172,9 +174,9 @@ impl Engine {
         since_export: Duration,
         r: &mut StateReader<'_>,
     ) -> Result<(CameOut, SaInstall), MoveError> {
-        let (spi, keys) = saved::spi_and_keys(r)?;
+        let (spi, keys) = (r.esp_spi()?, r.keys()?);
         let install = SaInstall { child: Arc::clone(child), spi, keys };
-        let (path, encapsulation) = (saved::path(r)?, saved::encapsulation(r)?);
+        let (path, encapsulation) = (r.path()?, r.encapsulation()?);
         let carries = r.bool()?;
         let print = KeyPrint::of(&self.provider, &install);
         let refused = CommandError::from;

@@ -115,6 +115,12 @@ impl<E> Services<'_, E> {
         self.ike_spis.allocate(&mut *self.random, owner)
     }
 
+    /// An IKE SPI of an SA that came from elsewhere, if it is not in use; as [`Services::allocate_ike_spi`] otherwise.
+    #[must_use = "it may be in use"]
+    pub fn claim_ike_spi(&mut self, spi: IkeSpi, owner: IkeSaHandle) -> bool {
+        self.ike_spis.claim(spi, owner)
+    }
+
     /// Gives an IKE SPI back: no message reaches anything by it any more.
     pub fn release_ike_spi(&mut self, spi: IkeSpi) {
         self.ike_spis.release(spi);

@@ -304,10 +304,7 @@ impl<P: Protocol> Shell<P> {
         &mut self,
         make: impl FnOnce(&mut P, &mut Services<'_, P::Event>, IkeSaHandle, IkeSpi) -> Result<P::Sa, E>,
     ) -> Result<IkeSaHandle, E> {
-        if self.state.sas.len() >= self.config.max_ike_sas {
-            return Err(CallError::Limit(Bound::IkeSas).into());
-        }
-        self.check_events()?;
+        self.check_room()?;
         let (protocol, mut services, kept) = self.lend();
         let handle = kept.sas.next_handle();
         let spi = services.allocate_ike_spi(handle);
@@ -317,6 +314,30 @@ impl<P: Protocol> Shell<P> {
         kept.sas.insert(sa);
         self.with_sa(handle, |_, _, _| {});
         Ok(handle)
+    }
+
+    /// Takes in an SA that was made elsewhere, whose SPIs `make` [claims](Services::claim_ike_spi).
+    ///
+    /// # Errors
+    /// [`CallError::Limit`], and whatever `make` says.
+    pub fn adopt<E: From<CallError>>(
+        &mut self,
+        make: impl FnOnce(&mut P, &mut Services<'_, P::Event>, IkeSaHandle) -> Result<P::Sa, E>,
+    ) -> Result<IkeSaHandle, E> {
+        self.check_room()?;
+        let (protocol, mut services, kept) = self.lend();
+        let handle = kept.sas.next_handle();
+        kept.sas.insert(make(protocol, &mut services, handle)?);
+        self.with_sa(handle, |_, _, _| {});
+        Ok(handle)
+    }
+
+    /// Whether there is room for one more SA, and for what it tells.
+    fn check_room(&self) -> Result<(), CallError> {
+        if self.state.sas.len() >= self.config.max_ike_sas {
+            return Err(CallError::Limit(Bound::IkeSas));
+        }
+        self.check_events()
     }
 
     /// Lets an SA do something, and keeps the table true to what became of it; `None` where it is gone.

@@ -45,6 +45,15 @@ impl IkeSpis {
         Ok(spi)
     }
 
+    /// This one, if it is not in use.
+    pub(super) fn claim(&mut self, spi: IkeSpi, owner: IkeSaHandle) -> bool {
+        let is_free = !self.0.contains_key(&spi);
+        if is_free {
+            self.0.insert(spi, owner);
+        }
+        is_free
+    }
+
     pub(super) fn release(&mut self, spi: IkeSpi) {
         self.0.remove(&spi);
     }

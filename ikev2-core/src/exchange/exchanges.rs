@@ -8,7 +8,8 @@ use super::protect::{MessageHead, Protection};
 use super::requests::{Due, RequestWindow};
 use super::responses::{RequestDigest, ResponseWindow, Standing};
 use super::retransmit::RetransmitPolicy;
-use crate::error::{FragmentFault, Rejection};
+use crate::error::{FragmentFault, MoveError, Rejection};
+use crate::saved::{Restoring, Saving};
 use alloc::vec::Vec;
 use ikev2_wire::codes::ExchangeType;
 use ikev2_wire::{EncodeError, Flags, Message, Payload, Protected};
@@ -59,6 +60,18 @@ impl Ends {
         header.initiator_spi == self.initiator_spi
             && header.responder_spi == Some(self.responder_spi)
             && header.flags.is_initiator() == (self.role == Role::Responder)
+    }
+
+    fn save(&self, w: &mut Saving) {
+        let Self { role, initiator_spi, responder_spi } = self;
+        w.put_bool(*role == Role::Initiator);
+        w.put_ike_spi(*initiator_spi);
+        w.put_ike_spi(*responder_spi);
+    }
+
+    fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let role = if r.bool()? { Role::Initiator } else { Role::Responder };
+        Ok(Self { role, initiator_spi: r.ike_spi()?, responder_spi: r.ike_spi()? })
     }
 
     fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
@@ -397,6 +410,27 @@ impl<P> Exchanges<P> {
             message
         };
         Some(Due::Repeat { message_id, message, transmissions })
+    }
+
+    /// For an SA that moves. None of our requests is out; fragments of the peer's come again.
+    pub(crate) fn save(&self, w: &mut Saving) {
+        let Self { ends, protection, fragmentation, requests, responses } = self;
+        ends.save(w);
+        protection.save(w);
+        fragmentation.save(w);
+        requests.save(w);
+        responses.save(w);
+    }
+
+    /// The same of an SA that came.
+    pub(crate) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        Ok(Self {
+            ends: Ends::restore(r)?,
+            protection: Protection::restore(r)?,
+            fragmentation: Fragmentation::restore(r)?,
+            requests: RequestWindow::restore(r)?,
+            responses: ResponseWindow::restore(r)?,
+        })
     }
 
     /// Forgets our requests: the SA ends. Repeats of the peer's are still answered.

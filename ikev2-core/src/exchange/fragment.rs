@@ -6,7 +6,8 @@ use super::outgoing::Outgoing;
 use super::protect::{Form, OpenError, Plaintext, Protection, nothing_critical};
 use super::reassembly::{Added, Reassembled, Reassembly, ReassemblyLimits};
 use super::responses::RequestDigest;
-use crate::error::{Bound, Failure, FragmentFault, Rejection};
+use crate::error::{Bound, Failure, FragmentFault, MoveError, Rejection};
+use crate::saved::{Restoring, Saving};
 use alloc::vec::Vec;
 use ikev2_wire::{EncryptedFragment, Message, Protected};
 use ipsec_types::udp::NON_ESP_MARKER;
@@ -125,6 +126,20 @@ impl Fragmentation {
     #[must_use]
     pub fn inherit(&self) -> Self {
         Self { policy: self.policy, reduced: self.reduced, reassembly: Reassembly::default() }
+    }
+
+    /// For an SA that moves: what was agreed. The sizes are the configuration's, and what is not whole is not kept.
+    pub(super) fn save(&self, w: &mut Saving) {
+        let Self { policy, reduced, reassembly: _ } = self;
+        w.put_bool(policy.is_some());
+        w.put_option(*reduced, ipsec_crypto::state::StateWriter::put_u16);
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let configured = r.connection.fragmentation.unwrap_or_default();
+        let policy = r.bool()?.then_some(configured);
+        let reduced = r.option(ipsec_crypto::state::StateReader::u16)?;
+        Ok(Self { policy, reduced, reassembly: Reassembly::default() })
     }
 
     /// Whether both ends take fragments.

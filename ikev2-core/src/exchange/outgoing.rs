@@ -2,6 +2,8 @@
 //! §2.5).
 
 use super::datagram::Datagram;
+use crate::error::MoveError;
+use crate::saved::{Restoring, Saving};
 use alloc::sync::Arc;
 use core::slice;
 
@@ -21,6 +23,24 @@ impl Outgoing {
         match self {
             Self::Whole(datagram) => slice::from_ref(datagram),
             Self::Fragments(datagrams) => datagrams,
+        }
+    }
+
+    /// For an SA that moves.
+    pub(super) fn save(&self, w: &mut Saving) {
+        w.put_bool(matches!(self, Self::Fragments(_)));
+        w.put_each(self.datagrams(), |w, datagram| w.put_octets(datagram.message()));
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let fragmented = r.bool()?;
+        let at = r.at();
+        let datagrams = r.each(|r| Ok(Datagram::copy_from(r.octets()?)))?;
+        match datagrams.as_slice() {
+            [] => Err(r.value(at, "message")),
+            [whole] if !fragmented => Ok(Self::Whole(whole.clone())),
+            _ if fragmented => Ok(Self::Fragments(datagrams.into())),
+            _ => Err(r.value(at, "message in one datagram")),
         }
     }
 

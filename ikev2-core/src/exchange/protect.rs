@@ -2,7 +2,8 @@
 
 use super::datagram::Datagram;
 use super::outgoing::Outgoing;
-use crate::error::{Failure, Rejection};
+use crate::error::{Failure, MoveError, Rejection};
+use crate::saved::{Restoring, Saving};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,8 +14,9 @@ use ikev2_wire::{
     Payload, Payloads, Protected, RawPayload, Version,
 };
 use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher, PacketNumber};
-use ipsec_types::IkeSpi;
+use ipsec_types::algorithm::CipherSuite;
 use ipsec_types::sa::SaKeys;
+use ipsec_types::{IkeSpi, SecretBytes};
 use thiserror::Error;
 
 /// The part of a header that its sender decides.
@@ -147,6 +149,11 @@ pub struct Protection {
     inbound: Box<dyn PacketCipher>,
     /// Numbers every message sealed, repeats excluded: they are sent as they were (RFC 5282 §3.1).
     next_number: u64,
+    /// What the keys are for.
+    suite: CipherSuite,
+    /// The keys, for an SA that moves: what is sent first, then what is received; of each that of the cipher first. The
+    /// expanded ones above tell no less to who can read them.
+    keys: SecretBytes,
 }
 
 impl fmt::Debug for Protection {
@@ -165,11 +172,45 @@ impl Protection {
         outbound: &SaKeys,
         inbound: &SaKeys,
     ) -> Result<Self, CipherError> {
+        let parts = [&outbound.encr, &outbound.integ, &inbound.encr, &inbound.integ];
+        let mut keys = SecretBytes::zeroed(parts.iter().map(|part| part.len()).sum());
+        let octets = parts.iter().flat_map(|part| part.as_slice());
+        keys.as_mut().iter_mut().zip(octets).for_each(|(place, octet)| *place = *octet);
         Ok(Self {
             outbound: algorithm.with_keys(outbound)?,
             inbound: algorithm.with_keys(inbound)?,
             next_number: 0,
+            suite: algorithm.suite(),
+            keys,
         })
+    }
+
+    /// For an SA that moves: no number is used twice by the two that are it.
+    pub(super) fn save(&self, w: &mut Saving) {
+        let Self { outbound: _, inbound: _, next_number, suite, keys } = self;
+        w.put_suite(*suite);
+        w.put_octets(keys.as_slice());
+        w.put_u64(*next_number);
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let cipher = r.cipher()?;
+        let at = r.at();
+        let (encr, integ) = (cipher.encr_key_len(), cipher.integ_key_len());
+        let mut rest = r.octets()?;
+        let wrong = r.value(at, "keys of this cipher");
+        if rest.len() != 2 * (encr + integ) {
+            return Err(wrong);
+        }
+        let mut take = |length| {
+            let (key, others) = rest.split_at_checked(length).unwrap_or_default();
+            rest = others;
+            SecretBytes::copy_from(key)
+        };
+        let mut direction = || SaKeys { encr: take(encr), integ: take(integ) };
+        let (outbound, inbound) = (direction(), direction());
+        let made = Self::new(cipher, &outbound, &inbound).map_err(|_| wrong)?;
+        Ok(Self { next_number: r.u64()?, ..made })
     }
 
     /// Makes a message in one datagram, with all payloads in its SK payload.

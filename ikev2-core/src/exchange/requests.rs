@@ -3,6 +3,8 @@
 
 use super::outgoing::Outgoing;
 use super::retransmit::RetransmitPolicy;
+use crate::error::MoveError;
+use crate::saved::{Restoring, Saving};
 use alloc::vec::Vec;
 use ipsec_types::Instant;
 
@@ -52,6 +54,17 @@ impl<T> RequestWindow<T> {
     #[must_use]
     pub fn from_id(next_id: u32) -> Self {
         Self { next_id, ..Self::default() }
+    }
+
+    /// For an SA that moves, none of whose requests is out.
+    pub(super) fn save(&self, w: &mut Saving) {
+        let Self { next_id, size, in_flight: _ } = self;
+        w.put_u32(*next_id);
+        w.put_u32(*size);
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        Ok(Self { next_id: r.u32()?, size: r.u32()?.max(1), in_flight: Vec::new() })
     }
 
     /// The Message ID that the next request gets.

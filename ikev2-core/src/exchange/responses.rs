@@ -6,6 +6,8 @@
 //! 7383 §2.6.1).
 
 use super::outgoing::Outgoing;
+use crate::error::MoveError;
+use crate::saved::{Restoring, Saving};
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
@@ -51,6 +53,21 @@ struct Answered {
     transmissions: u32,
 }
 
+impl Answered {
+    fn save(&self, w: &mut Saving) {
+        let Self { message_id, request: RequestDigest(digest), answer, transmissions } = self;
+        w.put_u32(*message_id);
+        w.put_octets(digest);
+        answer.save(w);
+        w.put_u32(*transmissions);
+    }
+
+    fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let (message_id, request) = (r.u32()?, RequestDigest(r.array()?));
+        Ok(Self { message_id, request, answer: Outgoing::restore(r)?, transmissions: r.u32()? })
+    }
+}
+
 /// The responder's side of an IKE SA.
 #[derive(Debug)]
 pub struct ResponseWindow {
@@ -66,6 +83,25 @@ impl ResponseWindow {
     #[must_use]
     pub fn new(size: u32) -> Self {
         Self { expected: 0, size: size.max(1), answered: Vec::new() }
+    }
+
+    /// For an SA that moves: with the answers, which the peer may ask for again. The size is what the peer was told.
+    pub(super) fn save(&self, w: &mut Saving) {
+        let Self { expected, size, answered } = self;
+        w.put_u32(*expected);
+        w.put_u32(*size);
+        w.put_each(answered, |w, answered| answered.save(w));
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let (expected, size) = (r.u32()?, r.u32()?.max(1));
+        let at = r.at();
+        let mut answered = r.each(Answered::restore)?;
+        if !answered.is_sorted_by(|one, next| one.message_id < next.message_id) {
+            return Err(r.value(at, "row of Message IDs"));
+        }
+        answered.shrink_to_fit();
+        Ok(Self { expected, size, answered })
     }
 
     /// How many requests we take at once: what SET_WINDOW_SIZE has to say.

@@ -123,6 +123,9 @@ pub(super) enum Note {
     Renew {
         sa: IkeSaHandle,
     },
+    Imported {
+        sa: IkeSaHandle,
+    },
 }
 
 /// How something ended.
@@ -178,6 +181,7 @@ impl Note {
             Event::ChildSaFailed { sa, policy, .. } => Self::ChildFailed { sa: *sa, policy: *policy },
             Event::IkeSaReauthenticating { sa }
             | Event::IkeSaRedirected { sa, course: RedirectCourse::Followed, .. } => Self::Renew { sa: *sa },
+            Event::IkeSaImported { sa, .. } => Self::Imported { sa: *sa },
             _ => return None,
         })
     }
@@ -324,6 +328,7 @@ impl Endpoint {
         }
         match note {
             Note::Up { sa, connection, began } => self.note_up(sa, &connection, began),
+            Note::Imported { sa } => self.note_imported(sa),
             _ if self.lives.connections.is_empty() => {}
             Note::Down { sa, connection, end, .. } => self.note_down(sa, &connection, end),
             Note::ChildUp { sa, id, policy } => {
@@ -351,11 +356,37 @@ impl Endpoint {
         let Some(connection) = self.shell.protocol().connection(name).cloned().filter(|c| has_life(c)) else {
             return;
         };
+        self.live_on(sa, &connection, Some(self.shell.now()), began);
+    }
+
+    /// Its connection has a life here too. How long its Child SAs were up is not known.
+    fn note_imported(&mut self, sa: IkeSaHandle) {
+        let Some(imported) = self.shell.sa(sa).filter(|sa| has_life(&sa.connection)) else { return };
         let now = self.shell.now();
+        let children = imported.children.iter().map(|child| (child.sa.id, (child.sa.policy, now)));
+        self.lives.children.extend(children);
+        let connection = Arc::clone(&imported.connection);
+        let (since, began) = (imported.established_at, imported.origin == Role::Initiator);
+        self.live_on(sa, &connection, since, began);
+    }
+
+    /// It goes on elsewhere: nothing follows that here.
+    pub(super) fn leave_life(&mut self, sa: IkeSaHandle, connection: &str, children: &[ChildSaId]) {
+        self.lives.forget_children_of(sa);
+        if let Some(life) = self.lives.connections.get_mut(connection) {
+            life.sas.retain(|(other, _)| *other != sa);
+        }
+        for id in children {
+            self.lives.children.remove(id);
+        }
+    }
+
+    fn live_on(&mut self, sa: IkeSaHandle, connection: &Connection, since: Option<Instant>, began: bool) {
+        let (now, name) = (self.shell.now(), &connection.name);
         let lives = &mut self.lives;
         let life = lives.connections.entry(name.to_string()).or_default();
         life.sas.retain(|(other, _)| *other != sa);
-        life.sas.push((sa, Some(now)));
+        life.sas.push((sa, since));
         let wanted = core::mem::take(&mut life.wanted);
         let subject = Subject::Connection(name.to_string());
         let course = Course { attempt: None, not_before: None, ..lives.course(&subject) };

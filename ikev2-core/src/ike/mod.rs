@@ -8,9 +8,11 @@
 //! | [`calls`] | what an embedder asks for |
 //! | [`reauthenticate`] | IKE SAs that take the place of others |
 //! | [`lifecycle`] | what begins by itself, and begins again |
+//! | [`moving`] | IKE SAs that go on in another endpoint |
 
 mod calls;
 mod lifecycle;
+mod moving;
 mod policies;
 mod protocol;
 mod reauthenticate;
@@ -31,6 +33,7 @@ use core::fmt;
 use ipsec_crypto::SecureRandom;
 use ipsec_types::{Instant, Path};
 use lifecycle::{Lives, Note};
+use moving::Imports;
 use protocol::Ike;
 use reauthenticate::Renewals;
 
@@ -40,6 +43,7 @@ pub struct Endpoint {
     shell: Shell<Ike>,
     lives: Lives,
     renewals: Renewals,
+    imports: Imports,
 }
 
 impl fmt::Debug for Endpoint {
@@ -49,6 +53,7 @@ impl fmt::Debug for Endpoint {
             .field("shell", &self.shell)
             .field("lives", &self.lives)
             .field("renewals", &self.renewals)
+            .field("imports", &self.imports)
             .finish()
     }
 }
@@ -65,6 +70,7 @@ impl Endpoint {
             shell: Shell::new(config, random, ike),
             lives: Lives::default(),
             renewals: Renewals::default(),
+            imports: Imports::default(),
         }
     }
 

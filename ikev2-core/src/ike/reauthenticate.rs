@@ -51,6 +51,11 @@ fn children_of(sa: &IkeSa) -> Counts {
 }
 
 impl Endpoint {
+    /// Whether this IKE SA is on its way to take the place of another.
+    pub(super) fn is_renewal(&self, sa: IkeSaHandle) -> bool {
+        self.renewals.0.contains_key(&sa)
+    }
+
     /// Begins the IKE SA that is to take the place of this one, with the peer where it is or where it sends us; instead of
     /// one that is on its way.
     fn renew(&mut self, old: IkeSaHandle) {
@@ -125,7 +130,7 @@ impl Endpoint {
             Note::Up { sa, .. } | Note::ChildUp { sa, .. } | Note::ChildFailed { sa, .. } => {
                 self.advance_renewal(sa);
             }
-            Note::ChildDown { .. } => {}
+            Note::ChildDown { .. } | Note::Imported { .. } => {}
         }
     }
 

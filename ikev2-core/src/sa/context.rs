@@ -3,7 +3,7 @@
 use crate::connections::ConnectionIndex;
 use crate::endpoint::Services;
 use crate::endpoint::spis::draw;
-use crate::error::Failure;
+use crate::error::{Failure, MoveError};
 use crate::establish::half::Half;
 use crate::event::{Event, IkeSaHandle};
 use crate::keylog;
@@ -25,6 +25,8 @@ pub(crate) struct ChildNames {
     next_id: u64,
     inbound: BTreeSet<EspSpi>,
     owners: BTreeMap<ChildSaId, IkeSaHandle>,
+    /// Names that were given out and are not installed yet.
+    pending: BTreeMap<EspSpi, ChildSaId>,
 }
 
 impl ChildNames {
@@ -35,6 +37,7 @@ impl ChildNames {
 
     pub(crate) fn own(&mut self, id: ChildSaId, sa: IkeSaHandle) {
         self.owners.insert(id, sa);
+        self.pending.retain(|_, pending| *pending != id);
     }
 
     pub(crate) fn disown(&mut self, id: ChildSaId) {
@@ -52,7 +55,43 @@ impl ChildNames {
         })?;
         self.inbound.insert(spi);
         self.next_id = self.next_id.saturating_add(1);
-        Ok((ChildSaId(self.next_id), spi))
+        let id = ChildSaId(self.next_id);
+        self.pending.insert(spi, id);
+        Ok((id, spi))
+    }
+
+    /// Gives an SPI back.
+    fn release(&mut self, spi: EspSpi) {
+        self.inbound.remove(&spi);
+        self.pending.remove(&spi);
+    }
+
+    /// Whether a Child SA that came may keep its name and its SPI.
+    pub(crate) fn check_claim(&self, id: ChildSaId, spi: EspSpi) -> Result<(), MoveError> {
+        if self.inbound.contains(&spi) {
+            return Err(MoveError::EspSpiInUse(spi));
+        }
+        if self.owners.contains_key(&id) || self.pending.values().any(|pending| *pending == id) {
+            return Err(MoveError::ChildInUse(id));
+        }
+        Ok(())
+    }
+
+    /// The last name that was given out.
+    pub(crate) fn last(&self) -> ChildSaId {
+        ChildSaId(self.next_id)
+    }
+
+    /// Names up to this one were given out where an IKE SA comes from, and are not given out again.
+    pub(crate) fn skip(&mut self, last: ChildSaId) {
+        self.next_id = self.next_id.max(last.0);
+    }
+
+    /// It keeps them; no other gets its name.
+    pub(crate) fn claim(&mut self, id: ChildSaId, spi: EspSpi, sa: IkeSaHandle) {
+        self.inbound.insert(spi);
+        self.next_id = self.next_id.max(id.0);
+        self.owners.insert(id, sa);
     }
 }
 
@@ -122,7 +161,7 @@ impl Context<'_> {
     }
 
     pub(crate) fn release_spi(&mut self, spi: EspSpi) {
-        self.names.inbound.remove(&spi);
+        self.names.release(spi);
     }
 
     /// A random number below `bound`, or 0 where there is no randomness: what it is for is never a secret.

@@ -19,6 +19,7 @@
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
 //! | [`fragments`] | messages that never become whole | RFC 7383 |
+//! | [`moving`] | on to another endpoint | |
 //! | [`peers`] | which others there are with the same peer | §2.4 |
 //! | [`timers`] | what happens when nothing comes | §2.4 |
 
@@ -35,6 +36,7 @@ pub(crate) mod informational;
 pub(crate) mod initiate;
 pub(crate) mod later;
 pub(crate) mod mode;
+pub(crate) mod moving;
 pub(crate) mod peers;
 pub(crate) mod reauthenticate;
 pub(crate) mod receive;
@@ -202,6 +204,8 @@ pub(crate) struct IkeSa {
     pub hangs_on_rekey: bool,
     /// How often it was rekeyed.
     pub generation: u32,
+    /// How often it came from another endpoint: no two containers of it are the same.
+    pub moves: u32,
     /// When we rekey it next.
     pub rekey_at: Option<Instant>,
     /// When it ends if it was not rekeyed.
@@ -262,6 +266,7 @@ impl IkeSa {
             former: Vec::new(),
             hangs_on_rekey: false,
             generation: 0,
+            moves: 0,
             rekey_at: None,
             expires_at: None,
             authentication: Authentication::default(),

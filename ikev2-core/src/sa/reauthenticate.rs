@@ -7,9 +7,10 @@
 use super::context::Context;
 use super::{IkeSa, Task};
 use crate::contents::Contents;
-use crate::error::Failure;
+use crate::error::{Failure, MoveError};
 use crate::event::{DownReason, Event, IkeSaHandle, Role};
 use crate::redirect::Redirected;
+use crate::saved::{Restoring, Saving};
 use alloc::boxed::Box;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -56,6 +57,18 @@ impl Authentication {
             return None;
         }
         [self.own_at, self.asked_at].into_iter().flatten().min()
+    }
+
+    /// For an IKE SA that moves, and whose place none takes. Handles are of one endpoint.
+    pub(super) fn save(&self, w: &mut Saving) {
+        let Self { own_at, asked_at, ends_at, failures, renewing: _, sent_on: _, predecessor: _ } = self;
+        w.put_times([*own_at, *asked_at, *ends_at]);
+        w.put_u32(*failures);
+    }
+
+    pub(super) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        let [own_at, asked_at, ends_at] = r.times()?;
+        Ok(Self { own_at, asked_at, ends_at, failures: r.u32()?, ..Self::default() })
     }
 
     /// When it must be looked at next.

@@ -1,7 +1,7 @@
 //! Follows an endpoint by its events alone, as a product would, and asserts on the way that they come in the
 //! order that `Event` promises. What it believes must equal what the endpoint says of itself at every step.
 
-use ikev2_core::{ChildSaInfo, Endpoint, Event, IkeSaHandle, IkeSaState, NatStatus};
+use ikev2_core::{ChildSaInfo, Endpoint, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus};
 use ipsec_types::sa::{ChildSa, ChildSaId, SaInstall, SaKeys};
 use ipsec_types::{AddressRange, EspSpi, Path, SaCommand, TrafficSelector};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,8 @@ pub struct Mirror {
     pub sas: BTreeMap<IkeSaHandle, SaView>,
     pub children: BTreeMap<ChildSaId, ChildView>,
     ended: BTreeSet<IkeSaHandle>,
+    /// Child SAs of IKE SAs that left: the data path still has them.
+    away: BTreeSet<ChildSaId>,
     past_children: BTreeSet<ChildSaId>,
 }
 
@@ -51,6 +53,35 @@ impl Mirror {
     fn alive(&self, sa: IkeSaHandle, event: &Event) {
         assert!(!self.ended.contains(&sa), "an event for an IKE SA after its end: {event:?}");
         assert!(self.sas.contains_key(&sa), "an event for an IKE SA that is not up: {event:?}");
+    }
+
+    /// An IKE SA was exported.
+    pub fn depart(&mut self, sa: IkeSaHandle) {
+        let view = self.sas.remove(&sa).expect("it was not up");
+        self.ended.insert(sa);
+        self.away.extend(view.children);
+    }
+
+    /// Another endpoint takes the place of this one, which has nothing left.
+    pub fn restart(&mut self) {
+        assert!(self.sas.is_empty(), "{:?}", self.sas);
+        self.ended.clear();
+    }
+
+    fn imported(&mut self, sa: IkeSaHandle, info: &IkeSaInfo, children: &[ChildSaInfo]) {
+        assert!(!self.ended.contains(&sa) && info.remote_id.is_some(), "{info:?}");
+        let ids: Vec<_> = children.iter().map(|child| child.child.id).collect();
+        assert_eq!(ids, info.children);
+        for info in children {
+            assert!(self.away.remove(&info.child.id), "it was not away: {info:?}");
+            let view = self.children.get_mut(&info.child.id).unwrap();
+            let told = view.info.clone().unwrap();
+            assert_eq!(*info, ChildSaInfo { child: Arc::clone(&view.child), ..told });
+            view.sa = Some(sa);
+        }
+        let (connection, path, nat) = (info.connection.clone(), info.path, info.nat);
+        let before = self.sas.insert(sa, SaView { connection, path, nat, children: ids });
+        assert!(before.is_none());
     }
 
     /// Takes the next event.
@@ -68,6 +99,7 @@ impl Mirror {
                 assert!(self.sas.insert(*sa, view).is_none(), "up twice: {event:?}");
                 assert!(info.children.is_empty() && info.remote_id.is_some(), "{event:?}");
             }
+            Event::IkeSaImported { sa, info, children } => self.imported(*sa, info, children),
             Event::InitErrorSeen { sa, .. } => {
                 assert!(!self.ended.contains(sa) && !self.sas.contains_key(sa), "{event:?}");
             }

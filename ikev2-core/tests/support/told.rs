@@ -11,6 +11,7 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
         .map(|event| match event {
             Event::DataPath(_) => "data path",
             Event::IkeSaUp { .. } => "IKE up",
+            Event::IkeSaImported { .. } => "IKE imported",
             Event::ChildSaUp { .. } => "Child up",
             Event::ChildSaFailed { .. } => "Child failed",
             Event::ChildSaExpiring { .. } => "Child expiring",

@@ -17,12 +17,13 @@ use super::mirror::Mirror;
 use super::setup::{KeyBook, Setup, seeded};
 use super::tickets::Clerk;
 use ikev2_core::{
-    Answer, CallError, Endpoint, EndpointConfig, Event, Handled, IkeSaHandle, IkeSaInfo, Rejection, Ticket,
-    Transmit,
+    Answer, CallError, Endpoint, EndpointConfig, Event, Handled, IkeSaHandle, IkeSaInfo, MoveError,
+    Rejection, Ticket, Transmit,
 };
 use ikev2_wire::Header;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_crypto::SecureRandom;
+use ipsec_crypto::state::StateKey;
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use ipsec_types::{Instant, Path, PathKind};
 use std::cell::RefCell;
@@ -350,6 +351,29 @@ impl World {
         let result = act(&mut self.nodes[node].endpoint, now);
         self.settle(node);
         result
+    }
+
+    /// Takes an IKE SA out of a node's endpoint, or leaves everything as it was.
+    pub fn export(&mut self, node: usize, sa: IkeSaHandle, key: &StateKey) -> Result<Vec<u8>, MoveError> {
+        let before = self.strict.then(|| dump(&self.nodes[node].endpoint));
+        let (now, _) = self.tell_time(node);
+        let result = self.nodes[node].endpoint.export(now, sa, key);
+        self.note(|| format!("{node} gives {sa} away: {:?}", result.as_ref().map(Vec::len)));
+        match (&result, before) {
+            (Ok(_), _) => self.nodes[node].mirror.depart(sa),
+            (Err(_), Some(before)) => assert_eq!(before, dump(&self.nodes[node].endpoint)),
+            (Err(_), None) => {}
+        }
+        assert_eq!(self.settle(node), 0, "it leaves without a word");
+        result
+    }
+
+    /// Another process takes the place of a node's, with the same configuration and nothing else.
+    pub fn restart(&mut self, node: usize, seed: u64) {
+        self.note(|| format!("{node} restarts"));
+        let node = &mut self.nodes[node];
+        node.endpoint = Endpoint::new(node.config.clone(), seeded(seed));
+        node.mirror.restart();
     }
 
     /// Takes what waits: events, then transmits. Gives how much it was.

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! [`StateWriter`] and [`StateReader`] are for what is inside: numbers in network order, addresses, octets behind their
-//! length.
+//! length, and the values that IKE and ESP both speak of.
 //!
 //! ```
 //! use ipsec_crypto::rustcrypto::RUSTCRYPTO;
@@ -39,6 +39,7 @@
 //! ```
 
 mod fields;
+mod values;
 
 pub use self::fields::{StateReader, StateWriter};
 
@@ -71,6 +72,15 @@ pub struct StateKind(pub u8);
 impl StateKind {
     /// A pair of ESP SAs.
     pub const CHILD_SA: Self = Self(1);
+    /// An IKE SA.
+    pub const IKE_SA: Self = Self(2);
+}
+
+/// What a container is known by, which is no secret: its synthetic IV. Equal names are of the same state sealed by the same
+/// key. `None` where it is too short for a container.
+#[must_use]
+pub fn name_of(sealed: &[u8]) -> Option<[u8; 32]> {
+    sealed.get(PREFIX..)?.first_chunk::<SIV>().copied()
 }
 
 /// Why a container was not made or not taken.
