@@ -84,7 +84,8 @@ impl Endpoint {
     /// Child SAs keep their names, so that ESP SAs that move with them fit. Where those did not move, their keys are gone:
     /// [`Endpoint::rekey_child`] brings others, and commands about the old ones can be ignored.
     ///
-    /// Import before [`Endpoint::start`]: what is there is not begun once more.
+    /// Import before [`Endpoint::start`], so that what is there is not begun once more, and before the first datagram, so
+    /// that no other Child SA has the name of one that comes.
     ///
     /// A container is taken once. This endpoint knows of the newest
     /// [`EndpointConfig::max_remembered_imports`](crate::EndpointConfig::max_remembered_imports) that it took; of those

@@ -192,6 +192,7 @@ const COUNTERS: &[(&str, Standing)] = &[
 /// What events tell.
 const TOLD: &[&str] = &[
     "IKE SA up",
+    "IKE SA imported",
     "IKE SA rekeyed",
     "IKE rekey failed",
     "IKE SA authenticating anew",
@@ -259,6 +260,7 @@ impl Seen {
         match event {
             Event::DataPath(_) => {}
             Event::IkeSaUp { .. } => told("IKE SA up"),
+            Event::IkeSaImported { .. } => told("IKE SA imported"),
             Event::IkeSaRekeyed { .. } => told("IKE SA rekeyed"),
             Event::IkeRekeyFailed { .. } => told("IKE rekey failed"),
             Event::IkeSaReauthenticating { .. } => told("IKE SA authenticating anew"),

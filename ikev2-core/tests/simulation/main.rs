@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`scenario`] | what a seed is about: its class, configurations, network |
 //! | [`actors`] | what embedders do |
+//! | [`movers`] | IKE SAs that move between endpoints |
 //! | [`hostile`] | who else is on the path |
 //! | [`toy`] | a key exchange and ciphers that cost nothing and hide nothing |
 //! | [`reading`], [`wiretap`] | what is said on the wire, and what each end is doing |
@@ -29,6 +30,7 @@ mod agree;
 mod coverage;
 mod hostile;
 mod matrix;
+mod movers;
 mod orders;
 mod reading;
 mod scenario;
@@ -43,6 +45,7 @@ use coverage::{Coverage, Point, Seen};
 use hostile::{Heard, attack, betray, flood};
 use ikev2_core::{Endpoint, IkeSaHandle, IkeSaInfo, IkeSaState};
 use ipsec_types::IkeSpi;
+use movers::Mover;
 use scenario::{Class, Scenario};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -92,7 +95,7 @@ fn manners(class: Class) -> Manners {
 }
 
 /// Everything that happens before the network heals.
-fn live(class: Class, world: &mut World, steps: u64, legible: bool) {
+fn live(class: Class, world: &mut World, steps: u64, legible: bool, mover: &mut Option<Mover>) {
     let mut heard = Heard::default();
     for _ in 0..if class == Class::Flood { 8 } else { 1 } {
         let _ = world.try_connect(A, B);
@@ -118,6 +121,9 @@ fn live(class: Class, world: &mut World, steps: u64, legible: bool) {
             world.run_for(Duration::from_millis(pause));
         }
         act(world, manners(class));
+        if let Some(mover) = mover {
+            mover.act(world);
+        }
         match class {
             Class::Hostile => {
                 heard.listen(world);
@@ -221,7 +227,8 @@ fn simulate(seed: u64, keep_transcript: bool) -> (Seen, String) {
     // It costs more than all the rest.
     world.strict = seed.is_multiple_of(32);
     world.transcript = keep_transcript.then(String::new);
-    live(class, &mut world, steps, legible);
+    let mut mover = Mover::of(seed, class == Class::Lifetimes);
+    live(class, &mut world, steps, legible, &mut mover);
     heal(&mut world);
     if class != Class::Insider {
         assert_agreement(&mut world, class == Class::Lifetimes);

@@ -362,6 +362,14 @@ impl Tap for Wiretap {
             Event::IkeSaUp { sa, info } | Event::IkeSaRekeyed { sa, info } => {
                 ear.sas.insert(spis_of(info), *sa);
             }
+            Event::IkeSaImported { sa, info, children } => {
+                // Under another name than before, with all its generations.
+                let spis = spis_of(info);
+                let before = ear.sas.get(&spis).copied();
+                ear.sas.values_mut().filter(|known| Some(**known) == before).for_each(|known| *known = *sa);
+                ear.sas.insert(spis, *sa);
+                ear.children.extend(children.iter().map(|info| (info.child.id, info.inbound)));
+            }
             Event::ChildSaUp { info, .. } => {
                 ear.children.insert(info.child.id, info.inbound);
             }

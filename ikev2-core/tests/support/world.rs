@@ -371,6 +371,7 @@ impl World {
     /// Another process takes the place of a node's, with the same configuration and nothing else.
     pub fn restart(&mut self, node: usize, seed: u64) {
         self.note(|| format!("{node} restarts"));
+        self.answers.retain(|_, (other, ..)| *other != node);
         let node = &mut self.nodes[node];
         node.endpoint = Endpoint::new(node.config.clone(), seeded(seed));
         node.mirror.restart();
