@@ -41,7 +41,7 @@ pub struct EndpointConfig {
     /// The port of our NAT-T socket. Default: 4500.
     pub local_nat_t_port: u16,
     /// IKE SAs at most, half-open ones included. Default: 10,000. Worst case: 4 KiB each with one Child SA and no
-    /// request out, one kept answer included (2.9 KiB with AES-256-GCM and one selector for either side);
+    /// request out, one kept answer included (3.3 KiB with AES-256-GCM and one selector for either side);
     /// [`EndpointConfig::max_children`], [`EndpointConfig::max_queued_requests`], [`EndpointConfig::window`] and
     /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,

@@ -5,8 +5,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | the IKE SA | 552 |
+//! | the IKE SA | 808 |
 //! | its two expanded keys, AES-256-GCM | 2 × 688 |
+//! | the keys themselves, so that it can move | 72 |
 //! | the Child SA, with one selector for either side | 40 + 272 + 2 × 40 |
 //! | the kept answer, and what it is an answer to | 85 + 72 |
 //! | SK_d, and the identities at both ends | about 220 |
