@@ -18,6 +18,7 @@ pub mod log;
 pub mod loopback;
 pub mod prefix;
 pub mod starts;
+pub mod state_file;
 pub mod tell;
 
 /// The code in the workspace's first page compiles.

@@ -66,6 +66,13 @@ impl Starts {
         }
     }
 
+    /// The connection of this name was begun by the process before, and goes on: it is not due.
+    pub fn goes_on(&mut self, connection: &str, sa: IkeSaHandle) {
+        for one in self.0.iter_mut().filter(|one| one.start.connection == connection) {
+            (one.sa, one.due) = (Some(sa), None);
+        }
+    }
+
     /// The connection of this name can't begin now; the pause until it is due again.
     pub fn failed(&mut self, now: Instant, connection: &str) -> Option<Duration> {
         let one = self.0.iter_mut().find(|one| one.start.connection == connection)?;
@@ -228,6 +235,17 @@ mod tests {
                 assert_eq!(starts.poll_timeout().is_some(), again);
             }
         }
+    }
+
+    #[test]
+    fn what_goes_on_is_not_started() {
+        let (mut starts, sa) = (starts(Reconnect::AfterFailure), some_sa());
+        starts.goes_on("b", sa);
+        assert_eq!(
+            (starts.poll(Instant::ZERO), starts.poll_timeout(), starts.is_ours(sa)),
+            (None, None, true)
+        );
+        assert!(starts.is_down(Instant::ZERO, sa, &timeout()).is_some());
     }
 
     #[test]

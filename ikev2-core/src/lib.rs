@@ -82,6 +82,14 @@
 //! | the IKE SA: Child SAs, rekeys, Delete, liveness | behind [`Endpoint`] | |
 //! | the endpoint of IKEv2: connections and their lives | [`Endpoint`] | |
 //!
+//! # Another process
+//!
+//! [`Endpoint::export`] and [`Endpoint::import`] move live IKE SAs to another endpoint, as where a process is upgraded;
+//! the peer notices nothing. A container is taken once, and the IKE SA is gone where it came from: a standby that holds
+//! one while the IKE SA goes on would come back with Message IDs and packet numbers that were used since, which breaks
+//! the cipher; so there is no call that gives one. What a cluster needs for that is RFC 6311, which is not implemented:
+//! without it, who takes over has its clients connect anew.
+//!
 //! What two sides agree on is decided by pure functions in [`negotiation`]; why they cannot agree is told by
 //! [`error::Failure`], with both sides' lists. What happens can be followed through [`trace`]'s named spans.
 //! [`negotiation::Profile`] has policies for the usual peers; weak algorithms are refused unless they are asked for as

@@ -5,6 +5,8 @@ ours_reconnect=never # when it starts a connection again
 ours_trains=false # whether it sends several ESP packets in one call, which the capture would take for one
 ours_routes=true # whether it makes the routes to what is behind the peer
 ours_connections='' # all of them, by `ours_connection`
+ours_options='' # further words of its command line
+upgrades=0
 
 ours_start() { # with one connection, or those in $ours_connections
   cat >"$lab/ours.toml" <<TOML
@@ -47,7 +49,7 @@ $ours_children
 TOML
 }
 ours_run() { # with what stands in $lab/ours.toml
-  ip netns exec $ns$we "$GATEWAY" --config "$lab/ours.toml" --verbose --keys "$lab/keys" >"$lab/ours.log" 2>&1 &
+  ip netns exec $ns$we "$GATEWAY" --config "$lab/ours.toml" --verbose --keys "$lab/keys" $ours_options >"$lab/ours.log" 2>&1 &
   ours_pid=$!
   wait_for logged ours 'listening on' || die "our gateway does not come up"
 }
@@ -75,6 +77,22 @@ ours_stop() { # Ctrl-C: it deletes its SAs and leaves with success
   wait "$ours_pid" || die "our gateway left with $?"
   ours_pid=
   want ours 'IKE SA down: t: deleted by us'
+}
+ours_upgrade() { # another process takes its place, and goes on with all that it had
+  kill -USR1 "$ours_pid"
+  wait "$ours_pid" || die "our gateway left with $?"
+  want ours 'left: [0-9]+ SAs'
+  upgrades=$((upgrades + 1))
+  mv "$lab/keys" "$lab/keys.$upgrades"; mv "$lab/ours.log" "$lab/ours.log.$upgrades"
+  ours_run
+  want ours "IKE SA goes on: t, .*, us $we.example, peer $they.example at"
+  want ours 'Child SA goes on: net, SPIs in'
+  never ours 'does not go on'
+  [[ ! -e $lab/state ]] || die 'the state can be taken twice'
+}
+ours_keys() { # those that the processes before told, too
+  local file
+  for file in ikev2_decryption_table esp_sa; do cat "$lab"/keys.*/"$file" >>"$lab/keys/$file"; done
 }
 ours_clean() { # after ours_stop: no packet was dropped on the way in, and no IKE message refused but second answers to what we had to repeat
   want ours 'packets in: [0-9]+, [0-9]+ octets; dropped: none'

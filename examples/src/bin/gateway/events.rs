@@ -13,6 +13,7 @@ impl Gateway {
         match event {
             Event::DataPath(command) => self.on_command(command),
             Event::IkeSaUp { sa, info } => self.on_ike_up(sa, &info),
+            Event::IkeSaImported { sa, info, children } => self.on_imported(sa, &info, &children),
             Event::InitErrorSeen { notify, .. } => {
                 self.log.line(format_args!("somebody answers {notify}; waiting for a better answer"));
             }
@@ -69,8 +70,14 @@ impl Gateway {
         if let Err(error) = self.engine.apply(now, command) {
             self.log.line(format_args!("the ESP engine refuses a command: {error}"));
         }
-        let Some(id) = changed else { return };
-        let sas = self.children.keys().chain([&id]).filter_map(|id| self.engine.outbound(*id));
+        if changed.is_some() {
+            self.fit_tun(changed);
+        }
+    }
+
+    /// No packet is larger than what the narrowest of the Child SAs takes, this one among them.
+    pub(crate) fn fit_tun(&mut self, id: Option<ChildSaId>) {
+        let sas = self.children.keys().chain(&id).filter_map(|id| self.engine.outbound(*id));
         let largest = sas.filter_map(|sa| sa.max_inner(self.path_mtu)).min();
         if let Some(Err(error)) = largest.map(|largest| self.tun.fit(largest)) {
             self.log.line(format_args!("the TUN device: {error}"));
@@ -125,7 +132,7 @@ impl Gateway {
         }
     }
 
-    fn name_of(&self, policy: PolicyId) -> String {
+    pub(crate) fn name_of(&self, policy: PolicyId) -> String {
         let mut children = self.config.connections.iter().flat_map(|connection| &connection.children);
         children.find(|child| child.policy == policy).map_or_else(String::new, |child| child.name.clone())
     }

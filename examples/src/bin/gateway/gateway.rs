@@ -5,6 +5,7 @@
 
 use crate::net::{Arrived, Net, Port};
 use crate::tun::Tun;
+use crate::upgrade::{Leaving, Upgrade};
 use ikev2_core::{Endpoint, EndpointConfig, IkeSaHandle, Rejection};
 use ipsec_esp::ecn::EcnEncapsulation;
 use ipsec_esp::engine::{Arrival, Engine, EngineConfig};
@@ -31,8 +32,8 @@ use tokio::time::sleep;
 const LARGEST: usize = 65_535;
 /// How many packets of one source are handled before others have their turn.
 const BATCH: usize = 64;
-/// How long the answers to our Deletes are awaited.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long the answers to our last requests are awaited.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A Child SA that is up.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub(crate) struct Gateway {
     net: Net,
     listen: Vec<IpAddr>,
     ike_port: u16,
+    pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) leaving: Option<Leaving>,
     /// Until when we wait for the end.
     closing: Option<Instant>,
     refusal_told_at: Option<Instant>,
@@ -70,17 +73,33 @@ enum Wake {
     Tun(io::Result<usize>),
     Time,
     Signal,
+    Leave,
+}
+
+/// What ends it.
+struct Signals {
+    /// All SAs are deleted first.
+    end: [Signal; 2],
+    /// All SAs go on in another process.
+    leave: Signal,
 }
 
 impl Gateway {
-    pub(crate) fn new(config: GatewayConfig, log: Arc<Log>, verbose: bool) -> io::Result<Self> {
+    pub(crate) fn new(
+        config: GatewayConfig,
+        log: Arc<Log>,
+        verbose: bool,
+        upgrade: Option<Upgrade>,
+    ) -> io::Result<Self> {
         let tun = Tun::open(&config)?;
         let net = Net::open(&config)?;
         let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts, .. } = config;
         let config = Arc::new(endpoint);
         // Our sockets don't tell the ECN field of what they receive, so no congestion may be marked there.
         let outbound = OutboundConfig { ecn: EcnEncapsulation::Compatibility, ..OutboundConfig::default() };
-        let engine = Engine::new(config.crypto, EngineConfig { outbound, ..EngineConfig::default() });
+        let engine_config =
+            EngineConfig { outbound, keep_keys: upgrade.is_some(), ..EngineConfig::default() };
+        let engine = Engine::new(config.crypto, engine_config);
         Ok(Self {
             log,
             verbose,
@@ -93,6 +112,8 @@ impl Gateway {
             net,
             listen,
             ike_port,
+            upgrade,
+            leaving: None,
             closing: None,
             refusal_told_at: None,
             from_tun: vec![0; MAX_HEADROOM + LARGEST + MAX_TAILROOM].into(),
@@ -101,18 +122,23 @@ impl Gateway {
         })
     }
 
-    /// Until a signal, and until all is deleted then.
+    /// Until a signal, and until all is deleted or written down then.
     pub(crate) async fn run(mut self) -> Result<(), Box<dyn Error>> {
-        let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut signals = Signals {
+            end: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?],
+            leave: signal(SignalKind::user_defined1())?,
+        };
         let addresses: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
         self.log.line(format_args!("listening on {}", addresses.join(", ")));
         for warning in self.config.warnings() {
             self.log.line(format_args!("warning: {warning}"));
         }
+        self.resume()?;
         loop {
+            self.settle().await;
             self.start_due();
             self.settle().await;
-            if self.is_over() {
+            if self.is_over() || self.has_left()? {
                 break;
             }
             match self.wait(&mut signals).await {
@@ -121,26 +147,30 @@ impl Gateway {
                 Wake::Time => self.on_time(),
                 Wake::Signal if self.closing.is_some() => break,
                 Wake::Signal => self.close(),
+                Wake::Leave => self.leave(),
             }
         }
         tell::statistics(&self.endpoint, &self.engine).iter().for_each(|line| self.log.line(line));
         Ok(())
     }
 
-    async fn wait(&mut self, signals: &mut (Signal, Signal)) -> Wake {
+    async fn wait(&mut self, signals: &mut Signals) -> Wake {
         let timers = [
             self.endpoint.poll_timeout(),
             self.engine.poll_timeout(),
             self.starts.poll_timeout(),
             self.closing,
+            self.leaving.as_ref().map(Leaving::until),
         ];
         let next = timers.into_iter().flatten().min();
         let left = next.map_or(Duration::MAX, |at| at.saturating_since(self.log.now()));
         let (_, room) = self.from_tun.split_at_mut(MAX_HEADROOM);
         let (room, _) = room.split_at_mut(LARGEST);
+        let [interrupt, terminate] = &mut signals.end;
         select! {
-            _ = signals.0.recv() => Wake::Signal,
-            _ = signals.1.recv() => Wake::Signal,
+            _ = interrupt.recv() => Wake::Signal,
+            _ = terminate.recv() => Wake::Signal,
+            _ = signals.leave.recv() => Wake::Leave,
             index = self.net.readable() => Wake::Net(index),
             len = self.tun.receive(room) => Wake::Tun(len),
             () = sleep(left), if next.is_some() => Wake::Time,

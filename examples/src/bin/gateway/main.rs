@@ -7,6 +7,7 @@
 //! | `events` | what each event asks for, and the line that tells it |
 //! | `net` | the sockets |
 //! | `tun` | the TUN device and its routes |
+//! | `upgrade` | one process takes the place of another |
 //!
 //! The configuration is `ipsec_examples::config`; what to start when is `ipsec_examples::starts`.
 
@@ -19,6 +20,8 @@ mod net;
 mod train;
 #[cfg(target_os = "linux")]
 mod tun;
+#[cfg(target_os = "linux")]
+mod upgrade;
 
 use clap::Parser;
 use std::path::PathBuf;
@@ -37,6 +40,12 @@ struct Args {
     /// Write the keys of all SAs here, for Wireshark. Whoever reads them reads the traffic.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// Go on with the SAs in this file, if it is there; on SIGUSR1 write them all there, and leave without a word.
+    #[arg(long, value_name = "FILE", requires = "state_key")]
+    state: Option<PathBuf>,
+    /// The key that seals them: 32 octets or more that nobody can guess.
+    #[arg(long, value_name = "FILE", requires = "state")]
+    state_key: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -75,7 +84,11 @@ fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
         ..Hooks::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { gateway::Gateway::new(config, log, args.verbose)?.run().await })
+    let upgrade = match (&args.state, &args.state_key) {
+        (Some(file), Some(key)) => Some(upgrade::Upgrade::new(config.endpoint.crypto, file.clone(), key)?),
+        _ => None,
+    };
+    runtime.block_on(async { gateway::Gateway::new(config, log, args.verbose, upgrade)?.run().await })
 }
 
 #[cfg(not(target_os = "linux"))]
