@@ -38,6 +38,13 @@
 //! liveness = 30                 # seconds without a sign of the peer before it is asked; 0 is never
 //! retransmit = { seconds = 1, repeats = 8 }  # the default: the first pause, which grows, and how often a request is repeated
 //! force_encapsulation = false   # the default; true: ESP always in UDP
+//! ask_addresses = ["0.0.0.0"]   # inner addresses that we ask for where we begin, with name servers; 0.0.0.0 and :: for any.
+//!                               # They go to the TUN device, and are our side of the children. Default: none
+//! pool = ["10.3.0.0/24"]        # inner addresses for peers that ask for one; the peer's side of the children is theirs then, within
+//!                               # `remote`. Who asks for none gets no Child SA. Default: none
+//! dns = ["10.2.0.53"]           # name servers that they are told, and domains which those know (split DNS)
+//! dns_domains = ["example.com"]
+//! mobike = false                # the default; true: IKE SAs move to another address of `listen` when theirs is gone, or dead
 //! childless = "never"           # the default; "accepted", "preferred" or "required": the IKE SA begins without a Child SA,
 //!                               # and the first one comes after it
 //! fragments = 1280              # the size in octets of IP datagrams that IKE messages are fragmented to fit; the
@@ -61,12 +68,14 @@ mod credentials;
 
 use credentials::{CredentialFields, Scheme, Secret};
 use ikev2_core::config::ModePolicy;
+use ikev2_core::config_payload::pool::RangePool;
 use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{
-    ChildConfig, Childless, Connection, CookiePolicy, EndpointConfig, FragmentPolicy, Identity,
-    IdentityPattern,
+    AddressPolicy, AddressSource, ChildConfig, Childless, ConfigAttribute, ConfigRequest, Connection,
+    CookiePolicy, EndpointConfig, FragmentPolicy, Identity, IdentityPattern, MobikePolicy,
 };
+use ikev2_wire::codes::CfgAttribute;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
 use ipsec_types::{AddressRange, PortRange, TrafficSelector};
@@ -256,6 +265,22 @@ impl ConnectionFile {
         connection.remote_nat_t_port = self.remote_nat_t_port;
         connection.force_udp_encapsulation = self.force_encapsulation;
         connection.sha1_signatures = self.sha1_signatures;
+        if !self.ask_addresses.0.is_empty() {
+            let is_wanted = |v4: bool| self.ask_addresses.0.iter().any(|address| address.is_ipv4() == v4);
+            let mut request = ConfigRequest::any(is_wanted(true), is_wanted(false));
+            request.addresses = self.ask_addresses.0;
+            request.attributes.push(ConfigAttribute::ask(CfgAttribute::INTERNAL_DNS_DOMAIN));
+            connection.config_request = Some(request);
+        }
+        if !self.pool.0.is_empty() {
+            let ranges = self.pool.0.into_iter().map(|selector| selector.0.addresses).collect();
+            let servers = self.dns.0.into_iter().map(ConfigAttribute::dns);
+            let domains = self.dns_domains.0.iter().map(|domain| ConfigAttribute::dns_domain(domain));
+            let pool = RangePool::new(ranges, servers.chain(domains).collect());
+            let source = AddressSource::Pool(Arc::new(pool));
+            connection.addresses = Some(AddressPolicy { source, required: true });
+        }
+        connection.mobike = self.mobike.then(MobikePolicy::default);
         connection.childless = match self.childless {
             ChildlessFile::Never => Childless::Never,
             ChildlessFile::Accepted => Childless::Accepted,
@@ -379,6 +404,16 @@ struct ConnectionFile {
     retransmit: Option<RetransmitFile>,
     #[serde(default)]
     force_encapsulation: bool,
+    #[serde(default)]
+    ask_addresses: List<IpAddr>,
+    #[serde(default)]
+    pool: List<Selector>,
+    #[serde(default)]
+    dns: List<IpAddr>,
+    #[serde(default)]
+    dns_domains: List<String>,
+    #[serde(default)]
+    mobike: bool,
     #[serde(default)]
     childless: ChildlessFile,
     #[serde(default)]

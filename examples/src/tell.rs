@@ -1,6 +1,6 @@
 //! Events and counters as lines that a person reads.
 
-use ikev2_core::{ChildSaInfo, Endpoint, IkeSaInfo, NatStatus, Role};
+use ikev2_core::{ChildSaInfo, Configuration, Endpoint, IkeSaInfo, NatStatus, Role};
 use ipsec_esp::engine::Engine;
 use ipsec_types::{Encapsulation, Mode, TrafficSelector};
 
@@ -20,6 +20,23 @@ pub fn ike_sa(info: &IkeSaInfo) -> String {
         NatStatus { local: true, remote: true } => "both are behind NATs",
     };
     format!("{connection}, {role}, us {local_id}, peer {peer} at {}, {parts}, {nat}", info.path.remote)
+}
+
+/// `10.3.0.1; name servers 10.2.0.53; domains example.com`.
+#[must_use]
+pub fn configuration(configuration: &Configuration) -> String {
+    fn list<T: ToString>(name: &str, items: impl Iterator<Item = T>) -> String {
+        let items: Vec<_> = items.map(|item| item.to_string()).collect();
+        if items.is_empty() { String::new() } else { format!("{name}{}", items.join(" ")) }
+    }
+    let domains = configuration.dns_domains();
+    [
+        list("", configuration.addresses()),
+        list("; name servers ", configuration.dns()),
+        list("; domains ", domains.iter().map(|domain| &domain.name)),
+        list("; behind it ", configuration.subnets()),
+    ]
+    .concat()
 }
 
 /// `NAME, SPIs in c0ffee00 out c0ffee01, 10.1.0.0/24 <-> 10.2.0.0/24, suite, sequence numbers, ESP in UDP`, and the mode if

@@ -1,6 +1,8 @@
 //! What an endpoint is told once, and what it is told of each peer. Every bound is a field here, with its
 //! default and its worst case.
 
+use crate::config_payload::ConfigRequest;
+use crate::config_payload::pool::AddressSource;
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys};
 use crate::event::Hooks;
 use crate::exchange::fragment::FragmentPolicy;
@@ -8,6 +10,7 @@ use crate::exchange::reassembly::ReassemblyLimits;
 use crate::exchange::retransmit::RetransmitPolicy;
 use crate::identity::{Identity, IdentityPattern};
 use crate::lifecycle::{ChildLifecycle, Lifecycle};
+use crate::mobike::MobikePolicy;
 use crate::negotiation::{EspProposal, IkeProposal};
 use crate::redirect::RedirectPolicy;
 use alloc::string::String;
@@ -99,6 +102,9 @@ pub struct EndpointConfig {
     /// How often a peer may let us start IKE_SA_INIT or CREATE_CHILD_SA over, by COOKIE or INVALID_KE_PAYLOAD.
     /// Default: 6.
     pub max_init_retries: u32,
+    /// Octets of a peer's configuration payload that are kept at most. Default: 4,096. Worst case: as many again for what
+    /// keeps them apart, for each IKE SA with one.
+    pub max_config_octets: usize,
     /// How many requests we take from a peer at once; above 1 it is told so (SET_WINDOW_SIZE, §2.3).
     /// Default: 1. As many answers are kept.
     pub window: u32,
@@ -139,6 +145,7 @@ impl EndpointConfig {
             max_queued_requests: 64,
             max_children: 64,
             max_init_retries: 6,
+            max_config_octets: 4_096,
             window: 1,
             reassembly: ReassemblyLimits::default(),
             max_remembered_imports: 1_024,
@@ -197,6 +204,13 @@ pub struct Connection {
     pub ike_proposals: Vec<IkeProposal>,
     /// Its Child SAs. The first is made with the IKE SA.
     pub children: Vec<Arc<ChildConfig>>,
+    /// What configuration we ask for where we begin: an inner address, name servers (RFC 7296 §2.19). What is given is in
+    /// [`IkeSaInfo::configuration`](crate::IkeSaInfo::configuration), and our side of the children's traffic is that of the
+    /// inner addresses then. Default: `None`, nothing.
+    pub config_request: Option<ConfigRequest>,
+    /// Where inner addresses for peers come from that ask for one. The peer's side of the children's traffic is that of its
+    /// inner addresses then, whatever it asks for. Default: `None`: what is asked for is ignored.
+    pub addresses: Option<AddressPolicy>,
     /// Whether the IKE SA may begin without a Child SA (RFC 6023). Default: [`Childless::Never`].
     pub childless: Childless,
     /// Repeats of requests.
@@ -247,6 +261,9 @@ pub struct Connection {
     pub lifecycle: Lifecycle,
     /// What a second IKE SA with the same peer means. Default: [`DuplicatePolicy::Allow`].
     pub duplicates: DuplicatePolicy,
+    /// Whether the IKE SA may move to other addresses, if the peer does it too (MOBIKE, RFC 4555), and how. What follows
+    /// IKE_SA_INIT then goes by the NAT-T ports, NAT or not (RFC 4555 §3.3). Default: `None`, never.
+    pub mobike: Option<MobikePolicy>,
     /// Pretend to be behind a NAT, so that ESP always goes in UDP. Default: off.
     pub force_udp_encapsulation: bool,
 }
@@ -288,6 +305,8 @@ impl Connection {
             answer_timeout: Duration::from_secs(20),
             ike_proposals: IkeProposal::defaults(),
             children: Vec::new(),
+            config_request: None,
+            addresses: None,
             childless: Childless::default(),
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
@@ -304,6 +323,7 @@ impl Connection {
             nat_keepalive: Duration::from_secs(20),
             lifecycle: Lifecycle::default(),
             duplicates: DuplicatePolicy::Allow,
+            mobike: None,
             force_udp_encapsulation: false,
         }
     }
@@ -350,6 +370,15 @@ impl Connection {
             Path::nat_t(SocketAddr::new(local.ip(), config.local_nat_t_port), remote)
         }
     }
+}
+
+/// How peers get inner addresses.
+#[derive(Clone, Debug)]
+pub struct AddressPolicy {
+    /// Who gives them.
+    pub source: AddressSource,
+    /// Whether a peer that asks for none gets no Child SA with IKE_AUTH (FAILED_CP_REQUIRED).
+    pub required: bool,
 }
 
 /// Whether an IKE SA may begin without a Child SA (RFC 6023).

@@ -9,12 +9,16 @@
 //!
 //! [`Failure::notify`] is the one table from which the notify to the peer is taken (RFC 7296 §2.21, §3.10.1).
 
+mod addresses;
 mod auth;
+mod configuration;
 mod fragments;
 mod moving;
 mod offer;
 
+pub use addresses::AddressFault;
 pub use auth::{AnnouncedHashes, AuthFailure};
+pub use configuration::ConfigFault;
 pub use fragments::{FragmentFault, Incomplete};
 pub use moving::{MoveError, Unsettled};
 pub use offer::Offer;
@@ -495,6 +499,12 @@ pub enum Failure {
         /// What was wrong.
         error: SignatureError,
     },
+    /// There is no inner address (RFC 7296 §2.19).
+    #[error(transparent)]
+    Configuration(#[from] ConfigFault),
+    /// The IKE SA does not move to other addresses (RFC 4555).
+    #[error(transparent)]
+    Addresses(Box<AddressFault>),
     /// A bound of ours is reached.
     #[error("the limit {0} is reached")]
     Limit(Bound),
@@ -563,6 +573,8 @@ fn hint(notify: NotifyType) -> &'static str {
         NotifyType::NO_PROPOSAL_CHOSEN => ": none of our proposals is in its policy",
         NotifyType::TS_UNACCEPTABLE => ": our traffic selectors are not in its policy",
         NotifyType::NO_ADDITIONAL_SAS => ": it takes no further Child SA on this IKE SA",
+        NotifyType::INTERNAL_ADDRESS_FAILURE => ": it has no inner address for us",
+        NotifyType::FAILED_CP_REQUIRED => ": it wants to be asked for an inner address",
         NotifyType::TEMPORARY_FAILURE => ": it is busy with another exchange on this SA",
         _ => "",
     }
@@ -587,6 +599,14 @@ impl Failure {
             Self::Authentication(
                 AuthFailure::NoSecret { .. } | AuthFailure::NotSigned | AuthFailure::NotAnswered,
             ) => Fault::Caller,
+            Self::Addresses(fault) => match **fault {
+                AddressFault::Cookie2 { .. } => Fault::PeerMisbehaved,
+                AddressFault::NoPath | AddressFault::UnexpectedNat { .. } => Fault::Environment,
+                _ => Fault::PeerIncompatible,
+            },
+            Self::Configuration(ConfigFault::GivenTwice(_)) => Fault::Caller,
+            Self::Configuration(ConfigFault::NoAddress { .. }) => Fault::Limit,
+            Self::Configuration(_) => Fault::PeerIncompatible,
             // RFC 7427 §4: only what was announced may be used.
             Self::Authentication(AuthFailure::HashNotAnnounced { .. }) => Fault::PeerMisbehaved,
             Self::NoProposalChosen(_)
@@ -646,6 +666,8 @@ impl Failure {
             Self::Authentication(_) | Self::Signing { .. } | Self::Unsupported(Unsupported::Eap) => {
                 NotifyType::AUTHENTICATION_FAILED
             }
+            Self::Addresses(fault) => fault.notify(),
+            Self::Configuration(fault) => fault.notify(),
             Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
             Self::ChildSaNotFound { .. } => NotifyType::CHILD_SA_NOT_FOUND,
             Self::Busy(_)
@@ -708,6 +730,9 @@ pub enum CallError {
     /// The path's two ends are of different families, or the remote one is not known.
     #[error("the path names no peer")]
     BadPath,
+    /// The two ends do not do MOBIKE (RFC 4555), or the peer began the IKE SA, and then it decides where it runs.
+    #[error("the IKE SA cannot be moved by us")]
+    NotMovable,
     /// The ticket was answered, or its IKE SA is gone.
     #[error("nothing waits for this ticket")]
     NoSuchTicket,
@@ -720,6 +745,12 @@ pub enum CallError {
     /// The connection cannot begin: its own fault.
     #[error(transparent)]
     Failed(Box<Failure>),
+}
+
+impl From<AddressFault> for Failure {
+    fn from(fault: AddressFault) -> Self {
+        Self::Addresses(Box::new(fault))
+    }
 }
 
 impl From<SealError> for Failure {

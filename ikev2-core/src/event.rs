@@ -1,6 +1,8 @@
 //! What comes out of an endpoint besides time: datagrams and events.
 
 use crate::admission::AdmissionPolicy;
+use crate::config_payload::Configuration;
+use crate::config_payload::pool::LeaseRequest;
 use crate::error::{CallError, Failure, Incomplete};
 use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
@@ -87,6 +89,8 @@ pub struct IkeSaInfo {
     pub path: Path,
     /// What NAT detection found.
     pub nat: NatStatus,
+    /// Whether it may move to other addresses: both ends do MOBIKE (RFC 4555).
+    pub mobike: bool,
     /// Who we are.
     pub local_id: Identity,
     /// Who the peer is; `None` before it proved it.
@@ -104,6 +108,8 @@ pub struct IkeSaInfo {
     /// The size of IP datagrams, in octets, that messages are fragmented to fit; `None` where the two ends did not
     /// agree to fragment (RFC 7383).
     pub fragment_size: Option<u16>,
+    /// What the responder gave the initiator: its inner addresses and more; `None` where nothing was asked for or given.
+    pub configuration: Option<Arc<Configuration>>,
     /// The Child SAs.
     pub children: Vec<ChildSaId>,
     /// How far it is.
@@ -240,6 +246,21 @@ pub enum Event {
         /// What to verify.
         request: Box<VerificationRequest>,
     },
+    /// An inner address is needed for a peer that has proved who it is; [`Endpoint::answer`](crate::Endpoint::answer) brings
+    /// it. Without an answer in time, or with [`Answer::Refused`], the peer gets none, and no Child SA with IKE_AUTH.
+    AddressNeeded {
+        /// To answer with.
+        ticket: Ticket,
+        /// Until when it is awaited.
+        deadline: Instant,
+        /// Who asks for what.
+        request: Box<LeaseRequest>,
+    },
+    /// The last IKE SA ended by which a peer had this inner address, where the embedder gave it.
+    AddressReleased {
+        /// Which, and whose.
+        released: Box<Released>,
+    },
     /// Somebody answered IKE_SA_INIT with an error. It may be forged, so the attempt goes on for
     /// [`Connection::init_error_patience`](crate::Connection::init_error_patience).
     InitErrorSeen {
@@ -348,14 +369,33 @@ pub enum Event {
         /// What there is of it.
         incomplete: Incomplete,
     },
-    /// The peer's address or port changed; the IKE SA and all these Child SAs moved (RFC 7296 §2.23).
-    PeerMoved {
+    /// The IKE SA and all these Child SAs moved in one step; the data path was told before. The peer's NAT gave it another
+    /// address or port (RFC 7296 §2.23), or one of the two ends moved (MOBIKE, RFC 4555).
+    Moved {
         /// The IKE SA.
         sa: IkeSaHandle,
         /// The new path.
         path: Path,
+        /// Which NATs there are on it.
+        nat: NatStatus,
         /// The Child SAs that moved with it.
         children: Vec<ChildSaId>,
+    },
+    /// The IKE SA does not move there: the peer refuses, or our policy does. It stays where it was.
+    MoveFailed {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// Where it was to move.
+        path: Path,
+        /// Why it did not.
+        failure: Box<Failure>,
+    },
+    /// The peer said which addresses it has besides the one in use (RFC 4555 §3.6).
+    PeerAddresses {
+        /// The IKE SA.
+        sa: IkeSaHandle,
+        /// The list, which replaces the one before.
+        addresses: Vec<IpAddr>,
     },
     /// A connection has no IKE SA any more, and its [`Lifecycle`](crate::Lifecycle) says what follows; or what
     /// was to follow does not.
@@ -384,6 +424,17 @@ pub enum Event {
         /// Why.
         reason: DownReason,
     },
+}
+
+/// An inner address that nobody has any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Released {
+    /// The connection's name.
+    pub connection: String,
+    /// Who had it.
+    pub peer: Identity,
+    /// The address.
+    pub address: IpAddr,
 }
 
 /// Names one answer that the embedder owes.
@@ -427,7 +478,9 @@ pub enum Answer {
     Signature(Vec<u8>),
     /// The peer's signature is good and by a key of this peer's, to [`Event::VerificationNeeded`].
     Verified,
-    /// No signature, or none that is good: the IKE SA ends.
+    /// The peer's inner addresses and what else it is to know, to [`Event::AddressNeeded`].
+    Leased(Configuration),
+    /// No signature, or none that is good: the IKE SA ends. Or no inner address.
     Refused,
 }
 

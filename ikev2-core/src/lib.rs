@@ -105,6 +105,7 @@ extern crate std;
 
 pub mod admission;
 pub mod config;
+pub mod config_payload;
 mod connections;
 pub mod contents;
 pub mod credentials;
@@ -118,6 +119,7 @@ mod ike;
 pub mod keylog;
 pub mod keys;
 pub mod lifecycle;
+pub mod mobike;
 pub mod negotiation;
 pub mod observe;
 mod rate;
@@ -130,13 +132,16 @@ mod warning;
 
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{
-    ChildConfig, Childless, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig, ModePolicy,
+    AddressPolicy, ChildConfig, Childless, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig,
+    ModePolicy,
 };
+pub use config_payload::pool::{AddressPool, AddressSource, LeaseRequest};
+pub use config_payload::{ConfigAttribute, ConfigRequest, Configuration};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 pub use error::{CallError, Failure, MoveError, Rejection, Unsettled};
 pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,
-    Role, SignatureRequest, Ticket, Transmit, VerificationRequest,
+    Released, Role, SignatureRequest, Ticket, Transmit, VerificationRequest,
 };
 pub use exchange::fragment::{FragmentPolicy, FragmentSizes};
 pub use exchange::reassembly::ReassemblyLimits;
@@ -144,6 +149,7 @@ pub use identity::{Identity, IdentityPattern};
 pub use ike::Endpoint;
 pub use keylog::KeyLog;
 pub use lifecycle::{After, ChildLifecycle, Lifecycle, Next, RetryPolicy, Start};
+pub use mobike::{MobikePolicy, Routability};
 pub use observe::{MessageDirection, MessageObserver};
 pub use redirect::{Gateway, RedirectCourse, RedirectPolicy};
 pub use stats::Statistics;

@@ -3,16 +3,17 @@
 
 mod support;
 
+use ikev2_core::config_payload::pool::RangePool;
 use ikev2_core::{
-    After, CallError, DownReason, Endpoint, EndpointConfig, Event, IdentityPattern, IkeSaHandle, MoveError,
-    Next, Start, Unsettled,
+    AddressPolicy, AddressSource, After, CallError, ConfigRequest, DownReason, Endpoint, EndpointConfig,
+    Event, IdentityPattern, IkeSaHandle, MobikePolicy, MoveError, Next, Start, Unsettled,
 };
 use ikev2_wire::codes::ExchangeType;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::state::{StateError, StateKey, StateKind, StateWriter};
 use ipsec_crypto::{CipherError, CryptoProvider};
 use ipsec_types::sa::{ChildSaId, PolicyId};
-use ipsec_types::{Instant, SaReport};
+use ipsec_types::{AddressRange, Instant, SaReport};
 use std::sync::Arc;
 use std::time::Duration;
 use support::mirror::assert_crosswise;
@@ -81,6 +82,42 @@ fn assert_alive(world: &mut World) {
         assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
         world.take_events(A);
         world.take_events(B);
+    }
+}
+
+/// What MOBIKE and the configuration payload made of it goes along.
+#[test]
+fn addresses_and_leases_move_along() {
+    for mover in [A, B] {
+        let range = AddressRange::prefix("10.3.0.0".parse().unwrap(), 24).unwrap();
+        let pool = Arc::new(RangePool::new(vec![range], Vec::new()));
+        let (mut a, mut b) = two();
+        a.connection.config_request = Some(ConfigRequest::any(true, false));
+        let source = AddressSource::Pool(pool.clone());
+        b.connection.addresses = Some(AddressPolicy { source, required: true });
+        a.connection.mobike = Some(MobikePolicy::default());
+        b.connection.mobike = Some(MobikePolicy::default());
+        let mut world = World::established(a, b);
+        let before = world.node(mover).only_sa().1;
+        let sa = upgrade(&mut world, mover);
+        let after = world.node(mover).only_sa().1;
+        assert!(after.mobike && after.configuration.is_some());
+        assert_eq!((after.mobike, after.configuration), (before.mobike, before.configuration));
+        assert_eq!(pool.leases().len(), 1);
+        assert_alive(&mut world);
+        let narrowed = |world: &World, node: usize| {
+            let children = world.node(node).mirror.children.values();
+            children
+                .map(|view| view.child.local.iter().map(ToString::to_string).collect())
+                .collect::<Vec<String>>()
+        };
+        assert!(narrowed(&world, A).iter().all(|local| local == "10.3.0.0/32"));
+        world.set_addresses(A, &["198.51.100.7"]).unwrap();
+        world.run();
+        assert_eq!(moves(&world.take_events(B)).len(), 1);
+        world.call(mover, |e, now| e.delete_ike_sa(now, sa)).unwrap();
+        world.run();
+        assert_eq!(pool.leases(), []);
     }
 }
 

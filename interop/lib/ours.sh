@@ -4,6 +4,7 @@ ours_cookies=never ours_auth='' ours_conn='' ours_child='' ours_children='' # wh
 ours_reconnect=never # when it starts a connection again
 ours_trains=false # whether it sends several ESP packets in one call, which the capture would take for one
 ours_routes=true # whether it makes the routes to what is behind the peer
+ours_listen='' ours_remote='' # all its addresses; `any` where the peer may be anywhere
 ours_connections='' # all of them, by `ours_connection`
 ours_options='' # further words of its command line
 upgrades=0
@@ -12,6 +13,7 @@ ours_start() { # with one connection, or those in $ours_connections
   cat >"$lab/ours.toml" <<TOML
 cookies = "$ours_cookies"
 trains = $ours_trains
+${ours_listen:+listen = $ours_listen}
 
 [tun]
 mtu = 1400
@@ -22,15 +24,16 @@ TOML
   ours_run
 }
 ours_connection() { # ours_connection NAME OUR_ID ITS_ID OUR_SELECTORS ITS_SELECTORS
-  local start=false remote="remote = \"${addr[$they]}\""
+  local start=false remote="remote = \"${addr[$they]}\"" own="local = \"${addr[$we]}\""
   [[ $we == a ]] && start=true
-  [[ $natted && $we == b ]] && remote=
+  [[ $natted && $we == b || $ours_remote == any ]] && remote=
+  [[ $ours_listen ]] && own=
   cat <<TOML
 [[connection]]
 name = "$1"
 start = $start
 reconnect = "$ours_reconnect"
-local = "${addr[$we]}"
+$own
 $remote
 local_id = "$2"
 remote_id = "$3"

@@ -1,12 +1,15 @@
 # strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
 theirs_local='auth = psk' theirs_remote='auth = psk' # how it proves who it is, and what it takes of us
 theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
+theirs_sections='' # further sections of its configuration
+theirs_addresses='' # its addresses, where they are not the one of its side
 theirs_connections='' # all of them, by `theirs_connection`
 
 theirs_start() { # with one connection, or those in $theirs_connections
   cat >"$lab/theirs/swanctl.conf" <<CONF
 connections { ${theirs_connections:-$(theirs_connection t "$they.example" "$we.example" "${net[$they]}" "${net[$we]}")} }
 secrets { ike-1 { secret = "$psk_theirs" } }
+$theirs_sections
 CONF
   theirs_run
 }
@@ -15,7 +18,7 @@ theirs_connection() { # theirs_connection NAME ITS_ID OUR_ID ITS_SELECTORS OUR_S
   [[ $natted && $they == b ]] && remote=%any
   cat <<CONF
 $1 { version = 2
-  local_addrs = ${addr[$they]}
+  local_addrs = ${theirs_addresses:-${addr[$they]}}
   remote_addrs = $remote
   proposals = $ike_theirs
   $theirs_conn

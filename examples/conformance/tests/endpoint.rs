@@ -11,7 +11,7 @@ use ikev2_core::error::{AuthFailure, Unsupported};
 use ikev2_core::negotiation::IkeProposal;
 use ikev2_core::{
     ChildConfig, Connection, DownReason, Endpoint, EndpointConfig, Event, Failure, Identity, IdentityPattern,
-    NatStatus, Rejection, Role, Transmit,
+    MobikePolicy, NatStatus, Rejection, Role, Routability, Transmit,
 };
 use ikev2_wire::{EncrId, Header, Message, PrfId};
 use ipsec_conformance::{Carries, EspLine, KeyFile, Label, Packet, open_recording};
@@ -122,6 +122,8 @@ struct Outcome {
     delivered: usize,
     /// ESP packets dropped.
     refused: Vec<OpenError>,
+    /// Where it moved, and with how many Child SAs.
+    moved: Vec<(Path, usize)>,
     /// How the IKE SA ended.
     down: Option<DownReason>,
 }
@@ -139,7 +141,13 @@ fn path(local: SocketAddr, remote: SocketAddr) -> Path {
 
 impl Gateway {
     /// The side with this role, which holds the secret.
-    fn new(role: Role, packets: &[Packet], keys: &KeyFile, secret: SecretBytes) -> Self {
+    fn new(
+        role: Role,
+        packets: &[Packet],
+        keys: &KeyFile,
+        secret: SecretBytes,
+        change: impl FnOnce(&mut Connection),
+    ) -> Self {
         let [request, answer] = [0, 1].map(|index| message(&packets[index]).unwrap());
         let init = [&request, &answer].map(|message| Contents::read(message.payloads()).unwrap());
         let (ours, theirs) = match role {
@@ -170,7 +178,9 @@ impl Gateway {
             esp_spi: keys.esp_sas().iter().find(received_by).unwrap().spi.to_be_bytes(),
         };
         let mut config = EndpointConfig::new(crypto);
-        config.connections.push(Arc::new(connection(role, secret, ke.method, packets)));
+        let mut connection = connection(role, secret, ke.method, packets);
+        change(&mut connection);
+        config.connections.push(Arc::new(connection));
         Self {
             role,
             endpoint: Endpoint::new(Arc::new(config), Box::new(drawn)),
@@ -197,6 +207,7 @@ impl Gateway {
                     let traffic = format!("{} to {}", texts(local), texts(remote));
                     self.outcome.children.push((suite.to_string(), traffic, *encapsulation));
                 }
+                Event::Moved { path, children, .. } => self.outcome.moved.push((path, children.len())),
                 Event::IkeSaDown { reason, .. } => {
                     assert_eq!(self.outcome.down.replace(reason), None);
                 }
@@ -285,10 +296,20 @@ fn connection(role: Role, secret: SecretBytes, method: KeMethod, packets: &[Pack
 
 /// Lets an endpoint take the part of one side of a recording.
 fn take_part(role: Role, name: &str, secret: Option<&[u8]>) -> Outcome {
+    take_part_as(role, name, secret, |_| {})
+}
+
+/// The same with a connection that is changed in something.
+fn take_part_as(
+    role: Role,
+    name: &str,
+    secret: Option<&[u8]>,
+    change: impl FnOnce(&mut Connection),
+) -> Outcome {
     let (packets, keys) = open_recording(name).unwrap();
     let logged = || keys.ike_sas()[0].all(0, Label::SharedSecret).next().unwrap().clone();
     let secret = secret.map_or_else(logged, SecretBytes::copy_from);
-    let mut gateway = Gateway::new(role, &packets, &keys, secret);
+    let mut gateway = Gateway::new(role, &packets, &keys, secret, change);
     if role == Role::Initiator {
         let path = Path::ike(packets[0].source, packets[0].destination);
         gateway.endpoint.connect(NOW, "recorded", path).unwrap();
@@ -320,7 +341,7 @@ fn assert_up(outcome: &Outcome, peer: &str, claims_nat: bool, child: Child) {
 }
 
 /// Both sides of each tunnel. strongSwan claims a NAT where its ESP is in user space, and then everything goes by port
-/// 4500. Changes of address are not built: they are answered, and the tunnel lives on.
+/// 4500. A change of address that was not agreed upon is answered, and the tunnel lives on.
 #[test]
 fn a_tunnel_carries_what_the_recorded_side_sent() {
     use Role::{Initiator, Responder};
@@ -355,6 +376,21 @@ fn a_tunnel_carries_what_the_recorded_side_sent() {
         let of_another = |error: &Rejection| matches!(error, Rejection::UnknownSpi(_));
         assert!(ended || outcome.rejected.iter().all(of_another), "{name}: {:?}", outcome.rejected);
     }
+}
+
+/// strongSwan moves to 10.9.0.3 (RFC 4555): everything goes there, and packets that come from there are opened.
+#[test]
+fn the_recorded_initiator_moves() {
+    let outcome = take_part_as(Role::Responder, "mobike", None, |connection| {
+        let mut policy = MobikePolicy::default();
+        // No request of ours was recorded.
+        policy.routability = Routability::Never;
+        connection.mobike = Some(policy);
+    });
+    let ends = ["10.9.0.2:4500", "10.9.0.3:4500"].map(|end| end.parse().unwrap());
+    assert_eq!(outcome.moved, [(Path::nat_t(ends[0], ends[1]), 1)]);
+    assert_eq!((outcome.answered, outcome.down), (7, Some(DownReason::DeletedByPeer)));
+    assert_eq!(outcome.rejected, []);
 }
 
 /// A responder may answer a request for transport mode with a tunnel (RFC 7296 §1.3.1), and need not know the other

@@ -117,6 +117,7 @@ impl Group {
             crypto: services.config.crypto,
             force_udp_encapsulation: false,
             nat_t_ports: (services.config.local_nat_t_port, 4500),
+            always_nat_t: false,
             retransmit: self.settings.retransmit,
             error_patience: core::time::Duration::from_secs(3),
             max_restarts: services.config.max_init_retries,

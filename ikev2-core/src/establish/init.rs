@@ -5,6 +5,7 @@ use super::nat::{self, Claim};
 use crate::contents::Contents;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
+use crate::exchange::exchanges::Ends;
 use crate::exchange::fragment::{FragmentPolicy, Fragmentation};
 use crate::exchange::protect::MessageHead;
 use crate::negotiation::{self, IkeProposal};
@@ -201,4 +202,18 @@ pub(super) fn detect_nat(
         of(NotifyType::NAT_DETECTION_DESTINATION_IP).next(),
         claimed,
     )
+}
+
+impl Ends {
+    /// What the NAT_DETECTION notifies of a message of this SA say, if it has any. `claimed` is whether our own claim a NAT
+    /// in front of us.
+    pub(crate) fn detect_nat(
+        &self,
+        path: &Path,
+        contents: &Contents<'_>,
+        claimed: bool,
+    ) -> Option<NatStatus> {
+        let (initiator, responder) = self.spis();
+        detect_nat(initiator, responder, path, contents, claimed)
+    }
 }

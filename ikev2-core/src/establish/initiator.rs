@@ -48,6 +48,9 @@ pub struct InitiatorTerms {
     pub force_udp_encapsulation: bool,
     /// Our and the peer's port for everything after IKE_SA_INIT if there is a NAT between (§2.23).
     pub nat_t_ports: (u16, u16),
+    /// Goes on by these ports wherever the peer does NAT detection, so that they need not change when a NAT comes
+    /// between later (RFC 4555 §3.3).
+    pub always_nat_t: bool,
     /// Repeats of the request.
     pub retransmit: RetransmitPolicy,
     /// How long an unprotected error is doubted before it is believed (§2.21.1).
@@ -355,8 +358,13 @@ impl Initiator {
         let (keys, protection) = agreement
             .keys(&shared)
             .ok_or_else(|| useless(Failure::Algorithm(agreement.algorithms.cipher.suite().to_string())))?;
-        let nat = init::detect_nat(self.spi, Some(spi), &path, contents, self.claims_nat).unwrap_or_default();
-        let path = if nat.any() { self.nat_t_path() } else { self.path };
+        let detected = init::detect_nat(self.spi, Some(spi), &path, contents, self.claims_nat);
+        let nat = detected.unwrap_or_default();
+        let path = if nat.any() || (self.terms.always_nat_t && detected.is_some()) {
+            self.nat_t_path()
+        } else {
+            self.path
+        };
         self.window.answered(0);
         self.answerers.push(spi);
         // IKE_SA_INIT was Message ID 0 (§2.2).

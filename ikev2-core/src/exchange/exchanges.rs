@@ -433,6 +433,11 @@ impl<P> Exchanges<P> {
         })
     }
 
+    /// Our requests go by another path from now on: those that wait for an answer are due at once (RFC 4555 §3.5).
+    pub fn hasten(&mut self, now: Instant) {
+        self.requests.hasten(now);
+    }
+
     /// Forgets our requests: the SA ends. Repeats of the peer's are still answered.
     pub fn clear(&mut self) -> impl Iterator<Item = P> + use<P> {
         self.requests.clear()

@@ -122,6 +122,15 @@ impl<T> RequestWindow<T> {
         }
     }
 
+    /// Makes what waits for an answer due at once, and begins to count its repeats anew: it goes by another path from now
+    /// on (RFC 4555 §3.5).
+    pub fn hasten(&mut self, now: Instant) {
+        for request in &mut self.in_flight {
+            request.transmissions = 0;
+            request.repeat_at = now;
+        }
+    }
+
     /// What the request with this ID is for, if it waits for an answer.
     #[must_use]
     pub fn get(&self, message_id: u32) -> Option<&T> {

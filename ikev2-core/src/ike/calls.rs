@@ -109,7 +109,7 @@ impl Endpoint {
     pub fn create_child(&mut self, now: Instant, handle: IkeSaHandle, child: &str) -> Result<(), CallError> {
         let _call = trace::call("create_child");
         self.with_live_sa(now, handle, |sa, context| {
-            let found = sa.connection.children.iter().find(|c| c.name == child);
+            let found = sa.child_configs().iter().find(|c| c.name == child);
             let config = found.cloned().ok_or(CallError::NoSuchChild)?;
             create(sa, context, config, None)
         })
@@ -177,6 +177,44 @@ impl Endpoint {
     pub fn check_liveness(&mut self, now: Instant, handle: IkeSaHandle) -> Result<(), CallError> {
         let _call = trace::call("check_liveness");
         self.with_live_sa(now, handle, |sa, context| sa.request(context, Task::Liveness))
+    }
+
+    /// Moves an IKE SA that we began, with its Child SAs, to another pair of addresses (MOBIKE, RFC 4555 §3.5):
+    /// [`Event::Moved`] tells when the peer has agreed, [`Event::MoveFailed`] that it does not. What waits for an answer
+    /// is sent by the new path at once. A move while another one is under way takes its place.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchSa`], [`CallError::NotEstablished`], [`CallError::NotMovable`], [`CallError::BadPath`],
+    /// [`CallError::Limit`].
+    pub fn move_ike_sa(&mut self, now: Instant, handle: IkeSaHandle, path: Path) -> Result<(), CallError> {
+        let _call = trace::call("move_ike_sa");
+        self.with_live_sa(now, handle, |sa, context| sa.move_at_wish(context, path))
+    }
+
+    /// Our addresses are these from now on; those of each version of IP in order of preference. Tell it before the first
+    /// [`Endpoint::connect`], and whenever they change.
+    ///
+    /// Every IKE SA with MOBIKE tells its peer those that it does not use (RFC 4555 §3.6), and one whose address is gone
+    /// moves: where we began, with the peer's consent; where the peer did, it is told from another address, and decides.
+    /// They are also the paths that are tried where one has died (§3.10). Costs a look at every IKE SA.
+    ///
+    /// # Errors
+    /// [`CallError::Limit`] while the events are full.
+    pub fn set_local_addresses(&mut self, now: Instant, addresses: &[IpAddr]) -> Result<(), CallError> {
+        let _call = trace::call("set_local_addresses");
+        self.shell.advance(now);
+        self.shell.check_events()?;
+        let changed = self.shell.with_protocol(|ike, _| {
+            let changed = ike.local_addresses != addresses;
+            ike.local_addresses = addresses.to_vec();
+            changed
+        });
+        let handles: Vec<_> =
+            self.shell.sas().filter(|(_, sa)| sa.mobike.is_some()).map(|(h, _)| h).collect();
+        for handle in handles.into_iter().filter(|_| changed) {
+            self.with_sa(handle, IkeSa::on_local_addresses);
+        }
+        Ok(())
     }
 
     /// Answers what an event asked for, once.
@@ -275,6 +313,7 @@ impl Endpoint {
         let now = self.shell.now();
         self.with_live_sa(now, handle, |sa, context| {
             let config = sa.connection.child_of(policy).cloned().ok_or(CallError::NoSuchPolicy)?;
+            let config = sa.for_inner_addresses(config);
             create(sa, context, config, packet)
         })
     }

@@ -10,11 +10,13 @@ use crate::event::{Event, Handled, IkeSaHandle};
 use crate::exchange::responses::{RequestDigest, ResponseWindow};
 use crate::sa::IkeSa;
 use crate::sa::context::{ChildNames, Context};
+use crate::sa::leases::Leases;
 use crate::sa::peers::Peers;
 use crate::trace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 use ikev2_wire::Message;
 use ipsec_types::{IkeSpi, Instant, Path};
 
@@ -25,6 +27,10 @@ pub(super) struct Ike {
     pub(super) policies: Policies,
     pub(super) names: ChildNames,
     peers: Peers,
+    /// Which peer has which inner address.
+    leases: Leases,
+    /// Our addresses, as the embedder told them.
+    pub(super) local_addresses: Vec<IpAddr>,
 }
 
 impl fmt::Debug for Ike {
@@ -33,6 +39,8 @@ impl fmt::Debug for Ike {
             .field("policies", &self.policies)
             .field("names", &self.names)
             .field("peers", &self.peers)
+            .field("leases", &self.leases)
+            .field("local_addresses", &self.local_addresses)
             .finish_non_exhaustive()
     }
 }
@@ -44,6 +52,8 @@ impl Ike {
             policies: Policies::default(),
             names: ChildNames::default(),
             peers: Peers::default(),
+            leases: Leases::default(),
+            local_addresses: Vec::new(),
         }
     }
 
@@ -62,6 +72,8 @@ impl Ike {
             connections: &self.connections,
             names: &mut self.names,
             peers: &mut self.peers,
+            leases: &mut self.leases,
+            local_addresses: &self.local_addresses,
         }
     }
 

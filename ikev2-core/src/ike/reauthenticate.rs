@@ -79,13 +79,17 @@ impl Endpoint {
     fn begin_renewal(&mut self, old: IkeSaHandle) -> Result<(), CallError> {
         let sa = self.shell.sa(old).filter(|sa| sa.is_established()).ok_or(CallError::NoSuchSa)?;
         let had = children_of(sa);
+        let held = sa.inner_addresses().into();
         let sent_on = sa.authentication.sent_on.as_deref();
         let (connection, path) = self.way_to(sa, sent_on.map(|sent| sent.to));
         let redirected = sent_on.map(|sent| sent.counted);
         let first = had.keys().find_map(|policy| connection.child_of(*policy)).cloned();
         let tried = first.iter().map(|child| (child.policy, 1)).collect();
         let new = self.begin(&connection, path, first.map(|child| (child, None)), redirected)?;
-        self.with_sa(new, |sa, _| sa.authentication.predecessor = Some(old));
+        self.with_sa(new, |sa, _| {
+            sa.authentication.predecessor = Some(old);
+            sa.held = held;
+        });
         self.note_begun(&connection, new, None);
         self.renewals.0.insert(new, Renewal { old, had, tried });
         Ok(())

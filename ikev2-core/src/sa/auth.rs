@@ -71,6 +71,7 @@ impl IkeSa {
     pub(crate) fn tell_up(&mut self, context: &mut Context<'_>, contents: &Contents<'_>) {
         self.established_at = Some(context.now);
         self.set_rekey_time(context);
+        self.learn_mobike(context, contents);
         self.start_authentication_time(context, contents);
         if let Some(peer) = self.peer_id.clone() {
             let pair = Arc::new((self.connection.local_id.clone(), peer));

@@ -2,9 +2,10 @@
 //! peer's proof and its answer in.
 
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
-use super::child::ChildAttempt;
+use super::child::{AttemptFate, ChildAttempt};
 use super::context::Context;
 use super::generation::Generation;
+use super::mobike;
 use super::redirect;
 use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Opening, Purpose, Stage, Task};
@@ -197,6 +198,8 @@ impl IkeSa {
     ) -> Result<SealedRequest, Failure> {
         let initial_contact = self.is_initial_contact(context);
         let childless = self.begins_childless(&self.answerer(spi)?.agreement);
+        let notices = mobike::claim_in_auth(&self.connection, context, &self.answerer(spi)?.path);
+        let config_request = self.config_request()?;
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let AuthAttempt { child, answerers, .. } = &mut **attempt;
@@ -216,12 +219,14 @@ impl IkeSa {
             payloads.push(Payload::IdR(IdPayload::new(peer.ty, &peer.data)));
         }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
+        payloads.extend(config_request.map(Payload::Cp));
         if let Some(child) = child.as_ref().filter(|_| !childless) {
             child.push_request(&mut payloads, None)?;
         }
         if window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
+        notices.push_to(&mut payloads);
         let request = answerer.exchanges.seal_request(&answerer.path, ExchangeType::IKE_AUTH, &payloads)?;
         context.observe_sent(&answerer.path, request.message(), &payloads);
         Ok(request)
@@ -444,11 +449,21 @@ impl IkeSa {
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
         self.learn_window(context, contents);
+        self.learn_configuration(context, contents);
         self.tell_up(context, contents);
         if self.begins_childless(&agreement) {
             forget_child(context, child);
-            self.queue.extend(first.map(|(config, packet)| Task::CreateChild { config, packet, tries: 0 }));
-        } else if let Some(child) = child {
+            self.queue.extend(first.map(|(config, packet)| {
+                let config = self.for_inner_addresses(config);
+                Task::CreateChild { config, packet, tries: 0 }
+            }));
+        } else if let Some(mut child) = child {
+            child.config = self.for_inner_addresses(child.config);
+            if let (Some(_), Err(failure)) = (&contents.sa, self.lacks_address()) {
+                let fate = AttemptFate::of(&child);
+                self.fail_child(context, fate, failure, true);
+                return self.pump(context);
+            }
             self.finish_child(context, child, contents, agreement.nonces());
         }
         self.pump(context);

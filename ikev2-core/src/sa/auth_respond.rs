@@ -3,6 +3,7 @@
 
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::context::Context;
+use super::mobike_request::check_no_nats;
 use super::suspend::Step;
 use super::{ClaimInHand, Established, IkeSa, Stage};
 use crate::config::{Connection, DuplicatePolicy};
@@ -42,8 +43,8 @@ impl IkeSa {
         };
         match self.check_claim(context, &plaintext) {
             Ok((contents, peer, Verdict::Proven(used))) => {
-                let waiting = self.prove_to_initiator(context, request, contents, peer, used);
-                self.wait_for_signature(context, request, plaintext, waiting);
+                drop(contents);
+                self.on_initiator_verified(context, request, plaintext, peer, used);
             }
             Ok((contents, peer, Verdict::Verify(signature))) => {
                 drop(contents);
@@ -126,7 +127,7 @@ impl IkeSa {
         }
     }
 
-    /// The embedder says that the peer proved itself.
+    /// The peer proved itself. An inner address for it comes first, then our own proof.
     pub(crate) fn on_initiator_verified(
         &mut self,
         context: &mut Context<'_>,
@@ -135,10 +136,15 @@ impl IkeSa {
         peer: Identity,
         used: Option<SignatureScheme>,
     ) {
-        let waiting = match Contents::of(&plaintext) {
-            Ok(contents) => self.prove_to_initiator(context, request, contents, peer, used),
+        let contents = match Contents::of(&plaintext) {
+            Ok(contents) => contents,
             Err(error) => return self.refuse_request(context, request, error.into()),
         };
+        if let Some(asked) = self.begin_lease(context, &contents, &peer) {
+            drop(contents);
+            return self.suspend_to_lease(context, request, plaintext, peer, used, asked);
+        }
+        let waiting = self.prove_to_initiator(context, request, contents, peer, used);
         self.wait_for_signature(context, request, plaintext, waiting);
     }
 
@@ -226,6 +232,9 @@ impl IkeSa {
             Ok(asks) => asks,
             Err(failure) => return self.refuse_request(context, request, failure),
         };
+        if let Err(fault) = check_no_nats(&contents, &request.path) {
+            return self.refuse_request(context, request, Failure::Addresses(fault));
+        }
         let placeholder = Stage::Lingering(context.now);
         let Stage::Claiming(in_hand) = core::mem::replace(&mut self.stage, placeholder) else { return };
         let ClaimInHand { agreement, keys, .. } = *in_hand;
@@ -257,13 +266,17 @@ impl IkeSa {
         let window = self.current.keyed()?.responses().size();
         let window_octets = window.to_be_bytes();
         let lifetime = self.auth_lifetime().map(u32::to_be_bytes);
+        let notices = self.mobike_offer(context);
         let mut payloads = Vec::with_capacity(9);
         let us = &connection.local_id;
         payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
         push_certificates(&mut payloads, &connection.local_auth);
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
-        let agreed = asks_for_child
-            .then(|| self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth, None));
+        payloads.extend(self.config_reply()?.map(Payload::Cp));
+        let agreed = asks_for_child.then(|| match self.config_fault() {
+            Some(fault) => Err(fault.into()),
+            None => self.agree_child(context, contents, agreement.nonces(), ChildExchange::IkeAuth, None),
+        });
         let pushed = match &agreed {
             None => Ok(()),
             Some(Ok(agreed)) => agreed.push_answer(&mut payloads, None),
@@ -278,6 +291,7 @@ impl IkeSa {
         if window > 1 {
             payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::SET_WINDOW_SIZE, &window_octets)));
         }
+        notices.push_to(&mut payloads);
         let sent = pushed.and_then(|()| self.send_answer(context, request, &payloads));
         drop(payloads);
         match agreed {

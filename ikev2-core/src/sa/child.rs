@@ -26,7 +26,7 @@ use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
 use ipsec_crypto::CipherAlgorithm;
 use ipsec_types::sa::{ChildSa, ChildSaId, OriginalAddresses, PacketSelectors, PolicyId, SaInstall, SaKeys};
-use ipsec_types::{Encapsulation, EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
+use ipsec_types::{EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
 
 /// An installed Child SA.
 #[derive(Debug)]
@@ -429,7 +429,7 @@ impl IkeSa {
     ) -> Result<(Arc<ChildConfig>, Fit), Failure> {
         let mut nearest = None;
         for mode in asked.modes().iter().copied() {
-            for config in self.connection.children.iter().filter(|config| config.mode.tries(mode)) {
+            for config in self.child_configs().iter().filter(|config| config.mode.tries(mode)) {
                 match asked.fits(config, mode, sa, exchange) {
                     Ok(fit) => return Ok((Arc::clone(config), fit)),
                     Err(failure) => {
@@ -583,7 +583,7 @@ impl IkeSa {
             suite: choice.cipher,
             mode,
             sequence_numbers: choice.sequence_numbers,
-            encapsulation: if self.nat.any() { Encapsulation::Udp } else { Encapsulation::None },
+            encapsulation: self.encapsulation(),
             path: self.path,
             local,
             remote,

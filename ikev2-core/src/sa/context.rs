@@ -7,10 +7,12 @@ use crate::error::{Failure, MoveError};
 use crate::establish::half::Half;
 use crate::event::{Event, IkeSaHandle};
 use crate::keylog;
+use crate::sa::leases::Leases;
 use crate::sa::peers::Peers;
 use crate::stats::count;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use core::net::IpAddr;
 use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 use ikev2_wire::Proposal;
@@ -102,6 +104,9 @@ pub(crate) struct Context<'a> {
     pub connections: &'a ConnectionIndex,
     pub names: &'a mut ChildNames,
     pub peers: &'a mut Peers,
+    pub leases: &'a mut Leases,
+    /// Our addresses, as the embedder told them.
+    pub local_addresses: &'a [IpAddr],
 }
 
 impl<'a> Deref for Context<'a> {

@@ -156,6 +156,7 @@ impl IkeSa {
         context.opened(&path, message, &opened);
         let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
         self.heard(context, path);
+        self.answered_by(context, path);
         let Some((purpose, sent)) = former.exchanges.answered(id) else {
             return Err(Rejection::Unsolicited(id));
         };
@@ -167,6 +168,12 @@ impl IkeSa {
             Purpose::DeleteIke => self.queue.extend(former.end(context)),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::Liveness => self.on_alive(context, sent),
+            Purpose::Mobike(ask) => {
+                if let Ok(contents) = contents_of(&arrived.plaintext) {
+                    let ends = *former.exchanges.ends();
+                    self.on_mobike_answer(context, &ask, &contents, (path, &ends));
+                }
+            }
             other => forget(context, core::iter::once(other)),
         }
         Ok(Handled::Processed)
@@ -217,7 +224,12 @@ impl IkeSa {
         let over = deletes_ike || contents.notifies.iter().any(|notify| is_fatal(notify.ty, false));
         let spis = if over { Vec::new() } else { self.delete_at_peers_wish(context, contents) };
         // A payload holds more SPIs than an IKE SA has Child SAs.
-        answer(context, former, request, &deletes(&spis).unwrap_or_default());
+        let taken = self.take_addresses(context, request, contents, former.exchanges.ends());
+        let mut payloads = deletes(&spis).unwrap_or_default();
+        taken.notices.push_to(&mut payloads);
+        answer(context, former, request, &payloads);
+        drop(payloads);
+        self.follow_addresses(context, taken);
         if over {
             self.queue.extend(former.end(context));
         } else {
@@ -232,7 +244,7 @@ impl IkeSa {
 
     /// Does what is due on former generations.
     pub(crate) fn on_former_timeout(&mut self, context: &mut Context<'_>) {
-        let (policy, path) = (self.connection.retransmit, self.path);
+        let (policy, path) = (self.repeats(), self.way());
         for former in &mut self.former {
             while let Some(due) = former.exchanges.due(context.now, &path, &policy) {
                 match due {
@@ -259,7 +271,7 @@ impl IkeSa {
 
     /// Sends the Deletes that are ours to send: the last request on each (§2.8).
     pub(crate) fn pump_former(&mut self, context: &mut Context<'_>) {
-        let (policy, path) = (self.connection.retransmit, self.path);
+        let (policy, path) = (self.repeats(), self.way());
         for former in self.former.iter_mut().filter(|former| former.fate == Fate::ToDelete) {
             if !former.exchanges.requests().is_idle() {
                 continue;

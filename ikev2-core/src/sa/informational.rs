@@ -1,7 +1,9 @@
 //! INFORMATIONAL (RFC 7296 §1.4): Delete either way round, liveness checks (§2.4), and errors that end the SA
 //! (§2.21).
 
+use super::configure::informational_reply;
 use super::context::Context;
+use super::mobike_request::Taken;
 use super::redirect;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
@@ -67,12 +69,21 @@ impl IkeSa {
         self.send_informational(context, &[Payload::Notify(notify)], Purpose::DeleteIke);
     }
 
-    /// An empty request: whoever answers is alive (§2.4).
+    /// An empty request: whoever answers is alive (§2.4). Where NATs may change their mappings, it asks for that too (RFC
+    /// 4555 §3.8).
     pub(crate) fn begin_liveness(&mut self, context: &mut Context<'_>) {
-        self.send_informational(context, &[], Purpose::Liveness);
+        let notices = self.mapping_notices(context);
+        let mut payloads = Vec::new();
+        notices.push_to(&mut payloads);
+        self.send_informational(context, &payloads, Purpose::Liveness);
     }
 
-    fn send_informational(&mut self, context: &mut Context<'_>, payloads: &[Payload<'_>], purpose: Purpose) {
+    pub(super) fn send_informational(
+        &mut self,
+        context: &mut Context<'_>,
+        payloads: &[Payload<'_>],
+        purpose: Purpose,
+    ) {
         match self.seal_request(context, ExchangeType::INFORMATIONAL, payloads) {
             Ok(datagram) => self.send_request(context, datagram, purpose),
             Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
@@ -110,7 +121,15 @@ impl IkeSa {
         } else {
             self.delete_at_peers_wish(context, contents)
         };
-        let answered = deletes(&spis).and_then(|payloads| self.send_answer(context, request, &payloads));
+        let taken = match self.current.exchanges().map(|exchanges| *exchanges.ends()) {
+            Some(ends) => self.take_addresses(context, request, contents, &ends),
+            None => Taken::default(),
+        };
+        let answered = deletes(&spis).and_then(|mut payloads| {
+            taken.notices.push_to(&mut payloads);
+            payloads.extend(informational_reply(&self.connection, contents).map(Payload::Cp));
+            self.send_answer(context, request, &payloads)
+        });
         if let Err(failure) = answered {
             return self.close(context, DownReason::Failed(Box::new(failure)));
         }
@@ -121,6 +140,7 @@ impl IkeSa {
                 self.close(context, DownReason::DeletedByPeer);
             }
         } else {
+            self.follow_addresses(context, taken);
             self.heed(context, contents);
         }
     }
@@ -195,7 +215,7 @@ impl IkeSa {
 }
 
 /// What an answer names of the Child SAs that its request deleted: nothing, or one payload for all.
-pub(super) fn deletes(spis: &[EspSpi]) -> Result<Vec<Payload<'static>>, Failure> {
+pub(super) fn deletes<'a>(spis: &[EspSpi]) -> Result<Vec<Payload<'a>>, Failure> {
     if spis.is_empty() {
         return Ok(Vec::new());
     }

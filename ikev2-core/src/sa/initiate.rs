@@ -30,6 +30,7 @@ impl IkeSa {
             crypto: context.config.crypto,
             force_udp_encapsulation: connection.force_udp_encapsulation,
             nat_t_ports: (context.config.local_nat_t_port, connection.remote_nat_t_port),
+            always_nat_t: connection.mobike.is_some(),
             retransmit: connection.retransmit,
             error_patience: connection.init_error_patience,
             max_restarts: context.config.max_init_retries,

@@ -9,12 +9,15 @@
 //! | [`suspend`] | answers of the embedder that come later | |
 //! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
 //! | [`mode`] | its mode | §1.3.1, §2.23.1 |
+//! | [`configure`], [`leases`] | inner addresses | §2.19, §3.15 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
 //! | [`rekey_child`] | rekeys of Child SAs | §1.3.3, §2.8 |
 //! | [`rekey_ike`] | rekeys of the IKE SA | §1.3.2, §2.18 |
 //! | [`former`] | what they replaced | §2.8 |
 //! | [`reauthenticate`] | how long an authentication lasts | §2.8.3, RFC 4478 |
 //! | [`redirect`] | redirects to another gateway | RFC 5685 |
+//! | [`mobike`], [`mobike_request`] | other addresses: what we ask of the peer, and it of us | RFC 4555 |
+//! | [`way`] | the IKE SA and its Child SAs move | §2.23, RFC 4555 |
 //! | [`later`] | what is tried again after a pause | §2.25 |
 //! | [`informational`] | Delete, liveness, errors | §1.4, §2.4 |
 //! | [`receive`] | which message goes where, and repeats | §2.1 to §2.3, §2.21 |
@@ -27,6 +30,7 @@ pub(crate) mod auth;
 pub(crate) mod auth_initiate;
 pub(crate) mod auth_respond;
 pub(crate) mod child;
+pub(crate) mod configure;
 pub(crate) mod context;
 pub(crate) mod create_child;
 pub(crate) mod former;
@@ -35,8 +39,12 @@ pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
 pub(crate) mod later;
+pub(crate) mod leases;
+pub(crate) mod mobike;
+pub(crate) mod mobike_request;
 pub(crate) mod mode;
 pub(crate) mod moving;
+pub(crate) mod notices;
 pub(crate) mod peers;
 pub(crate) mod reauthenticate;
 pub(crate) mod receive;
@@ -46,6 +54,7 @@ pub(crate) mod rekey_ike;
 pub(crate) mod respond;
 pub(crate) mod suspend;
 pub(crate) mod timers;
+pub(crate) mod way;
 
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError, Failure};
@@ -63,7 +72,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use child::{Child, ChildAttempt};
+use configure::RemoteAccess;
 use context::Context;
+use core::net::IpAddr;
 use former::Former;
 use generation::Generation;
 use ikev2_wire::Payload;
@@ -71,6 +82,7 @@ use ikev2_wire::codes::ExchangeType;
 use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 use later::Later;
+use mobike::{Ask, Mobike};
 use peers::IdentityPair;
 use reauthenticate::Authentication;
 use rekey_ike::IkeRekey;
@@ -129,6 +141,7 @@ pub(crate) enum Purpose {
     DeleteChildren(Vec<ChildSaId>),
     DeleteIke,
     Liveness,
+    Mobike(Box<Ask>),
 }
 
 impl Purpose {
@@ -141,7 +154,9 @@ impl Purpose {
         match self {
             Self::Auth => ExchangeType::IKE_AUTH,
             Self::CreateChild(_) | Self::RekeyIke(_) => ExchangeType::CREATE_CHILD_SA,
-            Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness => ExchangeType::INFORMATIONAL,
+            Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness | Self::Mobike(_) => {
+                ExchangeType::INFORMATIONAL
+            }
         }
     }
 }
@@ -169,6 +184,8 @@ pub(crate) enum Task {
     /// Tells the peer that its proof was refused, and ends the SA (§2.21.2).
     RefuseAuthentication,
     Liveness,
+    /// Whatever the peer is to be told or asked of addresses.
+    Mobike,
 }
 
 impl Task {
@@ -217,7 +234,13 @@ pub(crate) struct IkeSa {
     /// Our port at the first message.
     pub first_port: u16,
     pub nat: NatStatus,
+    /// What is kept of addresses where both ends do MOBIKE.
+    pub mobike: Option<Box<Mobike>>,
     pub peer_id: Option<Identity>,
+    /// What was given of configuration, by either end.
+    pub access: Option<Box<RemoteAccess>>,
+    /// The inner addresses of the one whose place it takes.
+    pub held: Box<[IpAddr]>,
     pub stage: Stage,
     /// What IKE_SA_INIT or the last rekey agreed.
     pub algorithms: Option<IkeAlgorithms>,
@@ -274,7 +297,10 @@ impl IkeSa {
             path,
             first_port: path.local.port(),
             nat: NatStatus::default(),
+            mobike: None,
             peer_id: None,
+            access: None,
+            held: Box::default(),
             stage,
             algorithms: None,
             queue: VecDeque::new(),
@@ -299,6 +325,7 @@ impl IkeSa {
 
     /// A half-open SA ends without a word: the embedder was never told of it.
     pub(crate) fn vanish(&mut self, context: &mut Context<'_>) {
+        self.release_lease(context);
         self.stage = Stage::Lingering(context.now);
     }
 
@@ -334,17 +361,18 @@ impl IkeSa {
         exchange: ExchangeType,
         payloads: &[Payload<'_>],
     ) -> Result<SealedRequest, Failure> {
-        let request = self.current.keyed()?.seal_request(&self.path, exchange, payloads)?;
-        context.observe_sent(&self.path, request.message(), payloads);
+        let way = self.way();
+        let request = self.current.keyed()?.seal_request(&way, exchange, payloads)?;
+        context.observe_sent(&way, request.message(), payloads);
         Ok(request)
     }
 
     /// Sends what [`IkeSa::seal_request`] made.
     fn send_request(&mut self, context: &mut Context<'_>, request: SealedRequest, purpose: Purpose) {
+        let (way, policy) = (self.way(), self.repeats());
         let Ok(exchanges) = self.current.keyed() else { return };
-        let sent = exchanges.sent(context.now, request, purpose, &self.connection.retransmit);
-        if let Some(message) = sent {
-            context.transmit(self.path, &message);
+        if let Some(message) = exchanges.sent(context.now, request, purpose, &policy) {
+            context.transmit(way, &message);
             self.sent_at = context.now;
         }
     }
@@ -373,6 +401,7 @@ impl IkeSa {
                 (requests.can_send(), requests.is_exhausted() && requests.is_idle())
             })
         };
+        self.queue_mobike();
         while let Some((true, _)) = window(self) {
             // The rest keeps its order.
             let first = self.queue.iter().position(|task| !self.is_held(task));
@@ -402,7 +431,7 @@ impl IkeSa {
             Task::DeleteChildren(_) | Task::DeleteUnused(_) => !self.former.iter().any(Former::awaits_rekey),
             // The peer may have made what our rekey asks for, and that is what must be deleted then.
             Task::DeleteIke => !self.awaits_rekey(),
-            Task::RefuseAuthentication | Task::Liveness => true,
+            Task::RefuseAuthentication | Task::Liveness | Task::Mobike => true,
         }
     }
 
@@ -418,6 +447,7 @@ impl IkeSa {
             Task::DeleteIke => self.begin_delete_ike(context),
             Task::RefuseAuthentication => self.begin_refuse_authentication(context),
             Task::Liveness => self.begin_liveness(context),
+            Task::Mobike => self.begin_mobike(context),
         }
     }
 
@@ -503,6 +533,7 @@ impl IkeSa {
         for child in core::mem::take(&mut self.children) {
             child.remove(context, self.handle, DownReason::IkeSaEnded);
         }
+        self.release_lease(context);
         if let Some(reason) = reason {
             tracing::debug!(sa = %self.handle, %reason, "IKE SA down");
             let (sa, connection) = (self.handle, self.connection.name.clone());
@@ -522,6 +553,7 @@ impl IkeSa {
             responder_spi,
             path: self.path,
             nat: self.nat,
+            mobike: self.mobike.is_some(),
             local_id: self.connection.local_id.clone(),
             remote_id: self.peer_id.clone(),
             replaces: self.authentication.predecessor,
@@ -530,6 +562,7 @@ impl IkeSa {
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),
             fragment_size: self.current.exchanges().and_then(|x| x.fragmentation().size(&self.path)),
+            configuration: self.configuration(),
             children: self.children.iter().map(|c| c.sa.id).collect(),
             state: self.state(),
             created_at: self.created_at,

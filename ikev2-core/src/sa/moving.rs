@@ -9,10 +9,12 @@
 //! - a former generation's keys for rekeys, and what crossing rekeys left: these are of exchanges under way;
 //! - the IKE SA whose place it took, which is a handle of another endpoint.
 
+use super::configure::RemoteAccess;
 use super::context::Context;
 use super::former::{Fate, Former};
 use super::generation::Generation;
 use super::later::Later;
+use super::mobike::Mobike;
 use super::reauthenticate::Authentication;
 use super::{Child, Established, IkeSa, Purpose, Stage, Task};
 use crate::error::{Bound, CallError, MoveError, Unsettled};
@@ -56,7 +58,8 @@ impl IkeSa {
         let put_off = |later: &Later| put_off_as(&later.task).is_some();
         let deletes = self.children.iter().any(|child| child.deleting.is_some())
             || self.former.iter().any(|former| matches!(former.fate, Fate::ToDelete | Fate::Deleting));
-        if !self.queue.is_empty() || deletes || !self.later.iter().all(put_off) {
+        let moves = self.mobike.as_ref().is_some_and(|mobike| mobike.has_wishes());
+        if moves || !self.queue.is_empty() || deletes || !self.later.iter().all(put_off) {
             return Err(Unsettled::RequestWaits);
         }
         Ok(())
@@ -84,7 +87,10 @@ impl IkeSa {
             path,
             first_port,
             nat,
+            mobike,
             peer_id,
+            access,
+            held: _,
             stage,
             algorithms: _,
             queue: _,
@@ -123,6 +129,8 @@ impl IkeSa {
         let NatStatus { local, remote } = nat;
         w.put_bool(*local);
         w.put_bool(*remote);
+        w.put_option(mobike.as_deref(), |w, mobike| mobike.save(w));
+        w.put_option(access.as_deref(), |w, access| access.save(w));
         w.put_each(children, |w, child| child.save(w));
         w.put_each(later, |w, later| later.save(w));
         w.put_times([*rekey_at, *expires_at, *established_at]);
@@ -155,11 +163,14 @@ impl IkeSa {
         }
         let first_port = r.u16()?;
         let nat = NatStatus { local: r.bool()?, remote: r.bool()? };
+        let mobike = r.option(Mobike::restore)?.map(Box::new);
+        let restore_access = |r: &mut StateReader<'_>| RemoteAccess::restore(r, connection, peer_id.as_ref());
+        let access = r.option(restore_access)?.map(Box::new);
         let mut children = r.each(Child::restore)?;
         children.shrink_to_fit();
         let later = r.each(Later::restore)?;
         let [rekey_at, expires_at, established_at] = r.times()?;
-        Ok(Self {
+        let mut sa = Self {
             handle,
             origin,
             connection: Arc::clone(connection),
@@ -176,7 +187,10 @@ impl IkeSa {
             path,
             first_port,
             nat,
+            mobike,
             peer_id,
+            access,
+            held: Box::default(),
             stage: Stage::Established(established),
             algorithms,
             queue: VecDeque::new(),
@@ -192,7 +206,15 @@ impl IkeSa {
             heard_at: r.time()?,
             ike_heard_at: r.time()?,
             sent_at: r.time()?,
-        })
+        };
+        for at in 0..sa.children.len() {
+            let Some(config) = sa.children.get(at).map(|child| Arc::clone(&child.config)) else { break };
+            let config = sa.for_inner_addresses(config);
+            if let Some(child) = sa.children.get_mut(at) {
+                child.config = config;
+            }
+        }
+        Ok(sa)
     }
 
     /// Takes its place among the others here, if its SPIs and the names of its Child SAs are free.
@@ -221,6 +243,7 @@ impl IkeSa {
         for child in &self.children {
             context.names.claim(child.sa.id, child.inbound, self.handle);
         }
+        self.adopt_lease(context);
         if let Some(peer) = self.peer_id.clone() {
             self.list(context, Arc::new((self.connection.local_id.clone(), peer)));
         }
@@ -239,6 +262,7 @@ impl IkeSa {
             context.release_spi(child.inbound);
             context.names.disown(child.sa.id);
         }
+        self.leave_lease(context);
         self.vanish(context);
     }
 }
@@ -368,7 +392,8 @@ fn put_off_as(task: &Task) -> Option<u8> {
         | Task::DeleteUnused(_)
         | Task::DeleteIke
         | Task::RefuseAuthentication
-        | Task::Liveness => None,
+        | Task::Liveness
+        | Task::Mobike => None,
     }
 }
 

@@ -7,18 +7,17 @@ use super::generation::Generation;
 use super::{IkeSa, Purpose, Stage, Task};
 use crate::contents::Contents;
 use crate::error::{Failure, FragmentFault, Rejection};
-use crate::event::{DownReason, Event, Handled};
-use crate::exchange::exchanges::{Exchanges, Received, Request, fragment_number};
+use crate::event::{DownReason, Handled};
+use crate::exchange::exchanges::{Ends, Exchanges, Received, Request, fragment_number};
 use crate::exchange::fragment::Arrival;
 use crate::exchange::outgoing::Outgoing;
 use crate::exchange::protect::Plaintext;
 use crate::stats::count;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::Message;
 use ikev2_wire::codes::{ExchangeType, NotifyType};
-use ipsec_types::{Instant, Path, SaCommand};
+use ipsec_types::{Instant, Path};
 
 impl IkeSa {
     /// A message for this SA.
@@ -69,10 +68,11 @@ impl IkeSa {
         let opened = exchanges.open(&context.reception(path), message, scratch);
         context.opened(&path, message, &opened);
         let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
-        let answered = exchanges.answered(id);
+        let (answered, ends) = (exchanges.answered(id), *exchanges.ends());
         self.heard(context, path);
+        self.answered_by(context, path);
         let Some((purpose, sent)) = answered else { return Err(Rejection::Unsolicited(id)) };
-        self.dispatch_answer(context, purpose, arrived.plaintext, sent);
+        self.dispatch_answer(context, purpose, arrived.plaintext, sent, (path, &ends));
         self.pump(context);
         Ok(Handled::Processed)
     }
@@ -96,6 +96,7 @@ impl IkeSa {
         purpose: Purpose,
         plaintext: Result<Plaintext<'_>, Failure>,
         sent: Instant,
+        from: (Path, &Ends),
     ) {
         let contents = match contents_of(&plaintext).and_then(without_fatal) {
             Ok(contents) => contents,
@@ -114,7 +115,11 @@ impl IkeSa {
             Purpose::RekeyIke(attempt) => self.on_rekey_ike_answer(context, *attempt, &contents),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::DeleteIke => self.on_ike_deleted(context),
-            Purpose::Liveness => self.on_alive(context, sent),
+            Purpose::Liveness => {
+                self.on_alive(context, sent);
+                self.check_mapping(&contents);
+            }
+            Purpose::Mobike(ask) => self.on_mobike_answer(context, &ask, &contents, from),
             // Its answer goes a way of its own.
             Purpose::Auth => {}
         }
@@ -164,39 +169,6 @@ impl IkeSa {
         }
         self.pump(context);
         Ok(Handled::Processed)
-    }
-
-    /// An authentic message that is no repeat came from here (§2.4, §2.23).
-    ///
-    /// A peer behind a NAT may turn up at another address or port: the IKE SA and its Child SAs move in one
-    /// step. A host behind a NAT itself does not follow, and a message on the other of the two sockets is
-    /// answered there and moves nothing.
-    pub(super) fn heard(&mut self, context: &mut Context<'_>, path: Path) {
-        self.heard_at = context.now;
-        self.ike_heard_at = context.now;
-        self.follow(context, path);
-    }
-
-    /// The peer's newest authentic message or packet came from here.
-    pub(crate) fn follow(&mut self, context: &mut Context<'_>, path: Path) {
-        let may_move = self.nat.remote && !self.nat.local && self.is_established();
-        if may_move && path.kind == self.path.kind && path != self.path {
-            self.move_to(context, path);
-        }
-    }
-
-    /// Moves the IKE SA and all Child SAs.
-    pub(crate) fn move_to(&mut self, context: &mut Context<'_>, path: Path) {
-        self.path = path;
-        let mut children = Vec::with_capacity(self.children.len());
-        for child in &mut self.children {
-            let sa = Arc::make_mut(&mut child.sa);
-            sa.path = path;
-            children.push(sa.id);
-            let command = SaCommand::Move { id: sa.id, path, encapsulation: sa.encapsulation };
-            context.event(Event::DataPath(command));
-        }
-        context.event(Event::PeerMoved { sa: self.handle, path, children });
     }
 }
 

@@ -1,9 +1,10 @@
-//! Answers that come later: a signature to make or to verify that the embedder was asked for. Meanwhile the
+//! Answers that come later: a signature to make or to verify, or an inner address, that the embedder was asked for. Meanwhile the
 //! IKE SA stands still: repeats of the request in hand are dropped, and it ends when the answer does not come
 //! in time.
 
 use super::IkeSa;
 use super::context::Context;
+use crate::config_payload::pool::LeaseRequest;
 use crate::contents::Contents;
 use crate::error::{AuthFailure, CallError, Failure};
 use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
@@ -40,6 +41,14 @@ pub(crate) enum Step {
         peer: Identity,
         used: Option<SignatureScheme>,
     },
+    /// As responder: an inner address for the peer is missing, which has proved who it is.
+    Lease {
+        request: Request,
+        plaintext: Plaintext<'static>,
+        peer: Identity,
+        used: Option<SignatureScheme>,
+        asked: Box<LeaseRequest>,
+    },
     /// As responder: our signature is missing.
     SignAnswer { request: Request, plaintext: Plaintext<'static>, peer: Identity, form: SignatureForm },
 }
@@ -54,6 +63,7 @@ impl Suspended {
     pub(crate) fn octets(&self) -> usize {
         match &self.step {
             Step::VerifyRequest { plaintext, .. }
+            | Step::Lease { plaintext, .. }
             | Step::SignAnswer { plaintext, .. }
             | Step::VerifyAnswer(_, plaintext) => plaintext.len(),
             Step::SignRequest(..) => 0,
@@ -63,7 +73,9 @@ impl Suspended {
     /// The request that is in hand, to know its repeats.
     pub(crate) fn request(&self) -> Option<&RequestDigest> {
         match &self.step {
-            Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => Some(request.digest()),
+            Step::VerifyRequest { request, .. }
+            | Step::Lease { request, .. }
+            | Step::SignAnswer { request, .. } => Some(request.digest()),
             Step::SignRequest(..) | Step::VerifyAnswer(..) => None,
         }
     }
@@ -112,6 +124,22 @@ impl IkeSa {
         context.event(Event::VerificationNeeded { ticket, deadline, request });
     }
 
+    /// Asks the embedder for an inner address.
+    pub(crate) fn suspend_to_lease(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        plaintext: Plaintext<'_>,
+        peer: Identity,
+        used: Option<SignatureScheme>,
+        asked: LeaseRequest,
+    ) {
+        let (request, plaintext, told) = (*request, plaintext.into_owned(), Box::new(asked.clone()));
+        let step = Step::Lease { request, plaintext, peer, used, asked: Box::new(asked) };
+        let (ticket, deadline) = self.suspend(context, step);
+        context.event(Event::AddressNeeded { ticket, deadline, request: told });
+    }
+
     /// The embedder answers.
     pub(crate) fn resume(
         &mut self,
@@ -150,6 +178,10 @@ impl IkeSa {
             (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
                 self.on_initiator_verified(context, &request, plaintext, peer, used);
             }
+            (Answer::Leased(given), Step::Lease { request, plaintext, peer, used, asked }) => {
+                self.take_lease(context, &asked, Some(given));
+                self.on_initiator_verified(context, &request, plaintext, peer, used);
+            }
             (Answer::Refused, step) => {
                 let failure = if signs { AuthFailure::NotSigned } else { AuthFailure::NotVerified };
                 self.give_up(context, step, Failure::Authentication(failure));
@@ -174,6 +206,11 @@ impl IkeSa {
         match step {
             Step::SignRequest(..) => self.close(context, DownReason::Failed(Box::new(failure))),
             Step::VerifyAnswer(spi, _) => self.refuse_answerer(context, spi, failure),
+            // The IKE SA does without.
+            Step::Lease { request, plaintext, peer, used, asked } => {
+                self.take_lease(context, &asked, None);
+                self.on_initiator_verified(context, &request, plaintext, peer, used);
+            }
             Step::VerifyRequest { request, .. } | Step::SignAnswer { request, .. } => {
                 self.refuse_request(context, &request, failure);
             }

@@ -9,6 +9,7 @@ use crate::event::{DownReason, Role};
 use crate::exchange::requests::Due;
 use crate::stats::count;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use ipsec_types::sa::ExpiryReason;
@@ -142,8 +143,8 @@ impl IkeSa {
 
     /// Repeats what is due. A request that stays without an answer is the end: the peer is gone, or cannot be
     /// reached, and is told nothing (§2.4).
-    fn repeat_requests(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
-        let policy = self.connection.retransmit;
+    pub(super) fn repeat_requests(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        let (policy, way) = (self.repeats(), self.way());
         match &mut self.stage {
             Stage::Initiating(initiator) => {
                 while let Some(due) = initiator.due(context.now) {
@@ -155,11 +156,13 @@ impl IkeSa {
             _ => {}
         }
         let Ok(exchanges) = self.current.keyed() else { return Ok(()) };
-        while let Some(due) = exchanges.due(context.now, &self.path, &policy) {
+        let mut unanswered_yet = Vec::new();
+        while let Some(due) = exchanges.due(context.now, &way, &policy) {
             match due {
-                Due::Repeat { message, .. } => {
-                    context.transmit_again(self.path, &message);
+                Due::Repeat { message, transmissions, .. } => {
+                    context.transmit_again(way, &message);
                     self.sent_at = context.now;
+                    unanswered_yet.push((message, transmissions));
                 }
                 Due::Exhausted(purpose) => {
                     let failure = unanswered(exchanges, purpose.exchange());
@@ -167,6 +170,9 @@ impl IkeSa {
                     return Err(failure);
                 }
             }
+        }
+        for (message, transmissions) in unanswered_yet {
+            self.probe(context, &message, transmissions);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::support::world::*;
 use ikev2_core::{CallError, IkeSaHandle, IkeSaInfo, IkeSaState};
 use ipsec_types::SaReport;
 use ipsec_types::sa::{ChildSaId, Direction, ExpiryReason, PacketSelectors, PolicyId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::support::setup::net;
@@ -195,6 +196,29 @@ fn connect(world: &mut World, from: usize) {
     assert!(matches!(result, Ok(_) | Err(CallError::Limit(_) | CallError::Failed(_))), "{result:?}");
 }
 
+/// The first node gets other addresses: one or two, and now and then the one that it uses is dead. The others stay where
+/// they are, since two that move at once find each other by luck alone.
+fn relocate(world: &mut World) {
+    let mut fresh = || format!("198.18.0.{}", 1 + world.dice.below(14));
+    let (one, other) = (fresh(), fresh());
+    let old = world.nodes[A].ip.to_string();
+    let addresses = match world.dice.below(4) {
+        0 => vec![old, one],
+        1 => vec![one, old],
+        2 if one != other => vec![one, other],
+        _ => vec![one],
+    };
+    let distinct = addresses.iter().collect::<BTreeSet<_>>().len() == addresses.len();
+    if distinct {
+        let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+        allowed(world.set_addresses(A, &addresses));
+        if world.dice.per_mille(200) {
+            let first = world.nodes[A].ip;
+            world.dead.insert(first);
+        }
+    }
+}
+
 /// What embedders do here beside calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
@@ -204,12 +228,17 @@ pub struct Manners {
     pub jumps: bool,
     /// Embedders hang.
     pub hangs: bool,
+    /// The first node moves.
+    pub moves: bool,
 }
 
 /// One actor does one thing.
 pub fn act(world: &mut World, manners: Manners) {
     if world.dice.per_mille(manners.clashes) {
         return clash(world);
+    }
+    if manners.moves && world.dice.per_mille(200) {
+        return relocate(world);
     }
     let node = world.dice.below(world.nodes.len() as u64) as usize;
     let established = world.endpoint(node).ike_sas().count();

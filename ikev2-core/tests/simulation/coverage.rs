@@ -81,7 +81,7 @@ const NOTIFIES: &[(NotifyType, Standing)] = &[
     (NotifyType::FAILED_CP_REQUIRED, Unreachable("there are no configuration payloads")),
     (NotifyType::TS_UNACCEPTABLE, Reachable),
     (NotifyType::INVALID_SELECTORS, Unreachable("the data path counts such packets and tells nobody")),
-    (NotifyType::UNACCEPTABLE_ADDRESSES, NOT_SPOKEN),
+    (NotifyType::UNACCEPTABLE_ADDRESSES, Reachable),
     (NotifyType::UNEXPECTED_NAT_DETECTED, NOT_SPOKEN),
     (NotifyType::USE_ASSIGNED_HOA, NOT_SPOKEN),
     (NotifyType::TEMPORARY_FAILURE, Reachable),
@@ -204,7 +204,9 @@ const TOLD: &[&str] = &[
     "Child SA expiring",
     "connection idle",
     "Child SA idle",
-    "peer moved",
+    "moved",
+    "move failed",
+    "peer's addresses",
     "Child SAs moved",
     "peer alive",
     "message incomplete",
@@ -279,12 +281,14 @@ impl Seen {
             Event::ChildSaExpiring { .. } => told("Child SA expiring"),
             Event::ConnectionIdle { .. } => told("connection idle"),
             Event::ChildSaIdle { .. } => told("Child SA idle"),
-            Event::PeerMoved { children, .. } => {
-                told("peer moved");
+            Event::Moved { children, .. } => {
+                told("moved");
                 if !children.is_empty() {
                     told("Child SAs moved");
                 }
             }
+            Event::MoveFailed { .. } => told("move failed"),
+            Event::PeerAddresses { .. } => told("peer's addresses"),
             Event::PeerAlive { .. } => told("peer alive"),
             Event::MessageIncomplete { .. } => told("message incomplete"),
             Event::InitErrorSeen { .. } => told("error seen"),

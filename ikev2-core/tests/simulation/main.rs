@@ -82,7 +82,7 @@ fn ike_spis(world: &World, node: usize) -> BTreeSet<(IkeSpi, Option<IkeSpi>)> {
     world.endpoint(node).ike_sas().map(spis).collect()
 }
 
-fn manners(class: Class) -> Manners {
+fn manners(class: Class, world: &World) -> Manners {
     Manners {
         clashes: match class {
             Class::Crossing => 800,
@@ -91,6 +91,7 @@ fn manners(class: Class) -> Manners {
         },
         jumps: class == Class::Lifetimes,
         hangs: class == Class::Tight,
+        moves: world.nodes[A].config.connections.iter().any(|connection| connection.mobike.is_some()),
     }
 }
 
@@ -120,7 +121,7 @@ fn live(class: Class, world: &mut World, steps: u64, legible: bool, mover: &mut 
         } else {
             world.run_for(Duration::from_millis(pause));
         }
-        act(world, manners(class));
+        act(world, manners(class, world));
         if let Some(mover) = mover {
             mover.act(world);
         }
@@ -148,6 +149,7 @@ fn live(class: Class, world: &mut World, steps: u64, legible: bool, mover: &mut 
 /// The network heals, and what is out of step is found out: 40 s of silence, then 195 s of repeats.
 fn heal(world: &mut World) {
     world.link = Link { latency: (1, 20), ..Link::default() };
+    world.dead.clear();
     world.run_for_secs(900);
     // A lifetime may end at any moment; and an attempt that starts over again and again lasts long.
     for step in 0..1_000 {

@@ -10,11 +10,12 @@ use ikev2_core::error::Bound;
 use ikev2_core::lifecycle::{After, Lifecycle, Start};
 use ikev2_core::{
     Admission, AdmissionFacts, AdmissionPolicy, CookiePolicy, DuplicatePolicy, FragmentPolicy,
-    IdentityPattern, LocalAuth,
+    IdentityPattern, LocalAuth, MobikePolicy, Routability,
 };
 use ikev2_wire::codes::NotifyType;
 use ipsec_crypto::SecureRandom;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
+use ipsec_types::AddressRange;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::net::IpAddr;
@@ -425,6 +426,9 @@ impl Scenario {
         if class == Class::Fragments {
             fragment(&mut dice, &mut setups);
         }
+        if matches!(class, Class::Plain | Class::Crossing | Class::Mesh | Class::Lifetimes) {
+            move_about(&mut Dice::new(!seed), &mut setups);
+        }
         let nodes = setups.len();
         let random = generators(&mut dice, class, seed, nodes);
         let mut world = World::with_random(setups.into_iter().zip(random).collect(), seed);
@@ -441,6 +445,25 @@ impl Scenario {
         let steps = if class == Class::Mesh { 20 + dice.below(30) } else { dice.below(18) };
         world.dice = dice;
         Self { class, world, steps, legible }
+    }
+}
+
+/// MOBIKE at all nodes, or at none; some take the others in half of the places alone.
+fn move_about(dice: &mut Dice, setups: &mut [Setup]) {
+    if !dice.per_mille(400) {
+        return;
+    }
+    for setup in setups {
+        let mut policy = MobikePolicy::default();
+        policy.routability = *dice
+            .pick(&[Routability::Before, Routability::Before, Routability::After, Routability::Never])
+            .unwrap();
+        if dice.per_mille(200) {
+            let nets = [("192.0.2.0", 24), ("198.51.100.0", 24), ("198.18.0.0", 29)];
+            let ranges = nets.map(|(net, len)| AddressRange::prefix(net.parse().unwrap(), len).unwrap());
+            policy.acceptable = Some(ranges.to_vec());
+        }
+        setup.connection.mobike = Some(policy);
     }
 }
 

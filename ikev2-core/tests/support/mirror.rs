@@ -141,16 +141,19 @@ impl Mirror {
                     assert_eq!(view.connection, *connection, "{event:?}");
                 }
             }
-            Event::PeerMoved { sa, path, children } => {
+            Event::Moved { sa, path, nat, children } => {
                 self.alive(*sa, event);
                 let view = self.sas.get_mut(sa).unwrap();
-                view.path = *path;
+                (view.path, view.nat) = (*path, *nat);
                 assert_eq!(as_set(children), as_set(&view.children), "{event:?}");
                 for id in children {
                     assert_eq!(self.children[id].child.path, *path, "moved after the event: {event:?}");
                 }
             }
-            Event::ChildSaFailed { sa, .. } | Event::PeerAlive { sa, .. } => self.alive(*sa, event),
+            Event::ChildSaFailed { sa, .. }
+            | Event::MoveFailed { sa, .. }
+            | Event::PeerAddresses { sa, .. }
+            | Event::PeerAlive { sa, .. } => self.alive(*sa, event),
             Event::IkeSaDown { sa, .. } => {
                 assert!(self.ended.insert(*sa), "down twice: {event:?}");
                 if let Some(view) = self.sas.remove(sa) {

@@ -19,7 +19,9 @@ pub fn kinds(events: &[Event]) -> Vec<&'static str> {
             Event::IkeSaDown { .. } => "IKE down",
             Event::ChildSaDown { .. } => "Child down",
             Event::PeerAlive { .. } => "alive",
-            Event::PeerMoved { .. } => "moved",
+            Event::Moved { .. } => "moved",
+            Event::MoveFailed { .. } => "move failed",
+            Event::PeerAddresses { .. } => "addresses",
             Event::ChildSaReplaced { .. } => "Child replaced",
             Event::IkeSaRekeyed { .. } => "IKE rekeyed",
             Event::IkeRekeyFailed { .. } => "IKE rekey failed",
@@ -77,7 +79,18 @@ pub fn moves(events: &[Event]) -> Vec<(Path, usize)> {
     events
         .iter()
         .filter_map(|event| match event {
-            Event::PeerMoved { path, children, .. } => Some((*path, children.len())),
+            Event::Moved { path, children, .. } => Some((*path, children.len())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Why moves failed.
+pub fn move_failures(events: &[Event]) -> Vec<Failure> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::MoveFailed { failure, .. } => Some((**failure).clone()),
             _ => None,
         })
         .collect()

@@ -27,7 +27,7 @@ use ipsec_crypto::state::StateKey;
 use ipsec_types::udp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use ipsec_types::{Instant, Path, PathKind};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -176,6 +176,8 @@ pub struct Node {
     /// What the endpoint was made with.
     pub config: Arc<EndpointConfig>,
     pub ip: IpAddr,
+    /// Its other addresses.
+    pub others: Vec<IpAddr>,
     pub clock: Clock,
     pub nat_t_port: u16,
     pub nat: Option<Nat>,
@@ -195,6 +197,11 @@ impl Node {
     /// Where others reach it.
     pub fn public_ip(&self) -> IpAddr {
         self.nat.as_ref().map_or(self.ip, |nat| nat.public)
+    }
+
+    /// Whether it has this address.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.ip == address || self.others.contains(&address)
     }
 
     pub fn take_events(&mut self) -> Vec<Event> {
@@ -230,6 +237,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub now: Instant,
     pub link: Link,
+    /// What is sent from or to these addresses is lost.
+    pub dead: BTreeSet<IpAddr>,
     pub dice: Dice,
     /// Whether dumps of the state are compared around rejections and timers; it costs most of a run's time.
     pub strict: bool,
@@ -261,6 +270,7 @@ impl World {
                 endpoint: Endpoint::new(config.clone(), random),
                 config,
                 ip: IpAddr::from([192, 0, 2, number]),
+                others: Vec::new(),
                 clock: Clock::default(),
                 nat: None,
                 mirror: Mirror::default(),
@@ -275,6 +285,7 @@ impl World {
             nodes: nodes.collect(),
             now: Instant::from_millis(1_000),
             link: Link::default(),
+            dead: BTreeSet::new(),
             dice: Dice::new(seed),
             strict: true,
             transcript: None,
@@ -435,14 +446,18 @@ impl World {
         let sender = &mut self.nodes[node];
         let port = if path.kind == PathKind::Ike { 500 } else { sender.nat_t_port };
         assert_eq!(path.local.port(), port, "{path}");
-        assert!(path.local_ip().is_unspecified() || path.local_ip() == sender.ip, "{path}");
+        let unspecified = path.local_ip().is_unspecified();
+        if !unspecified && !sender.has(path.local_ip()) {
+            // No socket has this address any more.
+            return;
+        }
         match path.kind {
             PathKind::NatT => {
                 assert!(datagram.starts_with(&NON_ESP_MARKER) || datagram[..] == NAT_KEEPALIVE, "{path}");
             }
             PathKind::Ike => assert!(!datagram.starts_with(&NON_ESP_MARKER), "{path}"),
         }
-        let inner = SocketAddr::new(sender.ip, port);
+        let inner = SocketAddr::new(if unspecified { sender.ip } else { path.local_ip() }, port);
         let from = sender.nat.as_mut().map_or(inner, |nat| nat.outwards(inner));
         let packet = Packet { from, to: path.remote, octets: datagram.to_vec() };
         self.schedule(packet);
@@ -459,6 +474,9 @@ impl World {
 
     fn schedule(&mut self, mut packet: Packet) {
         let link = self.link;
+        if self.dead.contains(&packet.from.ip()) || self.dead.contains(&packet.to.ip()) {
+            return;
+        }
         if link.mtu > 0 && packet.ip_octets() > link.mtu {
             return;
         }
@@ -533,7 +551,7 @@ impl World {
                 port if port == node.nat_t_port => PathKind::NatT,
                 _ => return None,
             };
-            (local.ip() == node.ip).then_some((number, Path { local, remote: packet.from, kind }))
+            node.has(local.ip()).then_some((number, Path { local, remote: packet.from, kind }))
         })
     }
 
@@ -671,6 +689,16 @@ impl World {
 
     pub fn run_for_secs(&mut self, secs: u64) {
         self.run_for(Duration::from_secs(secs));
+    }
+
+    /// A node has these addresses from now on, and its endpoint is told.
+    pub fn set_addresses(&mut self, node: usize, addresses: &[&str]) -> Result<(), CallError> {
+        let mut all: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let told = all.clone();
+        self.nodes[node].ip = all.remove(0);
+        self.nodes[node].others = all;
+        self.note(|| format!("{node} has {told:?}"));
+        self.call(node, |endpoint, now| endpoint.set_local_addresses(now, &told))
     }
 
     /// The path for the first message from one node to another, by port 500.

@@ -51,9 +51,16 @@ impl Gateway {
             Event::PeerAlive { round_trip, .. } => {
                 self.tell_if_verbose(format_args!("the peer is alive, after {round_trip:?}"));
             }
-            Event::PeerMoved { path, .. } => self.log.line(format_args!("the peer moved: now {path}")),
+            Event::Moved { path, children, .. } => {
+                self.log.line(format_args!("moved: now {path}, with {} Child SAs", children.len()));
+            }
+            Event::MoveFailed { path, failure, .. } => {
+                self.log.line(format_args!("not moved to {path}: {failure}"));
+            }
             Event::IkeSaDown { sa, connection, reason } => {
                 let pause = self.starts.is_down(self.log.now(), sa, &reason);
+                // What is not there any more need not be taken away.
+                let _ = self.tun.set_inner(sa, Vec::new());
                 self.log.line(format_args!("IKE SA down: {connection}: {reason}{}", again(pause)));
             }
             other => self.tell_if_verbose(format_args!("{other:?}")),
@@ -86,6 +93,13 @@ impl Gateway {
 
     fn on_ike_up(&mut self, sa: IkeSaHandle, info: &IkeSaInfo) {
         self.log.line(format_args!("IKE SA up: {}", tell::ike_sa(info)));
+        if let Some(configuration) = &info.configuration {
+            self.log.line(format_args!("inner addresses: {}", tell::configuration(configuration)));
+            if info.role == Role::Initiator {
+                let result = self.tun.set_inner(sa, configuration.addresses().collect());
+                result.unwrap_or_else(|error| self.log.line(format_args!("the TUN device: {error}")));
+            }
+        }
         if let Some(old) = info.replaces {
             // It gets the Child SAs of the one whose place it takes.
             if self.starts.is_ours(old) {

@@ -21,7 +21,7 @@ use ipsec_types::{Encapsulation, Instant, Path};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::select;
@@ -60,6 +60,9 @@ pub(crate) struct Gateway {
     ike_port: u16,
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) leaving: Option<Leaving>,
+    /// When it is looked at next which of `listen` this machine has, where that may change.
+    look_at: Option<Instant>,
+    present: Vec<IpAddr>,
     /// Until when we wait for the end.
     closing: Option<Instant>,
     refusal_told_at: Option<Instant>,
@@ -114,6 +117,8 @@ impl Gateway {
             ike_port,
             upgrade,
             leaving: None,
+            look_at: config.connections.iter().any(|c| c.mobike.is_some()).then_some(Instant::ZERO),
+            present: Vec::new(),
             closing: None,
             refusal_told_at: None,
             from_tun: vec![0; MAX_HEADROOM + LARGEST + MAX_TAILROOM].into(),
@@ -136,6 +141,7 @@ impl Gateway {
         self.resume()?;
         loop {
             self.settle().await;
+            self.look_at_addresses();
             self.start_due();
             self.settle().await;
             if self.is_over() || self.has_left()? {
@@ -161,6 +167,7 @@ impl Gateway {
             self.starts.poll_timeout(),
             self.closing,
             self.leaving.as_ref().map(Leaving::until),
+            self.look_at,
         ];
         let next = timers.into_iter().flatten().min();
         let left = next.map_or(Duration::MAX, |at| at.saturating_since(self.log.now()));
@@ -313,6 +320,23 @@ impl Gateway {
         let sa = self.endpoint.connect(self.log.now(), name, path)?;
         self.starts.began(name, sa);
         Ok(())
+    }
+
+    /// Tells the endpoint which of our addresses there are, each second (MOBIKE, RFC 4555).
+    fn look_at_addresses(&mut self) {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let now = self.log.now();
+        if self.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.look_at = Some(now + INTERVAL);
+        let is_there = |address: &&IpAddr| UdpSocket::bind((**address, 0)).is_ok();
+        let present: Vec<IpAddr> = self.listen.iter().filter(is_there).copied().collect();
+        if present != self.present && self.endpoint.set_local_addresses(now, &present).is_ok() {
+            let addresses: Vec<String> = present.iter().map(ToString::to_string).collect();
+            self.log.line(format_args!("our addresses: {}", addresses.join(", ")));
+            self.present = present;
+        }
     }
 
     fn close(&mut self) {

@@ -200,6 +200,12 @@ fn bind(port: Port, local: SocketAddr) -> io::Result<UdpSocket> {
     if local.is_ipv6() && port != Port::RawEsp {
         socket.set_only_v6(true)?;
     }
+    if local.is_ipv4() {
+        // An address may come later (MOBIKE).
+        socket.set_freebind_v4(true)?;
+    } else {
+        socket.set_freebind_v6(true)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&local.into())?;
     // A raw socket sends and receives by the same calls as a UDP socket.

@@ -1,11 +1,13 @@
 //! The TUN device. Its addresses, its MTU and its routes are set by iproute2's `ip`; a product would speak
 //! rtnetlink.
 
+use ikev2_core::IkeSaHandle;
 use ipsec_examples::config::{GatewayConfig, TunConfig};
 use ipsec_examples::prefix::prefixes;
 use ipsec_types::AddressRange;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 /// A TUN device, which goes with the program, and its routes with it.
@@ -13,6 +15,8 @@ pub(crate) struct Tun {
     device: tokio_tun::Tun,
     name: String,
     mtu: Option<u16>,
+    /// The inner addresses that we got, by IKE SA.
+    inner: BTreeMap<IkeSaHandle, Vec<IpAddr>>,
 }
 
 /// Before an SA says what fits, and where a packet of this size may not fit it is fragmented outside.
@@ -30,7 +34,7 @@ impl Tun {
             .map_err(|error| io::Error::other(format!("TUN device `{name}`: {error}")))?
             .pop()
             .ok_or_else(|| io::Error::other("no TUN device"))?;
-        let tun = Self { device, name: name.clone(), mtu: config.tun.mtu };
+        let tun = Self { device, name: name.clone(), mtu: config.tun.mtu, inner: BTreeMap::new() };
         for address in addresses {
             ip(&["address", "add", address, "dev", name])?;
         }
@@ -64,6 +68,21 @@ impl Tun {
         ip(&words)
     }
 
+    /// An IKE SA has these inner addresses from now on. Those of no IKE SA go.
+    pub(crate) fn set_inner(&mut self, sa: IkeSaHandle, addresses: Vec<IpAddr>) -> io::Result<()> {
+        let before: BTreeSet<IpAddr> = self.inner.values().flatten().copied().collect();
+        self.inner.insert(sa, addresses);
+        self.inner.retain(|_, addresses| !addresses.is_empty());
+        let after: BTreeSet<IpAddr> = self.inner.values().flatten().copied().collect();
+        for address in before.difference(&after) {
+            ip(&["address", "del", &single(address), "dev", &self.name])?;
+        }
+        for address in after.difference(&before) {
+            ip(&["address", "add", &single(address), "dev", &self.name])?;
+        }
+        Ok(())
+    }
+
     /// Sets the MTU to what fits into an SA, unless the configuration has set it.
     pub(crate) fn fit(&mut self, largest: usize) -> io::Result<()> {
         let mtu = u16::try_from(largest).unwrap_or(u16::MAX).max(LEAST_MTU);
@@ -87,6 +106,10 @@ impl Tun {
     pub(crate) async fn send(&self, packet: &[u8]) -> io::Result<()> {
         self.device.send(packet).await.map(drop)
     }
+}
+
+fn single(address: &IpAddr) -> String {
+    format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
 }
 
 fn ip(words: &[&str]) -> io::Result<()> {
