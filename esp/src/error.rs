@@ -77,6 +77,9 @@ pub enum SealError {
     /// All sequence numbers are used up (RFC 4303 §3.3.3).
     #[error("the sequence numbers are used up")]
     NumbersExhausted,
+    /// A standby would go on with the next number: [`crate::Engine::checkpoint`].
+    #[error("a standby goes on from here, until a further checkpoint is confirmed")]
+    CheckpointDue,
     /// The outer packet would be longer than an IP length field can say.
     #[error("the outer packet would have {0} octets")]
     TooLarge(usize),
@@ -105,6 +108,7 @@ impl SealError {
             Self::NotCarried(_) => DropReason::NotCarried,
             Self::Expired(_) => DropReason::OutboundExpired,
             Self::NumbersExhausted => DropReason::NumbersExhausted,
+            Self::CheckpointDue => DropReason::CheckpointDue,
             Self::TooLarge(_) => DropReason::TooLarge,
             Self::TooBig(_) => DropReason::TooBig,
             Self::NoRoom(_) => DropReason::NoRoom,
@@ -344,6 +348,14 @@ pub enum MoveError {
     /// Keys are not kept for moving: [`crate::EngineConfig::keep_keys`].
     #[error("the engine does not keep keys, so that SAs can't move")]
     KeysNotKept,
+    /// No checkpoint of the pair has such a ceiling.
+    #[error("no checkpoint of {id:?} has the ceiling {ceiling}")]
+    NoSuchCheckpoint {
+        /// The pair.
+        id: ChildSaId,
+        /// What was to be confirmed.
+        ceiling: u64,
+    },
     /// The container is broken, or not for this key.
     #[error(transparent)]
     State(#[from] StateError),

@@ -380,9 +380,9 @@ impl InboundSa {
     }
 
     /// What changed since it was made, as fields of a state.
-    pub(crate) fn save(&self, now: Instant, w: &mut StateWriter) {
+    pub(crate) fn save(&self, now: Instant, closed: bool, w: &mut StateWriter) {
         let ReceiveTally { window, extra_tries, lifetime, statistics, .. } = &self.tally;
-        window.save(w);
+        window.save(closed, w);
         w.put_u64(*extra_tries);
         lifetime.save(now, w);
         statistics.save(w);

@@ -30,7 +30,8 @@
 //!    [`Engine::handle_timeout`] when that time has come. The next deadline is then later, or none. And, for who wants
 //!    to see them, [`Engine::poll_audit`].
 //!
-//! [`Engine::export`] and [`Engine::import`] move pairs of SAs to another process, numbers and all.
+//! [`Engine::export`] and [`Engine::import`] move pairs of SAs to another process, numbers and all;
+//! [`Engine::checkpoint`] is for a standby.
 //!
 //! A call with bad input changes nothing but [`Engine::statistics`], and says why. Whatever grows is bounded by
 //! a field of [`EngineConfig`], which names its default and its cost.
@@ -207,7 +208,7 @@ pub use beet::PseudoHeaderError;
 pub use buffer::{NoRoom, PacketBuf};
 pub use config::{Framing, InboundConfig, OutboundConfig, TfcPadding};
 pub use engine::{
-    Arrival, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig, Sending,
+    Arrival, Checkpoint, Engine, EngineConfig, EngineStatistics, Incoming, Outgoing, ReportConfig, Sending,
 };
 pub use error::{CommandError, InstallError, MoveError, NotCarried, OpenError, SealError};
 pub use inbound::{InboundSa, Opened};

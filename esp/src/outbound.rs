@@ -101,10 +101,19 @@ impl SendTally {
     /// Takes the number of a packet with so many octets of text.
     #[inline(always)]
     pub(crate) fn take(&mut self, now: Instant, text_len: u64) -> Result<u64, SealError> {
+        let Some(number) = self.counter.peek() else { return Err(self.without_number()) };
         self.lifetime.charge(now, text_len).map_err(ended)?;
-        let number = self.counter.take().ok_or(SealError::NumbersExhausted)?;
+        self.counter.give(number);
         self.lifetime.note_number(number);
         Ok(number)
+    }
+
+    #[cold]
+    fn without_number(&self) -> SealError {
+        match self.counter.ceiling() {
+            Some(_) => SealError::CheckpointDue,
+            None => SealError::NumbersExhausted,
+        }
     }
 
     /// Counts what became of a packet of `octets` octets.
@@ -180,7 +189,7 @@ impl OutboundSa {
     ) -> Result<Self, InstallError> {
         let sealer = Sealer::new(cipher, install, config)?;
         let counter = SequenceCounter::new(sealer.child.sequence_numbers);
-        let bounds = Bounds::Outbound { last_number: counter.limit() };
+        let bounds = Bounds::Outbound { last_number: counter.end() };
         let limits = sealer.cipher.limits();
         let tally = SendTally {
             counter,
@@ -366,16 +375,35 @@ impl OutboundSa {
         self.tally.path_mtu.learn(now, &self.sealer.config.path_mtu, notice, self.tally.counter.last())
     }
 
-    /// What changed since it was made, as fields of a state, with the last number of which the other goes on: `leap`
-    /// above the one here. Gives that.
-    pub(crate) fn save(&self, now: Instant, leap: u64, w: &mut StateWriter) -> u64 {
-        let SendTally { counter, lifetime, path_mtu, statistics } = &self.tally;
-        let last = counter.last().saturating_add(leap).min(counter.limit());
+    /// What changed since it was made, as fields of a state, with the last number of which the other goes on.
+    pub(crate) fn save(&self, now: Instant, last: u64, w: &mut StateWriter) {
+        let SendTally { counter: _, lifetime, path_mtu, statistics } = &self.tally;
         w.put_u64(last);
         lifetime.save(now, w);
         path_mtu.save(now, w);
         statistics.save(w);
-        last
+    }
+
+    /// The number so far above the last one, or the last one that there is, or that may be given.
+    pub(crate) fn leap(&self, leap: u64, past_the_ceiling: bool) -> u64 {
+        let counter = &self.tally.counter;
+        let most = counter.ceiling().filter(|_| !past_the_ceiling).unwrap_or(counter.end());
+        counter.last().saturating_add(leap).min(most)
+    }
+
+    /// Above which number none is given, if there is such a one.
+    pub(crate) fn ceiling(&self) -> Option<u64> {
+        self.tally.counter.ceiling()
+    }
+
+    /// The last number that may be given now.
+    pub(crate) fn limit(&self) -> u64 {
+        self.tally.counter.ceiling().unwrap_or(self.tally.counter.end())
+    }
+
+    /// Gives no number above this one from now on.
+    pub(crate) fn hold(&mut self, ceiling: u64) {
+        self.tally.counter.hold(ceiling);
     }
 
     /// Goes on from where another one was, `since` ago.

@@ -196,11 +196,12 @@ impl ReplayWindow {
     }
 
     /// Width, highest number, and which of the numbers that are covered were received, the highest first, as fields of
-    /// a state.
-    pub(crate) fn save(&self, w: &mut StateWriter) {
+    /// a state. With `closed` none of them is received any more.
+    pub(crate) fn save(&self, closed: bool, w: &mut StateWriter) {
         w.put_u32(self.width as u32);
         w.put_u64(self.top);
-        let received = |back: u64| self.top.checked_sub(back).is_some_and(|number| self.is_marked(number));
+        let received =
+            |back: u64| self.top.checked_sub(back).is_some_and(|number| closed || self.is_marked(number));
         for first in (0..self.width).step_by(8) {
             let covered = (0..8).filter(|bit| first + bit < self.width && received(first + bit));
             w.put_u8(covered.fold(0, |octet, bit| octet | 1 << bit));

@@ -106,6 +106,8 @@ drop_reasons! {
     InboundPolicy, "inbound-policy";
     /// Inbound: not one of the SA's packets. An audit event of RFC 4301 §5.2.
     Selectors, "selectors";
+    /// Outbound: a standby may go on with the next number.
+    CheckpointDue, "checkpoint-due";
 }
 
 impl fmt::Display for DropReason {

@@ -128,7 +128,7 @@ impl Engine {
         self.timers.arm(TimerKey::Outbound(id), armed);
         self.outbound_of.insert((sa.spi(), id));
         self.used_keys.begin(print);
-        let slot = self.outbound.insert(id, Outbound { id, sa, print, armed, keys });
+        let slot = self.outbound.insert(id, Outbound { id, sa, print, armed, keys, checkpoint: 0 });
         if carries {
             self.policy.add(&child, slot);
         }

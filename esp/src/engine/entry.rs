@@ -51,6 +51,8 @@ pub(super) struct Outbound {
     pub(super) print: KeyPrint,
     pub(super) armed: Armed,
     pub(super) keys: Option<SaKeys>,
+    /// The highest ceiling that a checkpoint has; 0 where there is none.
+    pub(super) checkpoint: u64,
 }
 
 impl Outbound {

@@ -7,6 +7,7 @@
 mod acquires;
 mod audits;
 mod batch;
+mod checkpoint;
 mod commands;
 mod entry;
 mod flows;
@@ -20,6 +21,7 @@ mod routes;
 mod table;
 mod used_keys;
 
+pub use self::checkpoint::Checkpoint;
 pub use self::reports::ReportConfig;
 
 use self::audits::{Audits, Came, flow_label};

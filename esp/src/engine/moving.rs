@@ -17,7 +17,9 @@ use ipsec_types::sa::{ChildSa, ChildSaId, Direction, SaInstall};
 use ipsec_types::{Encapsulation, Instant, Path};
 
 /// Of what is inside of the container.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Before there were checkpoints.
+const VERSION_1: u8 = 1;
 
 /// An inbound SA that came.
 struct CameIn {
@@ -33,6 +35,7 @@ struct CameOut {
     sa: OutboundSa,
     print: KeyPrint,
     carries: bool,
+    checkpoint: u64,
 }
 
 impl Engine {
@@ -58,6 +61,22 @@ impl Engine {
         leap: u64,
     ) -> Result<Vec<u8>, MoveError> {
         let now = self.clock(now);
+        let last = self.outbound.get(&id).map(|entry| entry.sa.leap(leap, false));
+        let state = self.write_pair(now, id, last, false)?;
+        let sealed = key.seal(StateKind::CHILD_SA, state.as_slice())?;
+        let received = self.inbound_entry(id).map(Inbound::progress);
+        self.leave(id, received, last.map(|number| Progress { number, packets: 0 }));
+        Ok(sealed)
+    }
+
+    /// The pair as it is for another engine, which sends from above `last`; or as it is for a standby.
+    pub(super) fn write_pair(
+        &self,
+        now: Instant,
+        id: ChildSaId,
+        last: Option<u64>,
+        for_standby: bool,
+    ) -> Result<StateWriter, MoveError> {
         let inbound = self.inbound_entry(id);
         let outbound = self.outbound.get(&id);
         let child = inbound.map(|entry| entry.sa.child()).or_else(|| outbound.map(|entry| entry.sa.child()));
@@ -67,7 +86,6 @@ impl Engine {
         w.put_child_sa(child);
         w.put_list(&self.reports.expiries_of(id), put_expiry);
         w.put_bool(inbound.is_some());
-        let mut received = None;
         if let Some(entry) = inbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
             w.put_esp_spi(entry.sa.spi());
@@ -75,11 +93,9 @@ impl Engine {
             w.put_path(&entry.path);
             w.put_encapsulation(entry.encapsulation);
             w.put_option(entry.heir, |w, heir| w.put_u64(heir.0));
-            entry.sa.save(now, &mut w);
-            received = Some(entry.progress());
+            entry.sa.save(now, for_standby, &mut w);
         }
         w.put_bool(outbound.is_some());
-        let mut sent = None;
         if let Some(entry) = outbound {
             let keys = entry.keys.as_ref().ok_or(MoveError::KeysNotKept)?;
             w.put_esp_spi(entry.sa.spi());
@@ -87,11 +103,14 @@ impl Engine {
             w.put_path(entry.sa.path());
             w.put_encapsulation(entry.sa.encapsulation());
             w.put_bool(self.policy.carries(id));
-            sent = Some(Progress { number: entry.sa.save(now, leap, &mut w), packets: 0 });
+            entry.sa.save(now, last.unwrap_or_default(), &mut w);
+            // Where a standby waits for this pair, it waits for the pair that goes on elsewhere.
+            w.put_option(entry.sa.ceiling().filter(|_| !for_standby), |w, ceiling| {
+                w.put_u64(ceiling);
+                w.put_u64(entry.checkpoint);
+            });
         }
-        let sealed = key.seal(StateKind::CHILD_SA, w.as_slice())?;
-        self.leave(id, received, sent);
-        Ok(sealed)
+        Ok(w)
     }
 
     /// Ends both directions here; they may come again, but with no lower numbers.
@@ -129,15 +148,25 @@ impl Engine {
         let state = key.open(StateKind::CHILD_SA, sealed)?;
         let mut r = StateReader::new(state.as_slice());
         let version = r.u8()?;
-        if version != VERSION {
+        if !matches!(version, VERSION_1 | VERSION) {
             return Err(StateError::Version(version).into());
         }
         let child = Arc::new(r.child_sa()?);
         let expiries = r.list(expiry)?;
         let inbound =
             if r.bool()? { Some(self.read_inbound(now, &child, since_export, &mut r)?) } else { None };
-        let outbound =
+        let mut outbound =
             if r.bool()? { Some(self.read_outbound(now, &child, since_export, &mut r)?) } else { None };
+        if let Some((came, _)) = outbound.as_mut().filter(|_| version > VERSION_1) {
+            let at = r.at();
+            if let Some((ceiling, checkpoint)) = r.option(|r| Ok((r.u64()?, r.u64()?)))? {
+                if ceiling < came.sa.last_number() || checkpoint < ceiling {
+                    return Err(StateError::Value { at, what: "ceiling of sequence numbers" }.into());
+                }
+                came.sa.hold(ceiling);
+                came.checkpoint = checkpoint;
+            }
+        }
         r.finish()?;
         for (direction, event) in expiries {
             self.reports.expired(child.id, direction, event);
@@ -186,7 +215,7 @@ impl Engine {
         sa.resume(now, since_export, r)?;
         let from = Progress { number: sa.last_number(), packets: 0 };
         self.check_outbound(&install, &print, &from)?;
-        Ok((CameOut { sa, print, carries }, install))
+        Ok((CameOut { sa, print, carries, checkpoint: 0 }, install))
     }
 
     fn enter(&mut self, inbound: Option<(CameIn, SaInstall)>, outbound: Option<(CameOut, SaInstall)>) {
@@ -206,12 +235,13 @@ impl Engine {
             let id = came.sa.child().id;
             self.enter_outbound(came.sa, came.print, self.kept(&install.keys), came.carries);
             if let Some(entry) = self.outbound.get_mut(&id) {
+                entry.checkpoint = came.checkpoint;
                 entry.tell(&mut self.timers, &mut self.reports);
             }
         }
     }
 
-    fn inbound_entry(&self, id: ChildSaId) -> Option<&Inbound> {
+    pub(super) fn inbound_entry(&self, id: ChildSaId) -> Option<&Inbound> {
         match self.inbound_of.get(&id) {
             Some(spi) => self.inbound.get(spi).map(|entry| &**entry),
             None => self.groups.get(id),
