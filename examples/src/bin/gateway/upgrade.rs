@@ -121,7 +121,6 @@ impl Gateway {
                 self.log.line(format_args!("an SA does not go on: {error}"));
             }
         }
-        self.fit_tun(None);
         Ok(())
     }
 
@@ -134,5 +133,7 @@ impl Gateway {
             self.log.line(format_args!("Child SA goes on: {}", tell::child_sa(&name, info)));
             self.children.insert(id, Child { sa, name, expiring: false });
         }
+        // Their ESP SAs came at the same time.
+        self.fit_tun(None);
     }
 }
