@@ -6,6 +6,7 @@
 use allocation_counter::measure;
 use ikev2_core::{ChildConfig, Connection, Endpoint, EndpointConfig, Event, IdentityPattern};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
+use ipsec_crypto::state::StateKey;
 use ipsec_esp::{Arrival, Engine, EngineConfig, MAX_HEADROOM, MAX_TAILROOM, PacketBuf};
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
 use ipsec_types::{AddressRange, Encapsulation, Instant, Path, SaCommand, SecretBytes, TrafficSelector};
@@ -43,7 +44,7 @@ struct World {
     next_minute: Instant,
 }
 
-fn side(number: usize, linger: Option<Duration>) -> Side {
+fn side(number: usize, linger: Option<Duration>, seed: u64) -> Side {
     let name = |n: usize| ["a.example", "b.example"][n].parse().unwrap();
     let net = |n: usize| {
         let address = ["10.1.0.0", "10.2.0.0"][n].parse().unwrap();
@@ -58,9 +59,10 @@ fn side(number: usize, linger: Option<Duration>) -> Side {
     connection.children.push(Arc::new(child));
     let mut config = EndpointConfig::new(&RUSTCRYPTO);
     config.connections.push(Arc::new(connection));
-    let random = ChaCha20Rng::seed_from_u64(number as u64);
+    let random = ChaCha20Rng::seed_from_u64(seed);
     let mut engine = EngineConfig::default();
     engine.linger = linger.unwrap_or(engine.linger);
+    engine.keep_keys = true;
     Side {
         endpoint: Endpoint::new(Arc::new(config), Box::new(random)),
         engine: Engine::new(&RUSTCRYPTO, engine),
@@ -74,7 +76,7 @@ fn side(number: usize, linger: Option<Duration>) -> Side {
 impl World {
     /// A tunnel that stands.
     fn new(linger: Option<Duration>) -> Self {
-        let sides = [side(0, linger), side(1, linger)];
+        let sides = [side(0, linger, 0), side(1, linger, 1)];
         let next_minute = Instant::ZERO + MINUTE;
         let mut world = Self { now: Instant::ZERO, sides, flying: BTreeMap::new(), count: 0, next_minute };
         let path = Path::ike("192.0.2.1:500".parse().unwrap(), "192.0.2.2:500".parse().unwrap());
@@ -124,6 +126,25 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Another process takes the place of a side's, if its IKE SA stands still.
+    fn upgrade(&mut self, number: usize) -> bool {
+        let key = StateKey::new(&RUSTCRYPTO, &[7; 32]).unwrap();
+        let old = &mut self.sides[number];
+        let sa = old.endpoint.ike_sas().next().unwrap().0;
+        let children: Vec<_> = old.endpoint.child_sas(sa).map(|info| info.child.id).collect();
+        let Ok(ike) = old.endpoint.export(self.now, sa, &key) else { return false };
+        let pairs = children.iter().map(|id| old.engine.export(self.now, *id, &key, 0).unwrap());
+        let pairs: Vec<_> = pairs.collect();
+        let Side { sent, received, child_rekeys, checks, .. } = *old;
+        let Side { mut endpoint, mut engine, .. } = side(number, None, self.count);
+        endpoint.import(self.now, &key, &ike, Duration::ZERO).unwrap();
+        for (id, pair) in children.iter().zip(&pairs) {
+            assert_eq!(engine.import(self.now, &key, pair, Duration::ZERO), Ok(*id));
+        }
+        self.sides[number] = Side { endpoint, engine, sent, received, child_rekeys, checks };
+        true
     }
 
     /// Carries out all that the two say.
@@ -217,6 +238,28 @@ fn a_day_loses_no_packet_and_leaves_nothing() {
     assert!(grown.abs() < 256, "{grown} octets more than a day before");
     for side in &world.sides {
         assert_eq!(side.endpoint.ike_sas().count(), 1);
+    }
+}
+
+/// A process of either side is replaced every few minutes, whatever the other one does; packets are under way meanwhile.
+#[test]
+fn a_day_of_upgrades_loses_no_packet() {
+    let mut world = World::new(None);
+    let mut upgrades = [0, 0];
+    for turn in 0..24 * 12 {
+        world.run_for(5 * MINUTE);
+        world.send_both_ways();
+        upgrades[turn % 2] += u32::from(world.upgrade(turn % 2));
+        world.settle();
+    }
+    world.run_for(MINUTE / 4);
+    assert_eq!(world.lost(), [0, 0]);
+    assert!(world.sides[0].sent > 24 * 60 && world.sides[0].child_rekeys >= 24);
+    assert!(upgrades.iter().all(|upgrades| *upgrades > 100), "{upgrades:?}");
+    for side in &world.sides {
+        let (_, info) = side.endpoint.ike_sas().next().unwrap();
+        assert_eq!(side.endpoint.ike_sas().count(), 1);
+        assert!(info.established_at.unwrap() < Instant::ZERO + MINUTE);
     }
 }
 
