@@ -48,7 +48,7 @@ pub struct EndpointConfig {
     /// [`EndpointConfig::max_children`], [`EndpointConfig::max_queued_requests`], [`EndpointConfig::window`] and
     /// [`EndpointConfig::max_half_open`] say what may come to it.
     pub max_ike_sas: usize,
-    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2,304 octets each, besides
+    /// IKE SAs at most that wait for IKE_AUTH as responder. Default: 1,000. Worst case: 2,432 octets each, besides
     /// [`EndpointConfig::max_half_open_octets`] for all. While there are as many, who brings a cookie takes the place
     /// of the oldest one that has had its grace.
     pub max_half_open: usize,
