@@ -30,6 +30,10 @@
 //!    [`Engine::handle_timeout`] when that time has come. The next deadline is then later, or none. And, for who wants
 //!    to see them, [`Engine::poll_audit`].
 //!
+//! Several packets go in one call with [`Engine::seal_batch`], [`Engine::send_batch`] and [`Engine::open_batch`]: where there
+//! are thousands of SAs the waits for memory overlap. Where each core has a pair of its own, [`Engine::set_resource`] says
+//! which one sends.
+//!
 //! [`Engine::export`] and [`Engine::import`] move pairs of SAs to another process, numbers and all;
 //! [`Engine::checkpoint`] is for a standby.
 //!
@@ -157,7 +161,7 @@
 //!
 //! Tunnel mode, IPv4 and IPv6 in either; transport mode, with IPv4 options and IPv6 extension headers, and the
 //! checksum repair of RFC 3948 behind NATs; BEET mode as the Linux kernel does it (RFC 7402 Appendix B); 32-bit and
-//! 64-bit sequence numbers; raw or in UDP (RFC 3948); SAs to groups, with preserved addresses (RFC 5374); TFC padding
+//! 64-bit sequence numbers; raw or in UDP (RFC 3948); SAs to groups, with preserved addresses (RFC 5374); SAs per core (RFC 9611); TFC padding
 //! and dummy packets; ECN by RFC 6040; path MTU and the ICMP errors to send ([`icmp`]). IP reassembly before ESP,
 //! fragmentation and routing are the embedder's.
 #![no_std]

@@ -19,6 +19,11 @@ pub struct ChildSaId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PolicyId(pub u64);
 
+/// Names a resource of this host that SAs can be bound to, such as a core or a queue (RFC 9611 §3). The embedder picks the
+/// value; it never leaves the host.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ResourceId(pub u16);
+
 /// The keys of one direction, as RFC 7296 §2.17 cuts them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SaKeys {
@@ -155,6 +160,15 @@ pub enum SaCommand {
         /// The new encapsulation.
         encapsulation: Encapsulation,
     },
+    /// Send by the pair for this resource alone, among pairs with the same selectors (RFC 9611 §3); with `None` for every
+    /// resource that has no pair of its own. A pair that replaces another has its resource from that. What comes in by
+    /// it is received wherever it comes.
+    Bind {
+        /// The pair.
+        id: ChildSaId,
+        /// The resource.
+        resource: Option<ResourceId>,
+    },
     /// Forget one or both directions. The inbound SA of a pair that another one has replaced may go on receiving for
     /// some seconds: the peer may have sent by it before its Delete.
     Remove {
@@ -248,6 +262,15 @@ pub enum SaReport {
     Acquire {
         /// The policy entry.
         policy: PolicyId,
+        /// The packet that asked.
+        packet: PacketSelectors,
+    },
+    /// A resource sends by a pair that serves all, and could have one of its own with the same selectors (RFC 9611 §6).
+    AcquireForResource {
+        /// The pair that it sends by.
+        id: ChildSaId,
+        /// The resource.
+        resource: ResourceId,
         /// The packet that asked.
         packet: PacketSelectors,
     },

@@ -1,15 +1,24 @@
-//! Asking IKE for SAs (RFC 4301 §5.1): once for a flow and a time, however many packets wait for the answer.
+//! Asking IKE for SAs (RFC 4301 §5.1, RFC 9611 §6): once for a flow, or for a resource, and a time, however many packets wait for the answer.
 
 use crate::ip::{IpHeader, Ports};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
-use ipsec_types::sa::{PacketSelectors, PolicyId};
+use ipsec_types::sa::{ChildSaId, PacketSelectors, PolicyId, ResourceId};
 use ipsec_types::{AddressRange, Instant, PortRange, TrafficSelector};
+
+/// What an SA is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Want {
+    /// A policy, and one of its flows.
+    Policy(PolicyId),
+    /// A resource, like the pair that it sends by, whichever the flow.
+    Resource(ChildSaId, ResourceId),
+}
 
 #[derive(Debug)]
 struct Asked {
-    policy: PolicyId,
+    want: Want,
     packet: PacketSelectors,
     until: Instant,
 }
@@ -30,18 +39,19 @@ impl Acquires {
         &mut self,
         now: Instant,
         interval: Duration,
-        policy: PolicyId,
+        want: Want,
         packet: &IpHeader,
     ) -> Result<Option<PacketSelectors>, TooMany> {
         let packet = selectors_of(packet);
         self.0.retain(|asked| asked.until > now);
-        if self.0.iter().any(|asked| (asked.policy, &asked.packet) == (policy, &packet)) {
+        let any_flow = matches!(want, Want::Resource(..));
+        if self.0.iter().any(|asked| asked.want == want && (any_flow || asked.packet == packet)) {
             return Ok(None);
         }
         if self.0.len() == self.0.capacity() {
             return Err(TooMany);
         }
-        self.0.push(Asked { policy, packet, until: now.saturating_add(interval) });
+        self.0.push(Asked { want, packet, until: now.saturating_add(interval) });
         Ok(Some(packet))
     }
 

@@ -11,7 +11,7 @@ use crate::install;
 use crate::outbound::OutboundSa;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use ipsec_types::sa::{ChildSaId, Direction, SaInstall, SaKeys};
+use ipsec_types::sa::{ChildSaId, Direction, ResourceId, SaInstall, SaKeys};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path};
 
 impl Engine {
@@ -128,9 +128,10 @@ impl Engine {
         self.timers.arm(TimerKey::Outbound(id), armed);
         self.outbound_of.insert((sa.spi(), id));
         self.used_keys.begin(print);
-        let slot = self.outbound.insert(id, Outbound { id, sa, print, armed, keys, checkpoint: 0 });
+        let entry = Outbound { id, sa, resource: None, print, armed, keys, checkpoint: 0 };
+        let slot = self.outbound.insert(id, entry);
         if carries {
-            self.policy.add(&child, slot);
+            self.policy.add(&child, slot, None);
         }
         self.make_room_for_reports();
     }
@@ -147,12 +148,25 @@ impl Engine {
     pub(super) fn switch(&mut self, from: ChildSaId, to: ChildSaId) -> Result<(), CommandError> {
         let slot = self.outbound.slot(&to).ok_or(CommandError::NotInstalled(to))?;
         let entry = self.outbound.at(slot).ok_or(CommandError::NotInstalled(to))?;
-        self.policy.switch(from, entry.sa.child(), slot);
+        entry.resource = self.policy.switch(from, entry.sa.child(), slot, entry.resource);
         let inbound = self.inbound_of.get(&from).and_then(|spi| self.inbound.get_mut(spi));
         if let Some(entry) = inbound.filter(|_| from != to) {
             entry.heir = Some(to);
         }
         Ok(())
+    }
+
+    /// RFC 9611 §3. A pair that only receives is bound to nothing.
+    pub(super) fn bind(&mut self, id: ChildSaId, resource: Option<ResourceId>) -> Result<(), CommandError> {
+        match self.outbound.get_mut(&id) {
+            Some(entry) => {
+                entry.resource = resource;
+                self.policy.bind(id, resource);
+                Ok(())
+            }
+            None if self.inbound_of.contains_key(&id) => Ok(()),
+            None => Err(CommandError::NotInstalled(id)),
+        }
     }
 
     pub(super) fn relocate(

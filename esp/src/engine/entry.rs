@@ -7,7 +7,7 @@ use super::used_keys::{KeyPrint, Progress};
 use crate::inbound::{Authentic, InboundSa};
 use crate::outbound::OutboundSa;
 use core::net::SocketAddr;
-use ipsec_types::sa::{ChildSaId, Direction, SaKeys};
+use ipsec_types::sa::{ChildSaId, Direction, ResourceId, SaKeys};
 use ipsec_types::{Encapsulation, Instant, Path};
 
 /// An inbound SA and what the engine remembers of its peer; first what every packet needs.
@@ -47,6 +47,8 @@ pub(super) const fn progress_of(sa: &InboundSa) -> Progress {
 pub(super) struct Outbound {
     pub(super) id: ChildSaId,
     pub(super) sa: OutboundSa,
+    /// The one that it is for, among those with the same selectors.
+    pub(super) resource: Option<ResourceId>,
     /// What its key is known by: see [`super::used_keys`].
     pub(super) print: KeyPrint,
     pub(super) armed: Armed,

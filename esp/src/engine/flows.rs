@@ -1,6 +1,6 @@
 //! The flow cache: what the policy said of the packets seen lately (RFC 4301 §4.4.1.1, §5.1).
 //!
-//! The key is everything that policy looks at, exactly as the packet has it; so a key has one answer, and overlapping
+//! The key is everything that policy looks at, exactly as the packet has it, and the resource that sends it; so a key has one answer, and overlapping
 //! entries need no decorrelation. An answer is good as long as the generation under which it was found: every change
 //! of policy or of the SAs that carry traffic begins another. The size is fixed; where a set is full, one of its flows
 //! gives way.
@@ -10,6 +10,7 @@ use crate::ip::{IpHeader, Ports};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use ipsec_types::sa::ResourceId;
 
 /// Flows that share a place.
 const WAYS: usize = 4;
@@ -19,6 +20,8 @@ const WAYS: usize = 4;
 pub(super) enum Route {
     /// The outbound SA that carries them. It is there as long as the answer is good.
     By(Slot),
+    /// The same, where their resource has no SA of its own.
+    ByFallback(Slot),
     Bypass,
     Discard,
 }
@@ -28,7 +31,7 @@ pub(super) enum Route {
 struct Flow {
     source: u128,
     destination: u128,
-    /// IP version, protocol and ports.
+    /// IP version, resource, protocol and ports.
     rest: u64,
 }
 
@@ -67,8 +70,8 @@ impl FlowCache {
 
     /// The answer for such a packet, if it is known.
     #[inline]
-    pub(super) fn get(&mut self, packet: &IpHeader) -> Option<Route> {
-        let flow = Flow::of(packet);
+    pub(super) fn get(&mut self, packet: &IpHeader, resource: Option<ResourceId>) -> Option<Route> {
+        let flow = Flow::of(packet, resource);
         if self.latest.generation == self.generation && self.latest.flow == flow {
             return Some(self.latest.route);
         }
@@ -78,8 +81,8 @@ impl FlowCache {
     }
 
     /// [`FlowCache::get`] for a packet whose turn has not come.
-    pub(super) fn peek(&self, packet: &IpHeader) -> Option<Route> {
-        self.place(&Flow::of(packet)).map(|place| place.route)
+    pub(super) fn peek(&self, packet: &IpHeader, resource: Option<ResourceId>) -> Option<Route> {
+        self.place(&Flow::of(packet, resource)).map(|place| place.route)
     }
 
     #[inline]
@@ -89,8 +92,8 @@ impl FlowCache {
     }
 
     /// Remembers an answer.
-    pub(super) fn put(&mut self, packet: &IpHeader, route: Route) {
-        let flow = Flow::of(packet);
+    pub(super) fn put(&mut self, packet: &IpHeader, resource: Option<ResourceId>, route: Route) {
+        let flow = Flow::of(packet, resource);
         let set = flow.set(self.sets.len());
         self.victim = (self.victim + 1) % WAYS;
         let Some(set) = self.sets.get_mut(set) else { return };
@@ -104,7 +107,7 @@ impl FlowCache {
 
 impl Flow {
     #[inline(always)]
-    fn of(packet: &IpHeader) -> Self {
+    fn of(packet: &IpHeader, resource: Option<ResourceId>) -> Self {
         let ports = match packet.ports {
             Ports::Unavailable => 0,
             Ports::Pair(source, destination) => 1 << 32 | u64::from(source) << 16 | u64::from(destination),
@@ -112,10 +115,11 @@ impl Flow {
         };
         let protocol = packet.protocol.map_or(0, |protocol| 1 << 8 | u64::from(protocol));
         let version = u64::from(packet.source.is_ipv4());
+        let resource = resource.map_or(0, |resource| 1 << 16 | u64::from(resource.0));
         Self {
             source: bits(packet.source),
             destination: bits(packet.destination),
-            rest: version << 63 | protocol << 34 | ports,
+            rest: version << 63 | resource << 43 | protocol << 34 | ports,
         }
     }
 
@@ -172,18 +176,18 @@ mod tests {
     fn answers_are_exact_and_end_with_their_generation() {
         let mut cache = FlowCache::new(64);
         let slot = Slots::default().insert(ChildSaId(7), ());
-        cache.put(&packet(1, 1), Route::By(slot));
-        assert_eq!(cache.get(&packet(1, 1)), Some(Route::By(slot)));
-        assert_eq!((cache.get(&packet(1, 2)), cache.get(&packet(2, 1))), (None, None));
+        cache.put(&packet(1, 1), None, Route::By(slot));
+        assert_eq!(cache.get(&packet(1, 1), None), Some(Route::By(slot)));
+        assert_eq!((cache.get(&packet(1, 2), None), cache.get(&packet(2, 1), None)), (None, None));
         let hidden = IpHeader { ports: Ports::Unavailable, ..packet(1, 1) };
-        assert_eq!(cache.get(&hidden), None);
-        cache.put(&packet(1, 1), Route::Bypass);
-        assert_eq!(cache.get(&packet(1, 1)), Some(Route::Bypass));
+        assert_eq!(cache.get(&hidden, None), None);
+        cache.put(&packet(1, 1), None, Route::Bypass);
+        assert_eq!(cache.get(&packet(1, 1), None), Some(Route::Bypass));
         cache.invalidate();
-        assert_eq!(cache.get(&packet(1, 1)), None);
+        assert_eq!(cache.get(&packet(1, 1), None), None);
         let mut none = FlowCache::new(0);
-        none.put(&packet(1, 1), Route::Bypass);
-        assert_eq!((none.get(&packet(1, 1)), none.sets.len()), (None, 0));
+        none.put(&packet(1, 1), None, Route::Bypass);
+        assert_eq!((none.get(&packet(1, 1), None), none.sets.len()), (None, 0));
     }
 
     /// Flows in number as configured mostly find their place; more take no more memory.
@@ -191,15 +195,15 @@ mod tests {
     fn flows_find_their_places() {
         let mut cache = FlowCache::new(4_096);
         for flow in 0..2_048u32 {
-            cache.put(&packet(flow * 256, flow as u16), Route::Bypass);
+            cache.put(&packet(flow * 256, flow as u16), None, Route::Bypass);
         }
         let kept =
-            (0..2_048u32).filter(|flow| cache.get(&packet(flow * 256, *flow as u16)).is_some()).count();
+            (0..2_048u32).filter(|flow| cache.get(&packet(flow * 256, *flow as u16), None).is_some()).count();
         assert!(kept > 1_900, "{kept}");
         let capacity = cache.sets.capacity();
         for flow in 0..100_000 {
-            cache.put(&packet(flow, 7), Route::Discard);
-            assert_eq!(cache.get(&packet(flow, 7)), Some(Route::Discard));
+            cache.put(&packet(flow, 7), None, Route::Discard);
+            assert_eq!(cache.get(&packet(flow, 7), None), Some(Route::Discard));
         }
         assert_eq!((cache.sets.len(), cache.sets.capacity()), (1_024, capacity));
     }

@@ -55,7 +55,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use ipsec_crypto::CryptoProvider;
-use ipsec_types::sa::{ChildSaId, Direction};
+use ipsec_types::sa::{ChildSaId, Direction, ResourceId};
 use ipsec_types::{Encapsulation, EspSpi, Instant, Path, PathKind, SaCommand, SaReport, SecretBytes};
 
 /// What an engine is made of.
@@ -271,6 +271,7 @@ impl Engine {
             SaCommand::InstallOutbound(install) => self.install_outbound(now, *install),
             SaCommand::SwitchOutbound { from, to } => self.switch(from, to),
             SaCommand::Move { id, path, encapsulation } => self.relocate(id, path, encapsulation),
+            SaCommand::Bind { id, resource } => self.bind(id, resource),
             SaCommand::Remove { id, inbound, outbound } => self.remove(now, id, inbound, outbound),
             _ => Err(CommandError::UnknownCommand),
         }
@@ -282,6 +283,17 @@ impl Engine {
     /// SAs that are there stay; those that no entry leads to carry nothing more.
     pub fn set_policy(&mut self, spd: Option<Spd>) {
         self.policy.set(spd);
+    }
+
+    /// Says which resource sends the packets of the calls that follow: a core, a queue (RFC 9611). In the beginning, and
+    /// with `None`, it is none in particular.
+    ///
+    /// A packet then goes by the SA that is bound to its resource ([`SaCommand::Bind`]), and where there is none by the one
+    /// with the same selectors that is bound to nothing; [`SaReport::AcquireForResource`] asks for one. No other
+    /// resource's SA carries it. An SA is received by wherever its packets come, and a binding does not move to another
+    /// process with its SA ([`Engine::export`]).
+    pub const fn set_resource(&mut self, resource: Option<ResourceId>) {
+        self.policy.set_resource(resource);
     }
 
     /// Does with an IP packet what policy says: protects it, and `packet` becomes what is to be sent (see
@@ -300,6 +312,10 @@ impl Engine {
         };
         match self.policy.route(header) {
             Ok(Route::By(slot)) => self.seal_by(now, slot, packet, header).map(Sending::Protected),
+            Ok(Route::ByFallback(slot)) => {
+                self.ask_for_resource(now, slot, header);
+                self.seal_by(now, slot, packet, header).map(Sending::Protected)
+            }
             Ok(Route::Bypass) => {
                 let statistics = &mut self.statistics.outbound;
                 statistics.bypassed = statistics.bypassed.saturating_add(1);
@@ -326,6 +342,10 @@ impl Engine {
         };
         match self.policy.route(header) {
             Ok(Route::By(slot)) => self.seal_by(now, slot, packet, header),
+            Ok(Route::ByFallback(slot)) => {
+                self.ask_for_resource(now, slot, header);
+                self.seal_by(now, slot, packet, header)
+            }
             Ok(Route::Bypass) => Err(self.count_seal(SealError::Bypass)),
             Ok(Route::Discard) => self.without_sa(now, packet, header, None),
             Err(no_sa) => self.without_sa(now, packet, header, Some(no_sa)),
@@ -394,6 +414,14 @@ impl Engine {
             Some(no_sa) => self.no_sa(now, no_sa, header),
             None => self.discard(now, header),
         })
+    }
+
+    /// A resource sends by the SA that serves all.
+    #[cold]
+    fn ask_for_resource(&mut self, now: Instant, slot: Slot, header: &IpHeader) {
+        if let (Some(resource), Some(entry)) = (self.policy.resource(), self.outbound.at(slot)) {
+            self.reports.acquire_for(now, entry.id, resource, header);
+        }
     }
 
     fn no_sa(&mut self, now: Instant, no_sa: NoSa, header: &IpHeader) -> SealError {

@@ -9,13 +9,15 @@ use crate::ip::IpHeader;
 use crate::spd::{Action, Spd};
 use alloc::sync::Arc;
 use core::fmt;
-use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
+use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId, ResourceId};
 
 /// Every change begins with an empty cache.
 pub(super) struct Policy {
     spd: Option<Spd>,
     routes: Routes,
     flows: FlowCache,
+    /// What sends.
+    resource: Option<ResourceId>,
 }
 
 /// Why there is no route.
@@ -28,7 +30,7 @@ pub(super) struct NoSa {
 impl Policy {
     /// Without a database: the SAs alone decide.
     pub(super) fn new(flows: usize) -> Self {
-        Self { spd: None, routes: Routes::default(), flows: FlowCache::new(flows) }
+        Self { spd: None, routes: Routes::default(), flows: FlowCache::new(flows), resource: None }
     }
 
     pub(super) fn set(&mut self, spd: Option<Spd>) {
@@ -40,10 +42,26 @@ impl Policy {
         self.spd.as_ref()
     }
 
+    /// From now on this resource sends.
+    pub(super) const fn set_resource(&mut self, resource: Option<ResourceId>) {
+        self.resource = resource;
+    }
+
+    /// What sends.
+    pub(super) const fn resource(&self) -> Option<ResourceId> {
+        self.resource
+    }
+
     /// Lets a new pair carry traffic.
-    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
+    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot, resource: Option<ResourceId>) {
         self.flows.invalidate();
-        self.routes.add(child, slot);
+        self.routes.add(child, slot, resource);
+    }
+
+    /// Lets a pair carry traffic of this resource alone, or of all.
+    pub(super) fn bind(&mut self, id: ChildSaId, resource: Option<ResourceId>) {
+        self.flows.invalidate();
+        self.routes.bind(id, resource);
     }
 
     /// Whether a pair carries traffic.
@@ -51,10 +69,16 @@ impl Policy {
         self.routes.have(id)
     }
 
-    /// Lets `to` carry what `from` carried.
-    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>, slot: Slot) {
+    /// Lets `to` carry what `from` carried; where it is for no resource, of that which `from` was for. Gives that.
+    pub(super) fn switch(
+        &mut self,
+        from: ChildSaId,
+        to: &Arc<ChildSa>,
+        slot: Slot,
+        resource: Option<ResourceId>,
+    ) -> Option<ResourceId> {
         self.flows.invalidate();
-        self.routes.switch(from, to, slot);
+        self.routes.switch(from, to, slot, resource)
     }
 
     /// Lets a pair carry nothing more.
@@ -69,18 +93,18 @@ impl Policy {
         if self.spd.is_none() && self.routes.are_few() {
             return self.search(packet);
         }
-        if let Some(route) = self.flows.get(packet) {
+        if let Some(route) = self.flows.get(packet, self.resource) {
             return Ok(route);
         }
         let route = self.search(packet)?;
-        self.flows.put(packet, route);
+        self.flows.put(packet, self.resource, route);
         Ok(route)
     }
 
     /// The SA that will carry a packet, as far as the cache knows.
     pub(super) fn known_carrier(&self, packet: &IpHeader) -> Option<Slot> {
-        match self.flows.peek(packet) {
-            Some(Route::By(slot)) => Some(slot),
+        match self.flows.peek(packet, self.resource) {
+            Some(Route::By(slot) | Route::ByFallback(slot)) => Some(slot),
             _ => None,
         }
     }
@@ -89,7 +113,7 @@ impl Policy {
     /// is about (RFC 4301 §6.2). That depends on more than the cache looks at.
     pub(super) fn carrier_of_answer(&self, packet: &[u8], header: &IpHeader) -> Option<Slot> {
         match self.search(&icmp::answer_to_quoted(packet, header)?) {
-            Ok(Route::By(slot)) => Some(slot),
+            Ok(Route::By(slot) | Route::ByFallback(slot)) => Some(slot),
             _ => None,
         }
     }
@@ -101,7 +125,7 @@ impl Policy {
             Some(Action::Bypass) => return Ok(Route::Bypass),
             Some(Action::Discard) => return Ok(Route::Discard),
         };
-        self.routes.find(packet, policy).map(Route::By).ok_or(NoSa { policy })
+        self.routes.find(packet, policy, self.resource).ok_or(NoSa { policy })
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the engine tells upwards: bounded, without allocating on the data path, and at a bounded rate.
 
 use super::LifetimeEvent;
-use super::acquires::{Acquires, TooMany};
+use super::acquires::{Acquires, TooMany, Want};
 use super::limiter::Limiter;
 use crate::ip::IpHeader;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
-use ipsec_types::sa::{ChildSaId, Direction, PolicyId};
+use ipsec_types::sa::{ChildSaId, Direction, PacketSelectors, PolicyId, ResourceId};
 use ipsec_types::{EspSpi, Instant, Path, SaReport};
 
 /// Reports that one SA can have waiting and that are never lost: its soft and its hard expiry.
@@ -27,9 +27,10 @@ pub struct ReportConfig {
     pub unknown_spi_interval: Duration,
     /// How many [`SaReport::UnknownSpi`] may come at once after a quiet time; default 8.
     pub unknown_spi_burst: u32,
-    /// The shortest time between two [`SaReport::Acquire`] for one flow; default 5 s.
+    /// The shortest time between two [`SaReport::Acquire`] for one flow, and between two
+    /// [`SaReport::AcquireForResource`] for one pair and resource; default 5 s.
     pub acquire_interval: Duration,
-    /// How many flows may have asked within that time; default 64, about 150 octets each. Further ones are dropped
+    /// How many flows and resources may have asked within that time; default 64, about 150 octets each. Further ones are dropped
     /// without a report, and ask again by a later packet.
     pub acquires: usize,
 }
@@ -143,9 +144,32 @@ impl Reports {
     /// Asks for an SA of this policy for the packet. Whether one is asked for, now or since a while; where there is no room
     /// for the question, a later packet asks it.
     pub(super) fn acquire(&mut self, now: Instant, policy: PolicyId, packet: &IpHeader) -> bool {
-        match self.acquires.ask(now, self.config.acquire_interval, policy, packet) {
+        let report = |packet| SaReport::Acquire { policy, packet };
+        self.ask(now, Want::Policy(policy), packet, report)
+    }
+
+    /// Asks for an SA like this pair for a resource that has none, as [`Reports::acquire`] does.
+    pub(super) fn acquire_for(
+        &mut self,
+        now: Instant,
+        id: ChildSaId,
+        resource: ResourceId,
+        packet: &IpHeader,
+    ) {
+        let report = |packet| SaReport::AcquireForResource { id, resource, packet };
+        self.ask(now, Want::Resource(id, resource), packet, report);
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        want: Want,
+        packet: &IpHeader,
+        report: impl FnOnce(PacketSelectors) -> SaReport,
+    ) -> bool {
+        match self.acquires.ask(now, self.config.acquire_interval, want, packet) {
             Ok(Some(packet)) => {
-                let told = self.push(SaReport::Acquire { policy, packet });
+                let told = self.push(report(packet));
                 if !told {
                     self.acquires.take_back();
                 }

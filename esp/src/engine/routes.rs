@@ -2,12 +2,13 @@
 //!
 //! The SAs that carry traffic are asked in order, the newest first, all of them or those of one policy.
 
+use super::flows::Route;
 use super::table::Slot;
 use crate::ip::IpHeader;
 use crate::selectors::{self, Plain};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId};
+use ipsec_types::sa::{ChildSa, ChildSaId, Direction, PolicyId, ResourceId};
 
 /// A pair whose outbound SA carries traffic, and where that lies.
 #[derive(Debug)]
@@ -16,11 +17,20 @@ struct Carrier {
     selectors: Option<Plain>,
     child: Arc<ChildSa>,
     slot: Slot,
+    /// The one that it is for.
+    resource: Option<ResourceId>,
 }
 
 impl Carrier {
-    fn new(child: &Arc<ChildSa>, slot: Slot) -> Self {
-        Self { selectors: Plain::of(child, Direction::Outbound), child: Arc::clone(child), slot }
+    fn new(child: &Arc<ChildSa>, slot: Slot, resource: Option<ResourceId>) -> Self {
+        let selectors = Plain::of(child, Direction::Outbound);
+        Self { selectors, child: Arc::clone(child), slot, resource }
+    }
+
+    /// Whether both carry the same packets, but for their resources (RFC 9611 §3).
+    fn is_like(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.child, &*other.child);
+        (a.policy, &a.local, &a.remote) == (b.policy, &b.local, &b.remote)
     }
 
     #[inline]
@@ -35,13 +45,28 @@ impl Carrier {
 pub(super) struct Routes(Vec<Carrier>);
 
 impl Routes {
-    /// The SA that carries the packet, of this policy where one is told.
+    /// The SA that carries the packet, of this policy where one is told: the newest that serves all resources or this one,
+    /// but rather one for this resource alone with the same selectors.
     #[inline]
-    pub(super) fn find(&self, packet: &IpHeader, policy: Option<PolicyId>) -> Option<Slot> {
+    pub(super) fn find(
+        &self,
+        packet: &IpHeader,
+        policy: Option<PolicyId>,
+        resource: Option<ResourceId>,
+    ) -> Option<Route> {
         let carries = |carrier: &&Carrier| {
-            policy.is_none_or(|policy| carrier.child.policy == policy) && carrier.admits(packet)
+            (carrier.resource.is_none() || carrier.resource == resource)
+                && policy.is_none_or(|policy| carrier.child.policy == policy)
+                && carrier.admits(packet)
         };
-        self.0.iter().rev().find(carries).map(|carrier| carrier.slot)
+        let newest = self.0.iter().rev().find(carries)?;
+        Some(if newest.resource == resource { Route::By(newest.slot) } else { self.rather(newest, resource) })
+    }
+
+    fn rather(&self, fallback: &Carrier, resource: Option<ResourceId>) -> Route {
+        let is_own = |carrier: &&Carrier| carrier.resource == resource && carrier.is_like(fallback);
+        let own = self.0.iter().rev().find(is_own);
+        own.map_or(Route::ByFallback(fallback.slot), |own| Route::By(own.slot))
     }
 
     /// Whether to ask all of them costs no more than to look up an answer.
@@ -55,19 +80,40 @@ impl Routes {
     }
 
     /// Lets a new pair carry traffic.
-    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot) {
-        self.0.push(Carrier::new(child, slot));
+    pub(super) fn add(&mut self, child: &Arc<ChildSa>, slot: Slot, resource: Option<ResourceId>) {
+        self.0.push(Carrier::new(child, slot, resource));
     }
 
-    /// Lets `to` carry what `from` carried, in its place; as the newest where `from` carries nothing.
-    pub(super) fn switch(&mut self, from: ChildSaId, to: &Arc<ChildSa>, slot: Slot) {
+    /// Lets `to` carry what `from` carried, in its place; as the newest where `from` carries nothing. Where it is for no
+    /// resource it is for that of `from` (RFC 9611 §3). Gives its resource.
+    pub(super) fn switch(
+        &mut self,
+        from: ChildSaId,
+        to: &Arc<ChildSa>,
+        slot: Slot,
+        resource: Option<ResourceId>,
+    ) -> Option<ResourceId> {
         if from == to.id {
-            return;
+            return resource;
         }
         self.remove(to.id);
         match self.0.iter_mut().find(|carrier| carrier.child.id == from) {
-            Some(place) => *place = Carrier::new(to, slot),
-            None => self.add(to, slot),
+            Some(place) => {
+                let resource = resource.or(place.resource);
+                *place = Carrier::new(to, slot, resource);
+                resource
+            }
+            None => {
+                self.add(to, slot, resource);
+                resource
+            }
+        }
+    }
+
+    /// Lets a pair, if it carries traffic, carry that of this resource alone, or that of all.
+    pub(super) fn bind(&mut self, id: ChildSaId, resource: Option<ResourceId>) {
+        for carrier in self.0.iter_mut().filter(|carrier| carrier.child.id == id) {
+            carrier.resource = resource;
         }
     }
 
