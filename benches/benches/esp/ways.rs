@@ -21,6 +21,14 @@ use std::hint::black_box;
 pub(crate) trait Way {
     fn seal(&mut self, at: usize, packet: &mut PacketBuf<'_>);
     fn open(&mut self, at: usize, packet: &mut PacketBuf<'_>);
+
+    fn seal_all(&mut self, packets: &mut [PacketBuf<'_>]) {
+        packets.iter_mut().enumerate().for_each(|(at, packet)| self.seal(at, packet));
+    }
+
+    fn open_all(&mut self, packets: &mut [(Arrival, PacketBuf<'_>)]) {
+        packets.iter_mut().enumerate().for_each(|(at, (_, packet))| self.open(at, packet));
+    }
 }
 
 /// A library's AEAD in place.
@@ -175,6 +183,31 @@ impl Way for Engines {
     }
 }
 
+/// The same, given all packets in one call.
+struct Batches(Engines);
+
+impl Way for Batches {
+    fn seal(&mut self, at: usize, packet: &mut PacketBuf<'_>) {
+        self.0.seal(at, packet);
+    }
+
+    fn open(&mut self, at: usize, packet: &mut PacketBuf<'_>) {
+        self.0.open(at, packet);
+    }
+
+    fn seal_all(&mut self, packets: &mut [PacketBuf<'_>]) {
+        self.0.0.seal_batch(Instant::ZERO, packets, |_, sealed| {
+            black_box(sealed).unwrap();
+        });
+    }
+
+    fn open_all(&mut self, packets: &mut [(Arrival, PacketBuf<'_>)]) {
+        self.0.1.open_batch(Instant::ZERO, packets, |_, opened| {
+            black_box(opened).unwrap();
+        });
+    }
+}
+
 /// Two ends of a WireGuard tunnel, whose packets go through buffers of their own.
 struct Boringtun {
     ends: [Tunn; 2],
@@ -227,7 +260,7 @@ impl Way for Boringtun {
     }
 }
 
-pub(crate) const COLUMNS: [&str; 5] = ["bare", "PacketCipher", "SA", "Engine", "boringtun"];
+pub(crate) const COLUMNS: [&str; 6] = ["bare", "PacketCipher", "SA", "Engine", "batch", "boringtun"];
 
 /// As many as there are columns, but for the first where the library has no AEAD.
 pub(crate) fn all(
@@ -238,12 +271,16 @@ pub(crate) fn all(
     let cipher = suite.with_keys(&receiver(suite).keys).unwrap();
     let layout = Layout::of(&*cipher);
     let (out, inn) = sas(provider, suite).unwrap();
-    let (a, b) = engines(provider, suite).unwrap();
+    let engines = || {
+        let (a, b) = engines(provider, suite).unwrap();
+        Engines(a, b, Arrival::udp(receiver(suite).child.path))
+    };
     vec![
         bare(suite, layout),
         Some(Box::new(Packets { cipher, layout, number: 0 })),
         Some(Box::new(Sas(out, inn))),
-        Some(Box::new(Engines(a, b, Arrival::udp(receiver(suite).child.path)))),
+        Some(Box::new(engines())),
+        Some(Box::new(Batches(engines()))),
         Some(Box::new(Boringtun::new(batch))),
     ]
 }
