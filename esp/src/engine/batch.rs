@@ -15,7 +15,7 @@ use core::hint::black_box;
 use ipsec_types::{EspSpi, Instant};
 
 /// Packets whose SAs are read together: what they need lies in the nearest caches until their turn comes.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 
 /// SAs in a direction that the second cache has room for. With fewer of them there is no wait that could be saved.
 const NEAR: usize = 256;
