@@ -8,9 +8,9 @@ use crate::tun::Tun;
 use crate::upgrade::{Leaving, Upgrade};
 use ikev2_core::{Endpoint, EndpointConfig, IkeSaHandle, Rejection};
 use ipsec_esp::ecn::EcnEncapsulation;
-use ipsec_esp::engine::{Arrival, Engine, EngineConfig};
+use ipsec_esp::engine::{Arrival, Engine, EngineConfig, Incoming};
 use ipsec_esp::inbound::Opened;
-use ipsec_esp::{MAX_HEADROOM, MAX_TAILROOM, OutboundConfig, PacketBuf};
+use ipsec_esp::{MAX_HEADROOM, MAX_TAILROOM, OpenError, OutboundConfig, PacketBuf};
 use ipsec_examples::config::GatewayConfig;
 use ipsec_examples::log::Log;
 use ipsec_examples::starts::{Due, Starts};
@@ -216,26 +216,37 @@ impl Gateway {
         for _ in 0..BATCH {
             let Some(arrived) = self.net.receive(index, &mut buffer) else { break };
             let (datagrams, _) = buffer.split_at_mut(arrived.len);
+            // What came in one piece is opened in one call, up to the next datagram of IKE.
+            let mut esp = Vec::new();
             for datagram in datagrams.chunks_mut(arrived.each.max(1)) {
-                self.on_datagram(&arrived, datagram).await;
+                match esp_arrival(&arrived, datagram) {
+                    Some(arrival) => esp.push((arrival, PacketBuf::whole(datagram))),
+                    None => {
+                        self.on_esp(std::mem::take(&mut esp)).await;
+                        self.on_datagram(&arrived, datagram).await;
+                    }
+                }
             }
+            self.on_esp(esp).await;
         }
         self.from_net = buffer;
     }
 
+    /// What [`esp_arrival`] says nothing of.
     async fn on_datagram(&mut self, arrived: &Arrived, datagram: &mut [u8]) {
         let Arrived { port, local, remote, .. } = *arrived;
         match port {
             Port::Ike => self.on_ike(Path::ike(local, remote), datagram).await,
-            Port::NatT => match classify(datagram) {
-                Datagram4500::Ike(_) => self.on_ike(Path::nat_t(local, remote), datagram).await,
-                Datagram4500::Esp(_) => {
-                    self.on_esp(Some(Arrival::udp(Path::nat_t(local, remote))), datagram).await;
+            Port::NatT => {
+                if let Datagram4500::Ike(_) = classify(datagram) {
+                    self.on_ike(Path::nat_t(local, remote), datagram).await;
                 }
-                Datagram4500::Keepalive | Datagram4500::Invalid => {}
-            },
-            Port::RawEsp if local.is_ipv4() => self.on_esp(None, datagram).await,
-            Port::RawEsp => self.on_esp(Some(Arrival::raw(local.ip(), remote.ip())), datagram).await,
+            }
+            Port::RawEsp => {
+                let mut packet = PacketBuf::whole(datagram);
+                let opened = self.engine.open_ip(self.log.now(), &mut packet);
+                self.on_opened(packet.as_slice(), opened).await;
+            }
         }
     }
 
@@ -246,16 +257,20 @@ impl Gateway {
         self.settle().await;
     }
 
-    /// A packet for the inside. Without an arrival it still has its outer header.
-    async fn on_esp(&mut self, arrival: Option<Arrival>, octets: &mut [u8]) {
-        let (now, mut packet) = (self.log.now(), PacketBuf::whole(octets));
-        let opened = match arrival {
-            Some(arrival) => self.engine.open(now, arrival, &mut packet),
-            None => self.engine.open_ip(now, &mut packet),
-        };
+    /// ESP packets without their outer headers.
+    async fn on_esp(&mut self, mut packets: Vec<(Arrival, PacketBuf<'_>)>) {
+        let mut opened = Vec::with_capacity(packets.len());
+        self.engine.open_batch(self.log.now(), &mut packets, |_, result| opened.push(result));
+        for ((_, packet), opened) in packets.iter().zip(opened) {
+            self.on_opened(packet.as_slice(), opened).await;
+        }
+    }
+
+    /// A packet for the inside.
+    async fn on_opened(&mut self, packet: &[u8], opened: Result<Incoming, OpenError>) {
         match opened {
             Ok(incoming) if incoming.opened != Opened::Dummy => {
-                if let Err(error) = self.tun.send(packet.as_slice()).await {
+                if let Err(error) = self.tun.send(packet).await {
                     self.tell_if_verbose(format_args!("the TUN device takes no packet: {error}"));
                 }
             }
@@ -372,5 +387,18 @@ impl Gateway {
         if self.verbose {
             self.log.line(text);
         }
+    }
+}
+
+/// How an ESP packet came; `None` for IKE, for keepalives, and for a packet that still has its outer header, as raw IPv4
+/// sockets give it.
+fn esp_arrival(arrived: &Arrived, datagram: &[u8]) -> Option<Arrival> {
+    let Arrived { port, local, remote, .. } = *arrived;
+    match port {
+        Port::NatT if matches!(classify(datagram), Datagram4500::Esp(_)) => {
+            Some(Arrival::udp(Path::nat_t(local, remote)))
+        }
+        Port::RawEsp if !local.is_ipv4() => Some(Arrival::raw(local.ip(), remote.ip())),
+        _ => None,
     }
 }
