@@ -112,7 +112,7 @@ pub struct EndpointConfig {
     /// for each IKE SA, half-open ones included.
     pub reassembly: ReassemblyLimits,
     /// How many containers that were [imported](crate::Endpoint::import) are known, so that none is imported twice. Default:
-    /// 1,024. Worst case: 32 octets each. Never below 1.
+    /// 10,000, as many as there are IKE SAs at most. Worst case: 48 octets each. Never below 1.
     pub max_remembered_imports: usize,
     /// Key log, message observer and an admission of one's own: off.
     pub hooks: Hooks,
@@ -148,7 +148,7 @@ impl EndpointConfig {
             max_config_octets: 4_096,
             window: 1,
             reassembly: ReassemblyLimits::default(),
-            max_remembered_imports: 1_024,
+            max_remembered_imports: 10_000,
             hooks: Hooks::default(),
         }
     }

@@ -5,8 +5,9 @@ mod support;
 
 use ikev2_core::config_payload::pool::RangePool;
 use ikev2_core::{
-    AddressPolicy, AddressSource, After, CallError, ConfigRequest, DownReason, Endpoint, EndpointConfig,
-    Event, IdentityPattern, IkeSaHandle, MobikePolicy, MoveError, Next, Start, Unsettled,
+    AddressPolicy, AddressSource, After, CallError, ConfigRequest, CookiePolicy, DownReason, Endpoint,
+    EndpointConfig, Event, IdentityPattern, IkeSaHandle, MobikePolicy, MoveError, Next, Role, Start,
+    Unsettled,
 };
 use ikev2_wire::codes::ExchangeType;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
@@ -16,6 +17,7 @@ use ipsec_types::sa::{ChildSaId, PolicyId};
 use ipsec_types::{AddressRange, Instant, SaReport};
 use std::sync::Arc;
 use std::time::Duration;
+use support::many::{Gateway, Proof};
 use support::mirror::assert_crosswise;
 use support::setup::*;
 use support::tickets::{Clerk, ed25519, sign_later, verify_now};
@@ -602,6 +604,52 @@ fn secrets_stay() {
     let inside = key().open(StateKind::IKE_SA, &sealed).unwrap();
     assert!(!inside.as_slice().windows(SECRET.len()).any(|window| window == SECRET));
     assert!(inside.as_slice().windows(9).any(|window| window == b"a.example"));
+}
+
+/// A process with many IKE SAs is replaced: each of them costs what it costs alone, and nothing is left of it.
+#[test]
+fn many_move_as_cheaply_as_one() {
+    const SAS: u32 = 300;
+    let mut gateway =
+        Gateway::new(Role::Responder, Proof::SharedKey, SAS, |config| config.cookies = CookiePolicy::Never);
+    let mut peers: Vec<_> = (0..SAS).map(|number| gateway.establish(number)).collect();
+    let (now, config) = (gateway.now, gateway.endpoint.config().clone());
+    let mut old = std::mem::replace(&mut gateway.endpoint, Endpoint::new(config, seeded(8)));
+    let key = key();
+    for peer in &mut peers {
+        let before = old.ike_sas_visited() + gateway.endpoint.ike_sas_visited();
+        let sealed = old.export(now, peer.sa, &key).unwrap();
+        peer.sa = gateway.endpoint.import(now, &key, &sealed, NO_TIME).unwrap();
+        let visited = old.ike_sas_visited() + gateway.endpoint.ike_sas_visited() - before;
+        assert!(visited <= 8, "{visited}");
+    }
+    assert_eq!((old.ike_sas().count(), old.poll_timeout()), (0, None));
+    assert_eq!(gateway.endpoint.ike_sas().count(), SAS as usize);
+    for peer in &mut peers {
+        gateway.be_asked(peer);
+        gateway.be_asked_for_a_child(peer);
+    }
+}
+
+/// As many containers are known as the configuration says, the newest ones.
+#[test]
+fn imports_are_remembered_within_bounds() {
+    let (mut a, b) = two();
+    a.config.max_remembered_imports = 2;
+    let mut world = World::established(a, b);
+    let mut sa = world.handle(A);
+    let mut containers = Vec::new();
+    for _ in 0..4 {
+        let sealed = world.export(A, sa, &key()).unwrap();
+        sa = world.call(A, |e, now| e.import(now, &key(), &sealed, NO_TIME)).unwrap();
+        containers.push(sealed);
+    }
+    let inbound = world.endpoint(A).child_sas(sa).next().unwrap().inbound;
+    let in_use = Err(MoveError::EspSpiInUse(inbound));
+    let known = Err(MoveError::AlreadyImported);
+    for (sealed, expected) in containers.iter().zip([in_use.clone(), in_use, known.clone(), known]) {
+        assert_eq!(world.call(A, |e, now| e.import(now, &key(), sealed, NO_TIME)), expected);
+    }
 }
 
 /// What the peer sends to the process before is for nobody; the new one hears it.

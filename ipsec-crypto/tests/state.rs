@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
-use ipsec_crypto::state::{StateError, StateKey, StateKind, StateReader, StateWriter};
+use ipsec_crypto::state::{StateError, StateKey, StateKind, StateReader, StateWriter, name_of};
 use ipsec_crypto::{CipherError, CryptoProvider};
+use ipsec_types::algorithm::CipherSuite;
+use ipsec_types::sa::{PacketSelectors, SaKeys};
+use ipsec_types::{AddressRange, EncrId, EspSpi, IkeSpi, IntegId, PortRange, SecretBytes, TrafficSelector};
 use proptest::prelude::*;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -168,4 +171,54 @@ proptest! {
         while r.octets().is_ok() && r.option(StateReader::socket_address).is_ok() {}
         let _may_be_broken = key.open(StateKind::CHILD_SA, &state);
     }
+}
+
+/// What IKE and ESP both speak of; the octets of a whole pair are pinned by `ipsec-esp`.
+#[test]
+fn values_on_the_wire() {
+    let keys = SaKeys { encr: SecretBytes::copy_from(&[1, 2]), integ: SecretBytes::copy_from(&[3]) };
+    let suite = CipherSuite { encr: EncrId::AES_GCM_16, key_bits: Some(256), integ: IntegId::NONE };
+    let ports = PortRange::new(500, 501).unwrap();
+    let address = AddressRange::single("192.0.2.1".parse().unwrap());
+    let packet = PacketSelectors {
+        source: TrafficSelector { addresses: address, protocol: 17, ports },
+        destination: TrafficSelector { addresses: address, protocol: 0, ports: PortRange::OPAQUE },
+    };
+    let mut w = StateWriter::new();
+    w.put_ike_spi(IkeSpi::new(0x0102).unwrap());
+    w.put_esp_spi(EspSpi::new(0x0304).unwrap());
+    w.put_keys(&keys);
+    w.put_suite(suite);
+    w.put_packet_selectors(&packet);
+    w.put_one_of(&['a', 'b'], &'b');
+    let expected = from_hex(
+        "0000000000000102000003040000000201020000000103001401010000\
+         0004c000020104c00002011101f401f504c000020104c000020100ffff000002",
+    );
+    assert_eq!(w.as_slice(), expected);
+    let mut r = StateReader::new(&expected);
+    assert_eq!((r.ike_spi().unwrap().get(), r.esp_spi().unwrap().get()), (0x0102, 0x0304));
+    assert_eq!((r.keys().unwrap(), r.suite().unwrap()), (keys, suite));
+    assert_eq!((r.packet_selectors().unwrap(), r.one_of(&['a', 'b'], "letter").unwrap()), (packet, 'b'));
+    r.finish().unwrap();
+
+    // No SPI is 0, no range ends before it begins, and what is not in the list is none of it.
+    let value = |what| StateError::Value { at: 0, what };
+    assert_eq!(StateReader::new(&[0; 8]).ike_spi(), Err(value("SPI")));
+    assert_eq!(StateReader::new(&[0; 4]).esp_spi(), Err(value("SPI")));
+    let backwards = from_hex("04c000020204c00002010000000000");
+    assert_eq!(StateReader::new(&backwards).selector(), Err(value("range of addresses")));
+    for place in [0, 3, 255] {
+        assert_eq!(StateReader::new(&[place]).one_of(&['a', 'b'], "letter"), Err(value("letter")));
+    }
+}
+
+/// Containers are known by their synthetic IV.
+#[test]
+fn names() {
+    let one = key(0).seal(StateKind::CHILD_SA, STATE).unwrap();
+    assert_eq!(name_of(&one), Some(one[4..36].try_into().unwrap()));
+    assert_eq!(name_of(&one[..35]), None);
+    let other = key(0).seal(OTHER_KIND, STATE).unwrap();
+    assert_ne!(name_of(&one), name_of(&other));
 }

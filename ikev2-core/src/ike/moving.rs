@@ -7,7 +7,7 @@ use crate::sa::IkeSa;
 use crate::sa::moving::{LAST_NAME, read_identities};
 use crate::saved::{Restoring, Saving};
 use crate::trace;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,16 +19,25 @@ use ipsec_types::sa::ChildSaId;
 /// Of what is inside of the container.
 const VERSION: u8 = 1;
 
-/// The newest containers that were imported, by [name](state::name_of).
+/// Half of the [name](state::name_of) of a container: enough that no two are the same.
+type Name = [u8; 16];
+
+/// The newest containers that were imported.
 #[derive(Debug, Default)]
-pub(super) struct Imports(VecDeque<[u8; 32]>);
+pub(super) struct Imports {
+    in_order: VecDeque<Name>,
+    known: BTreeSet<Name>,
+}
 
 impl Imports {
-    fn remember(&mut self, name: [u8; 32], most: usize) {
-        while self.0.len() >= most.max(1) {
-            self.0.pop_front();
+    fn remember(&mut self, name: Name, most: usize) {
+        while self.in_order.len() >= most.max(1) {
+            if let Some(oldest) = self.in_order.pop_front() {
+                self.known.remove(&oldest);
+            }
         }
-        self.0.push_back(name);
+        self.in_order.push_back(name);
+        self.known.insert(name);
     }
 }
 
@@ -104,8 +113,8 @@ impl Endpoint {
         let _call = trace::call("import");
         let now = self.shell.advance(now);
         let state = key.open(StateKind::IKE_SA, sealed)?;
-        let name = state::name_of(sealed).unwrap_or_default();
-        if self.imports.0.contains(&name) {
+        let name = state::name_of(sealed).and_then(|name| name.first_chunk().copied()).unwrap_or_default();
+        if self.imports.known.contains(&name) {
             return Err(MoveError::AlreadyImported);
         }
         let mut reader = StateReader::new(state.as_slice());
