@@ -48,6 +48,10 @@ pub struct Statistics {
     pub ike_sas_established: u64,
     /// Rekeys of IKE SAs, whoever began them.
     pub ike_sas_rekeyed: u64,
+    /// IKE SAs that went to another endpoint.
+    pub ike_sas_exported: u64,
+    /// IKE SAs that came from another endpoint.
+    pub ike_sas_imported: u64,
     /// Child SAs that were installed.
     pub child_sas_installed: u64,
     rejected: [u64; RejectionKind::ALL.len()],

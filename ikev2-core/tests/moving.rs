@@ -411,6 +411,8 @@ fn a_container_is_imported_once() {
     assert_ne!(first, second);
     assert_eq!(import(&mut world, &first), Err(MoveError::AlreadyImported));
     let sa = import(&mut world, &second).unwrap();
+    let statistics = world.endpoint(A).statistics();
+    assert_eq!((statistics.ike_sas_exported, statistics.ike_sas_imported), (2, 2));
     // Its end does not bring it back.
     world.call(A, |e, now| e.delete_ike_sa(now, sa)).unwrap();
     world.run_for_secs(30);

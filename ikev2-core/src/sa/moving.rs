@@ -24,6 +24,7 @@ use crate::exchange::exchanges::Exchanges;
 use crate::identity::Identity;
 use crate::redirect::Redirected;
 use crate::saved::{Restoring, Saving};
+use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::ToString;
@@ -249,6 +250,7 @@ impl IkeSa {
         }
         let (sa, info) = (self.handle, Box::new(self.info()));
         let children = self.children.iter().map(Child::info).collect();
+        count(&mut context.statistics.ike_sas_imported);
         context.event(Event::IkeSaImported { sa, info, children });
         Ok(())
     }
@@ -263,6 +265,7 @@ impl IkeSa {
             context.names.disown(child.sa.id);
         }
         self.leave_lease(context);
+        count(&mut context.statistics.ike_sas_exported);
         self.vanish(context);
     }
 }

@@ -186,6 +186,8 @@ const COUNTERS: &[(&str, Standing)] = &[
     ("half_open_expired", Reachable),
     ("ike_sas_established", Reachable),
     ("ike_sas_rekeyed", Reachable),
+    ("ike_sas_exported", Reachable),
+    ("ike_sas_imported", Reachable),
     ("child_sas_installed", Reachable),
 ];
 
