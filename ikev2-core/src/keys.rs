@@ -7,6 +7,7 @@
 //! | [`IkeKeys::derive`] | `prf+(SKEYSEED, Ni \| Nr \| SPIi \| SPIr)` | §2.14 |
 //! | [`child_keys`] | `prf+(SK_d, [g^ir (new) \|] Ni \| Nr)` | §2.17 |
 //! | [`maced_id`] | `prf(SK_pi or SK_pr, RestOfInitIDPayload)` | §2.15 |
+//! | [`int_auth`] | `prf(SK_pi or SK_pr, [IntAuth before \|] A \| P)` | RFC 9242 §3.3.2 |
 //! | [`shared_key_auth`] | `prf(prf(Shared Secret, "Key Pad for IKEv2"), octets)` | §2.15 |
 
 use ipsec_crypto::prf::prf_plus;
@@ -151,6 +152,12 @@ pub fn child_keys(
 #[must_use]
 pub fn maced_id(algorithm: &dyn PrfAlgorithm, sk_p: &SecretBytes, id_body: &[u8]) -> SecretBytes {
     prf(algorithm, sk_p.as_slice(), &[id_body])
+}
+
+/// `prf(SK_pi or SK_pr, [IntAuth before |] A | P)`, the octets in parts (RFC 9242 §3.3.2).
+#[must_use]
+pub fn int_auth(algorithm: &dyn PrfAlgorithm, sk_p: &SecretBytes, parts: &[&[u8]]) -> SecretBytes {
+    prf(algorithm, sk_p.as_slice(), parts)
 }
 
 /// `AUTH = prf(prf(Shared Secret, "Key Pad for IKEv2"), <SignedOctets>)` (§2.15), the octets in parts.

@@ -15,6 +15,7 @@ pub mod cookie;
 pub(crate) mod half;
 pub mod init;
 pub mod initiator;
+pub mod intermediate;
 pub mod nat;
 pub mod responder;
 pub mod secrets;
