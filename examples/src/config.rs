@@ -45,6 +45,7 @@
 //! dns = ["10.2.0.53"]           # name servers that they are told, and domains which those know (split DNS)
 //! dns_domains = ["example.com"]
 //! mobike = false                # the default; true: IKE SAs move to another address of `listen` when theirs is gone, or dead
+//! intermediate = "as-needed"   # the default; "always": IKE_INTERMEDIATE also where no additional key exchange needs it
 //! childless = "never"           # the default; "accepted", "preferred" or "required": the IKE SA begins without a Child SA,
 //!                               # and the first one comes after it
 //! fragments = 1280              # the size in octets of IP datagrams that IKE messages are fragmented to fit; the
@@ -73,7 +74,7 @@ use ikev2_core::identity::IdentityError;
 use ikev2_core::negotiation::{EspProposal, IkeProposal};
 use ikev2_core::{
     AddressPolicy, AddressSource, ChildConfig, Childless, ConfigAttribute, ConfigRequest, Connection,
-    CookiePolicy, EndpointConfig, FragmentPolicy, Identity, IdentityPattern, MobikePolicy,
+    CookiePolicy, EndpointConfig, FragmentPolicy, Identity, IdentityPattern, Intermediate, MobikePolicy,
 };
 use ikev2_wire::codes::CfgAttribute;
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
@@ -281,6 +282,10 @@ impl ConnectionFile {
             connection.addresses = Some(AddressPolicy { source, required: true });
         }
         connection.mobike = self.mobike.then(MobikePolicy::default);
+        connection.intermediate = match self.intermediate {
+            IntermediateFile::AsNeeded => Intermediate::AsNeeded,
+            IntermediateFile::Always => Intermediate::Always,
+        };
         connection.childless = match self.childless {
             ChildlessFile::Never => Childless::Never,
             ChildlessFile::Accepted => Childless::Accepted,
@@ -415,9 +420,19 @@ struct ConnectionFile {
     #[serde(default)]
     mobike: bool,
     #[serde(default)]
+    intermediate: IntermediateFile,
+    #[serde(default)]
     childless: ChildlessFile,
     #[serde(default)]
     child: Vec<ChildFile>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum IntermediateFile {
+    #[default]
+    AsNeeded,
+    Always,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]

@@ -11,8 +11,9 @@ pub fn ike_sa(info: &IkeSaInfo) -> String {
     let role = if info.role == Role::Initiator { "initiator" } else { "responder" };
     let peer = info.remote_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let suite = info.suite.map(|suite| suite.to_string());
-    let parts = [suite, info.prf.map(|prf| prf.to_string()), info.ke.map(|ke| ke.to_string())];
-    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+    let methods = info.ke.into_iter().chain(info.additional.methods()).map(|method| method.to_string());
+    let parts = suite.into_iter().chain(info.prf.map(|prf| prf.to_string())).chain(methods);
+    let parts = parts.collect::<Vec<_>>().join("/");
     let nat = match info.nat {
         NatStatus { local: false, remote: false } => "no NAT",
         NatStatus { local: true, remote: false } => "we are behind a NAT",
@@ -47,7 +48,8 @@ pub fn child_sa(name: &str, info: &ChildSaInfo) -> String {
     let list = |selectors: &[TrafficSelector]| {
         selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
-    let ke = info.ke.map(|ke| format!("/{ke}")).unwrap_or_default();
+    let ke: String =
+        info.ke.into_iter().chain(info.additional.methods()).map(|method| format!("/{method}")).collect();
     let mode = if child.mode == Mode::Tunnel { String::new() } else { format!(", {} mode", child.mode) };
     let encapsulation = if child.encapsulation == Encapsulation::Udp { "ESP in UDP" } else { "raw ESP" };
     format!(

@@ -211,6 +211,9 @@ pub struct Connection {
     /// Where inner addresses for peers come from that ask for one. The peer's side of the children's traffic is that of its
     /// inner addresses then, whatever it asks for. Default: `None`: what is asked for is ignored.
     pub addresses: Option<AddressPolicy>,
+    /// When IKE_INTERMEDIATE is made where we begin (RFC 9242). Default: [`Intermediate::AsNeeded`]. As responder we take
+    /// it from whoever offers it.
+    pub intermediate: Intermediate,
     /// Whether the IKE SA may begin without a Child SA (RFC 6023). Default: [`Childless::Never`].
     pub childless: Childless,
     /// Repeats of requests.
@@ -307,6 +310,7 @@ impl Connection {
             children: Vec::new(),
             config_request: None,
             addresses: None,
+            intermediate: Intermediate::default(),
             childless: Childless::default(),
             retransmit: RetransmitPolicy::default(),
             busy_retry: RetransmitPolicy::when_busy(),
@@ -379,6 +383,24 @@ pub struct AddressPolicy {
     pub source: AddressSource,
     /// Whether a peer that asks for none gets no Child SA with IKE_AUTH (FAILED_CP_REQUIRED).
     pub required: bool,
+}
+
+/// When an initiator makes IKE_INTERMEDIATE exchanges with a peer that does them too (RFC 9242).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Intermediate {
+    /// Where something needs them: additional key exchanges (RFC 9370).
+    #[default]
+    AsNeeded,
+    /// Always: one without content where nothing needs them.
+    Always,
+}
+
+impl Intermediate {
+    /// Whether IKE_SA_INIT says that we do them.
+    pub(crate) fn is_announced(self, proposals: &[IkeProposal]) -> bool {
+        self == Self::Always || proposals.iter().any(IkeProposal::has_additional)
+    }
 }
 
 /// Whether an IKE SA may begin without a Child SA (RFC 6023).

@@ -397,6 +397,15 @@ pub enum Failure {
         /// What was chosen.
         wanted: KeMethod,
     },
+    /// A KE payload of IKE_INTERMEDIATE or IKE_FOLLOWUP_KE is of another method than the additional key exchange that
+    /// is next (RFC 9370 §2.2.2).
+    #[error("KE with {got} where {} is the next additional key exchange", Method(*.wanted))]
+    AdditionalKe {
+        /// What the KE payload names.
+        got: KeMethod,
+        /// What is next; `None` where nothing is.
+        wanted: Option<KeMethod>,
+    },
     /// The peer wants a key exchange method that we did not offer.
     #[error("the peer wants {wanted}, we offer {}", Joined(.offered))]
     KeMethodWanted {
@@ -552,6 +561,18 @@ pub enum Busy {
     Replacements,
 }
 
+/// A method, or none.
+struct Method(Option<KeMethod>);
+
+impl core::fmt::Display for Method {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(method) => write!(f, "{method}"),
+            None => f.write_str("nothing"),
+        }
+    }
+}
+
 /// With commas between.
 struct Joined<'a, T>(&'a [T]);
 
@@ -628,6 +649,7 @@ impl Failure {
             Self::ProposalAnswer(_)
             | Self::TsAnswer(_)
             | Self::KeMethod { .. }
+            | Self::AdditionalKe { .. }
             | Self::Malformed(_)
             | Self::Padding
             | Self::MissingPayload(_)

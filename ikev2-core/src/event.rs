@@ -9,6 +9,7 @@ pub use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keylog::KeyLog;
 use crate::lifecycle::Next;
+use crate::negotiation::AdditionalExchanges;
 use crate::redirect::{Gateway, RedirectCourse};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -105,6 +106,8 @@ pub struct IkeSaInfo {
     pub prf: Option<PrfId>,
     /// The key exchange method.
     pub ke: Option<KeMethod>,
+    /// The key exchanges after that one (RFC 9370).
+    pub additional: AdditionalExchanges,
     /// The size of IP datagrams, in octets, that messages are fragmented to fit; `None` where the two ends did not
     /// agree to fragment (RFC 7383).
     pub fragment_size: Option<u16>,
@@ -153,6 +156,8 @@ pub struct ChildSaInfo {
     pub outbound: EspSpi,
     /// The key exchange method of its own keys; `None` where they come from the IKE SA's alone.
     pub ke: Option<KeMethod>,
+    /// The key exchanges after that one (RFC 9370).
+    pub additional: AdditionalExchanges,
     /// Whether the peer agreed to less traffic than was asked for.
     pub narrowed: bool,
 }

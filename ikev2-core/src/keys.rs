@@ -3,13 +3,15 @@
 //! | function | formula | section |
 //! |---|---|---|
 //! | [`skeyseed`] | `prf(Ni \| Nr, g^ir)` | RFC 7296 §2.14 |
-//! | [`rekey_skeyseed`] | `prf(SK_d (old), g^ir (new) \| Ni \| Nr)` | §2.18 |
+//! | [`rekey_skeyseed`] | `prf(SK_d (old), g^ir (new) \| Ni \| Nr [\| SK(1) \| ...])` | §2.18, RFC 9370 §2.2.4 |
+//! | [`additional_skeyseed`] | `prf(SK_d(n-1), SK(n) \| Ni \| Nr)` | RFC 9370 §2.2.2 |
 //! | [`IkeKeys::derive`] | `prf+(SKEYSEED, Ni \| Nr \| SPIi \| SPIr)` | §2.14 |
-//! | [`child_keys`] | `prf+(SK_d, [g^ir (new) \|] Ni \| Nr)` | §2.17 |
+//! | [`child_keys`] | `prf+(SK_d, [g^ir (new) \|] Ni \| Nr [\| SK(1) \| ...])` | §2.17, RFC 9370 §2.2.4 |
 //! | [`maced_id`] | `prf(SK_pi or SK_pr, RestOfInitIDPayload)` | §2.15 |
 //! | [`int_auth`] | `prf(SK_pi or SK_pr, [IntAuth before \|] A \| P)` | RFC 9242 §3.3.2 |
 //! | [`shared_key_auth`] | `prf(prf(Shared Secret, "Key Pad for IKEv2"), octets)` | §2.15 |
 
+use alloc::vec::Vec;
 use ipsec_crypto::prf::prf_plus;
 use ipsec_crypto::{CipherAlgorithm, PrfAlgorithm};
 use ipsec_types::sa::SaKeys;
@@ -45,15 +47,31 @@ pub fn skeyseed(algorithm: &dyn PrfAlgorithm, nonces: Nonces<'_>, shared: &Secre
     prf(algorithm, &[initiator, responder].concat(), &[shared.as_slice()])
 }
 
-/// `SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)` with the PRF of the old SA (§2.18).
+/// `SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)` with the PRF of the old SA (§2.18), and the secrets of the
+/// additional key exchanges behind it, in order (RFC 9370 §2.2.4).
 #[must_use]
 pub fn rekey_skeyseed(
     old_algorithm: &dyn PrfAlgorithm,
     old_sk_d: &SecretBytes,
     shared: &SecretBytes,
     nonces: Nonces<'_>,
+    additional: &[SecretBytes],
 ) -> SecretBytes {
-    prf(old_algorithm, old_sk_d.as_slice(), &[shared.as_slice(), nonces.initiator, nonces.responder])
+    let parts = [shared.as_slice(), nonces.initiator, nonces.responder];
+    let parts: Vec<&[u8]> = parts.into_iter().chain(additional.iter().map(SecretBytes::as_slice)).collect();
+    prf(old_algorithm, old_sk_d.as_slice(), &parts)
+}
+
+/// `SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr)`, with SK(n) of the n-th additional key exchange of an IKE SA that is
+/// being made, and the nonces of IKE_SA_INIT (RFC 9370 §2.2.2).
+#[must_use]
+pub fn additional_skeyseed(
+    algorithm: &dyn PrfAlgorithm,
+    sk_d: &SecretBytes,
+    shared: &SecretBytes,
+    nonces: Nonces<'_>,
+) -> SecretBytes {
+    prf(algorithm, sk_d.as_slice(), &[shared.as_slice(), nonces.initiator, nonces.responder])
 }
 
 /// The seven keys of an IKE SA (§2.14).
@@ -127,7 +145,8 @@ pub struct ChildKeys {
 }
 
 /// `KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr)`, all keys of one direction before those of the other, and
-/// the encryption key before the integrity key (§2.17).
+/// the encryption key before the integrity key (§2.17); the secrets of additional key exchanges come behind the nonces
+/// (RFC 9370 §2.2.4).
 ///
 /// # Errors
 /// `None` where the lengths add up to more than prf+ gives, which no registered algorithm does.
@@ -138,9 +157,11 @@ pub fn child_keys(
     sk_d: &SecretBytes,
     shared: Option<&SecretBytes>,
     nonces: Nonces<'_>,
+    additional: &[SecretBytes],
 ) -> Option<ChildKeys> {
     let (e, a) = (cipher.encr_key_len(), cipher.integ_key_len());
     let seed = [shared.map_or(&[][..], SecretBytes::as_slice), nonces.initiator, nonces.responder];
+    let seed: Vec<&[u8]> = seed.into_iter().chain(additional.iter().map(SecretBytes::as_slice)).collect();
     let keymat = KeyMaterial::expand(prf, sk_d, &seed, 2 * (e + a))?;
     let mut keys = keymat.reader();
     let mut direction = || Some(SaKeys { encr: keys.take(e)?, integ: keys.take(a)? });

@@ -133,7 +133,7 @@ mod warning;
 pub use admission::{Admission, AdmissionFacts, AdmissionPolicy};
 pub use config::{
     AddressPolicy, ChildConfig, Childless, Connection, CookiePolicy, DuplicatePolicy, EndpointConfig,
-    ModePolicy,
+    Intermediate, ModePolicy,
 };
 pub use config_payload::pool::{AddressPool, AddressSource, LeaseRequest};
 pub use config_payload::{ConfigAttribute, ConfigRequest, Configuration};

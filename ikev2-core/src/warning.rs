@@ -1,7 +1,7 @@
 //! What in a configuration works and may not be meant.
 
 use crate::config::{Connection, EndpointConfig};
-use crate::establish::init::{self, PASSES_EVERYWHERE};
+use crate::establish::init::{self, Announced, PASSES_EVERYWHERE};
 use crate::redirect::RedirectSupport;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,7 +45,11 @@ impl EndpointConfig {
             // The longer of the two that there are.
             Some(_) => RedirectSupport::From(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         };
-        let says = (connection.fragmentation.is_some(), connection.childless.is_offered());
+        let says = Announced {
+            fragmentation: connection.fragmentation.is_some(),
+            intermediate: connection.intermediate.is_announced(&connection.ike_proposals),
+            childless: connection.childless.is_offered(),
+        };
         let sizes = init::sizes(self.crypto, &connection.ike_proposals, redirects, says);
         let large = sizes.into_iter().filter(|sizes| sizes.request.max(sizes.answer) > PASSES_EVERYWHERE);
         large

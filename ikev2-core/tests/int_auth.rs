@@ -6,8 +6,9 @@ use hex_literal::hex;
 use ikev2_core::Role;
 use ikev2_core::establish::intermediate::{Covered, IntAuth};
 use ikev2_core::exchange::protect::MessageHead;
-use ikev2_wire::Flags;
+use ikev2_core::keys::IkeKeys;
 use ikev2_wire::codes::{ExchangeType, PayloadType};
+use ikev2_wire::{Flags, Payload, Payloads};
 use ipsec_crypto::rustcrypto::HMAC_SHA2_256;
 use ipsec_types::{IkeSpi, SecretBytes};
 
@@ -53,11 +54,19 @@ const MESSAGES: [(Role, PayloadType, &[u8], &[u8]); 4] = [
     ),
 ];
 
-fn of(cover: impl Fn(usize) -> Covered<'static>) -> IntAuth {
+/// The keys of an exchange, as far as they enter.
+fn keys(exchange: usize) -> IkeKeys {
+    let none = SecretBytes::zeroed(0);
+    let [d, ai, ar, ei, er] = [&none; 5].map(SecretBytes::clone);
+    let [pi, pr] = [SK_PI, SK_PR].map(|of| SecretBytes::copy_from(&of[exchange]));
+    IkeKeys { d, ai, ar, ei, er, pi, pr }
+}
+
+fn of(cover: impl Fn(usize) -> Covered) -> IntAuth {
     let mut int_auth = IntAuth::default();
-    for (at, (sender, ..)) in MESSAGES.iter().enumerate() {
-        let keys = if *sender == Role::Initiator { &SK_PI } else { &SK_PR };
-        int_auth.add(HMAC_SHA2_256, *sender, &SecretBytes::copy_from(&keys[at / 2]), &cover(at));
+    for exchange in [0, 1] {
+        let (request, answer) = (cover(2 * exchange), cover(2 * exchange + 1));
+        int_auth.add(HMAC_SHA2_256, &keys(exchange), &request, &answer);
     }
     int_auth
 }
@@ -70,9 +79,10 @@ fn of_messages_that_came() {
         let mut head = head.to_vec();
         head[24..28].fill(0xff);
         head[30..].fill(0xff);
-        Covered::received(head, inner).unwrap()
+        Covered::of(head, inner.to_vec()).unwrap()
     });
-    assert_eq!(int_auth.octets(3), INT_AUTH);
+    assert_eq!(int_auth.octets(), INT_AUTH);
+    assert_eq!(int_auth.auth_id(), 3);
 }
 
 #[test]
@@ -87,18 +97,20 @@ fn of_messages_that_are_sent() {
             flags: Flags::new(sender == Role::Initiator, sender == Role::Responder),
             message_id: at as u32 / 2 + 1,
         };
-        Covered::sent(&head, first, inner).unwrap()
+        let payloads: Vec<Payload<'_>> =
+            Payloads::parse(first, inner, 0).unwrap().map(|raw| raw.decode().unwrap()).collect();
+        Covered::sent(&head, &payloads).unwrap()
     });
-    assert_eq!(int_auth.octets(3), INT_AUTH);
+    assert_eq!(int_auth.octets(), INT_AUTH);
 }
 
 /// Without an exchange nothing is added to the octets that AUTH covers; a head that is none is refused.
 #[test]
 fn what_is_none() {
-    assert!(IntAuth::default().octets(1).is_empty());
+    assert!(IntAuth::default().octets().is_empty());
     for len in [0, 1, 27, 28, 29] {
-        assert_eq!(Covered::received(vec![0; len], &[]), None, "{len}");
+        assert_eq!(Covered::of(vec![0; len], vec![]), None, "{len}");
     }
-    assert!(Covered::received(vec![0; 32], &[0; 65_531]).is_some());
-    assert_eq!(Covered::received(vec![0; 32], &[0; 65_532]), None);
+    assert!(Covered::of(vec![0; 32], vec![0; 65_531]).is_some());
+    assert_eq!(Covered::of(vec![0; 32], vec![0; 65_532]), None);
 }

@@ -9,7 +9,8 @@
 
 use hex_literal::hex;
 use ikev2_core::keys::{
-    ChildKeys, IkeKeys, Nonces, child_keys, maced_id, rekey_skeyseed, shared_key_auth, skeyseed,
+    ChildKeys, IkeKeys, Nonces, additional_skeyseed, child_keys, maced_id, rekey_skeyseed, shared_key_auth,
+    skeyseed,
 };
 use ipsec_crypto::rustcrypto::{
     AES_256_CBC_HMAC_SHA2_256_128, AES_256_GCM_16, AES128_CMAC, AES128_XCBC, HMAC_SHA1, HMAC_SHA2_256,
@@ -148,7 +149,7 @@ mod sp800_135_sha1 {
     #[test]
     fn child_keys_without_a_key_exchange() {
         let cipher = KeyLengths { encr: 34, integ: 32 };
-        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), None, NONCES).unwrap();
+        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), None, NONCES, &[]).unwrap();
         assert_eq!(keys.initiator_to_responder.encr.as_slice(), &CHILD[..34]);
         assert_eq!(keys.initiator_to_responder.integ.as_slice(), &CHILD[34..66]);
         assert_eq!(keys.responder_to_initiator.encr.as_slice(), &CHILD[66..100]);
@@ -158,13 +159,13 @@ mod sp800_135_sha1 {
     #[test]
     fn child_keys_with_a_key_exchange() {
         let cipher = KeyLengths { encr: 66, integ: 0 };
-        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), Some(&secret(&NEW_SHARED)), NONCES).unwrap();
+        let keys = child_keys(HMAC_SHA1, &cipher, &sk_d(), Some(&secret(&NEW_SHARED)), NONCES, &[]).unwrap();
         assert_eq!(joined_child(&keys), CHILD_WITH_KE);
     }
 
     #[test]
     fn the_seed_of_a_rekeyed_ike_sa() {
-        let seed = rekey_skeyseed(HMAC_SHA1, &sk_d(), &secret(&NEW_SHARED), NONCES);
+        let seed = rekey_skeyseed(HMAC_SHA1, &sk_d(), &secret(&NEW_SHARED), NONCES, &[]);
         assert_eq!(seed, secret(&REKEY_SKEYSEED));
     }
 }
@@ -334,13 +335,13 @@ mod ascending_inputs {
         );
     }
 
-    /// An additional key exchange has the formula of a rekey (RFC 9370 §2.2.2), with SPIs and nonces as before.
+    /// RFC 9370 §2.2.2: SPIs and nonces are those of before.
     #[test]
     fn keys_after_an_additional_key_exchange() {
         let (ni, nr) = first_nonces();
         let nonces = Nonces { initiator: &ni, responder: &nr };
         let additional = secret(&ascending(0x80, 0x9f));
-        let seed = rekey_skeyseed(HMAC_SHA2_256, &first_keys().d, &additional, nonces);
+        let seed = additional_skeyseed(HMAC_SHA2_256, &first_keys().d, &additional, nonces);
         assert_eq!(seed.as_slice(), hex!("3c113b951c59e100b3819a795d7907e3e87785fcbcb46ef8e397c72ddbcfc9f2"));
         let (i, r) = spis();
         assert_keys(
@@ -357,24 +358,32 @@ mod ascending_inputs {
     fn child_keys_without_and_with_a_key_exchange() {
         let (ni, nr, shared) = later();
         let nonces = Nonces { initiator: &ni, responder: &nr };
-        let derive = |shared| {
-            child_keys(HMAC_SHA2_256, AES_256_GCM_16, &first_keys().d, shared, nonces)
+        let derive = |shared, additional: &[_]| {
+            child_keys(HMAC_SHA2_256, AES_256_GCM_16, &first_keys().d, shared, nonces, additional)
                 .as_ref()
                 .map(joined_child)
                 .unwrap()
         };
         assert_eq!(
-            derive(None),
+            derive(None, &[]),
             hex!(
                 "3d578f068c01d10e0efc2c8ddfbaa300dc7af55180b9f8e3a7cf12da4f8ff5521ce6b583005056c9"
                 "ade4fca52bc1abcfb4892683896b619afca2f20da36a226d819453f9eb34f40f"
             )
         );
         assert_eq!(
-            derive(Some(&shared)),
+            derive(Some(&shared), &[]),
             hex!(
                 "154db33bc2b2d4fda2e07b8ea37fc033e9081ac8697a67b098531f02592013d9afca96a135c31a5c"
                 "6ddba60a3ea79a422389782561fe666e7e380bde07542272dbe95cec27cff4fa"
+            )
+        );
+        // RFC 9370 §2.2.4.
+        assert_eq!(
+            derive(Some(&shared), &[secret(&ascending(0x80, 0x9f))]),
+            hex!(
+                "5eac663c5937270d8a1614317de8063b6d3081522b94f27a25ef533fbc2f2155"
+                "67b0e89d89bcd966db600e0efbd424bfbb8dce8a1b78e4c75426916bd9a5876531cd0caca5369797"
             )
         );
     }
@@ -384,8 +393,14 @@ mod ascending_inputs {
         let (ni, nr, shared) = later();
         let nonces = Nonces { initiator: &ni, responder: &nr };
         assert_eq!(
-            rekey_skeyseed(HMAC_SHA2_256, &first_keys().d, &shared, nonces).as_slice(),
+            rekey_skeyseed(HMAC_SHA2_256, &first_keys().d, &shared, nonces, &[]).as_slice(),
             hex!("f4bc2e3f0a163b85a9716f10c0f34b7e8e18ee18f5dafe3de51bfa0e8ffbae3d")
+        );
+        // RFC 9370 §2.2.4.
+        let additional = [secret(&ascending(0x80, 0x9f))];
+        assert_eq!(
+            rekey_skeyseed(HMAC_SHA2_256, &first_keys().d, &shared, nonces, &additional).as_slice(),
+            hex!("2978c1b6712153a29be8867252ed84e57d29b5981ee025c5fd53b8b42ee27a7e")
         );
     }
 

@@ -13,6 +13,11 @@ suite() {
 
 # word NAME: sets kind to what NAME is one of, and ours, strongswan and pluto to what the logs call it, libreswan to its name in a configuration
 word() {
+  if [[ $1 == ke[1-7]_* ]]; then
+    word "${1#*_}"
+    kind=addke strongswan=${1%%_*}_$strongswan strongswan=${strongswan/#ke/KE} libreswan=addke${1:2:1}=$libreswan
+    return
+  fi
   local bits=${1#aes} icv=${1##*m} hash=${1#prf}
   bits=${bits%%[!0-9]*} ours='' strongswan='' pluto='' libreswan=''
   case $1 in

@@ -31,7 +31,8 @@ fn prove<E>(
 ) -> Result<Proof, Failure> {
     let us = &settings.identity;
     let role = secured.agreement.ends.role;
-    let octets = SignedOctets::of(role, &secured.agreement, &secured.keys, &us.to_body());
+    let int_auth = &secured.intermediates.int_auth;
+    let octets = SignedOctets::of(role, &secured.agreement, &secured.keys, int_auth, &us.to_body());
     let ends = Ends { local: us, remote: None, connection: &settings.name, sha1: false };
     match auth::prove(
         &settings.local_auth,
@@ -63,7 +64,8 @@ fn check<E>(
     let peer = Identity { ty: id.ty, data: id.data.to_vec() };
     let mut body = Vec::new();
     id.body(&mut body);
-    let octets = SignedOctets::of(signer, &secured.agreement, &secured.keys, &body);
+    let int_auth = &secured.intermediates.int_auth;
+    let octets = SignedOctets::of(signer, &secured.agreement, &secured.keys, int_auth, &body);
     let ends =
         Ends { local: &settings.identity, remote: Some(&peer), connection: &settings.name, sha1: false };
     let provider = services.config.crypto;

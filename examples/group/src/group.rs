@@ -123,6 +123,7 @@ impl Group {
             max_restarts: services.config.max_init_retries,
             window: services.config.window,
             fragmentation: self.settings.fragmentation,
+            intermediate: false,
             childless_only: false,
         };
         let proposals = &self.settings.proposals;
@@ -429,13 +430,14 @@ impl Protocol for Group {
     ) -> Result<GroupSa, Refusal> {
         let Part::Controller(..) = &self.part else { return Err(Refusal::silent(Rejection::NoConnection)) };
         let policies = [((), self.settings.proposals.as_slice())];
-        let ((), choice) = request.choose(policies.into_iter())?;
+        let ((), choice) = request.choose(policies.into_iter(), false)?;
         let config = services.config;
         let terms = ResponderTerms {
             crypto: config.crypto,
             force_udp_encapsulation: false,
             window: config.window,
             fragmentation: self.settings.fragmentation,
+            intermediate: false,
             childless: false,
         };
         services.spend();

@@ -214,7 +214,7 @@ impl<E> Services<'_, E> {
             Ok(Arrival::Fragment) => return count(&mut self.statistics.fragments_received),
             Err(_) => return,
         };
-        let octets = match arrived.fragments {
+        let octets = match &arrived.fragments {
             Some(fragments) => {
                 count(&mut self.statistics.fragments_received);
                 count(&mut self.statistics.messages_reassembled);

@@ -1,6 +1,7 @@
 //! Authentication of the IKE SA (RFC 7296 §2.15): the octets that AUTH covers, and proofs by a shared key or by a
 //! signature (RFC 7427, RFC 8420, RFC 7296 §3.8). No Child SA stands here.
 
+use super::intermediate::IntAuth;
 use super::secrets::Agreement;
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, TrustedKeys};
 use crate::error::{AnnouncedHashes, AuthFailure, Failure};
@@ -16,37 +17,38 @@ use ipsec_crypto::{CryptoProvider, SecureRandom};
 use ipsec_types::SecretBytes;
 use subtle::ConstantTimeEq;
 
-/// The octets under one end's AUTH: `RealMessage | nonce of the other end | prf(SK_p, ID')`.
+/// The octets under one end's AUTH: `RealMessage | nonce of the other end | prf(SK_p, ID') [| IntAuth]` (RFC 7296 §2.15,
+/// RFC 9242 §3.3.2).
 #[derive(Debug)]
 pub struct SignedOctets<'a> {
     real_message: &'a [u8],
     peer_nonce: &'a [u8],
     maced_id: SecretBytes,
+    int_auth: Vec<u8>,
 }
 
 impl<'a> SignedOctets<'a> {
-    /// Those of the end with this role, whose ID payload has this body.
+    /// Those of the end with this role, whose ID payload has this body; the keys are those in use now.
     #[must_use]
-    pub fn of(signer: Role, agreement: &'a Agreement, keys: &IkeKeys, id_body: &[u8]) -> Self {
-        let prf = agreement.algorithms.prf;
-        match signer {
-            Role::Initiator => Self {
-                real_message: agreement.request.message(),
-                peer_nonce: &agreement.responder_nonce,
-                maced_id: keys::maced_id(prf, &keys.pi, id_body),
-            },
-            Role::Responder => Self {
-                real_message: agreement.answer.message(),
-                peer_nonce: &agreement.initiator_nonce,
-                maced_id: keys::maced_id(prf, &keys.pr, id_body),
-            },
-        }
+    pub fn of(
+        signer: Role,
+        agreement: &'a Agreement,
+        keys: &IkeKeys,
+        int_auth: &IntAuth,
+        id_body: &[u8],
+    ) -> Self {
+        let (real_message, peer_nonce, sk_p) = match signer {
+            Role::Initiator => (&agreement.request, &agreement.responder_nonce, &keys.pi),
+            Role::Responder => (&agreement.answer, &agreement.initiator_nonce, &keys.pr),
+        };
+        let maced_id = keys::maced_id(agreement.algorithms.prf, sk_p, id_body);
+        Self { real_message: real_message.message(), peer_nonce, maced_id, int_auth: int_auth.octets() }
     }
 
-    /// The octets, in three parts.
+    /// The octets, in four parts.
     #[must_use]
-    pub fn parts(&self) -> [&[u8]; 3] {
-        [self.real_message, self.peer_nonce, self.maced_id.as_slice()]
+    pub fn parts(&self) -> [&[u8]; 4] {
+        [self.real_message, self.peer_nonce, self.maced_id.as_slice(), &self.int_auth]
     }
 
     /// The octets in one piece.

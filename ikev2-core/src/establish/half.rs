@@ -23,7 +23,8 @@ impl fmt::Debug for Half {
 }
 
 impl Half {
-    fn start(
+    /// By this method.
+    pub(crate) fn start(
         crypto: &CryptoProvider,
         random: &mut dyn SecureRandom,
         method: KeMethod,

@@ -47,6 +47,8 @@ pub struct InitMessage<'a> {
     pub hashes: &'a [u8],
     /// Whether we fragment and take fragments (RFC 7383 §2.3); an answer only says so where its request did.
     pub fragmentation: bool,
+    /// Whether we do IKE_INTERMEDIATE (RFC 9242 §3.1); an answer only says so where its request did.
+    pub intermediate: bool,
     /// Whether we take an IKE_AUTH without a Child SA (RFC 6023 §3). Answers only.
     pub childless: bool,
 }
@@ -80,6 +82,10 @@ impl<'a> InitMessage<'a> {
             let notify = NotifyPayload::new(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, &[]);
             payloads.push(Payload::Notify(notify));
         }
+        if self.intermediate {
+            let notify = NotifyPayload::new(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED, &[]);
+            payloads.push(Payload::Notify(notify));
+        }
         if self.childless {
             let notify = NotifyPayload::new(NotifyType::CHILDLESS_IKEV2_SUPPORTED, &[]);
             payloads.push(Payload::Notify(notify));
@@ -98,12 +104,20 @@ pub(crate) struct InitSizes {
     pub answer: usize,
 }
 
+/// What IKE_SA_INIT says of us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Announced {
+    pub fragmentation: bool,
+    pub intermediate: bool,
+    pub childless: bool,
+}
+
 /// How large IKE_SA_INIT is by each method of a policy that the provider has.
 pub(crate) fn sizes(
     crypto: &CryptoProvider,
     policy: &[IkeProposal],
     redirects: RedirectSupport,
-    (fragmentation, childless): (bool, bool),
+    says: Announced,
 ) -> Vec<InitSizes> {
     let (offered, redirect) = (negotiation::offer_ike(policy, None), redirects.notify());
     const LONGEST_COOKIE: [u8; 64] = [0; 64];
@@ -118,8 +132,9 @@ pub(crate) fn sizes(
             nat: Some(Claim { source: [0; 20], destination: [0; 20] }),
             redirect: redirect.as_ref().filter(|_| is_request).map(|(ty, data)| (*ty, &**data)),
             hashes: &hashes,
-            fragmentation,
-            childless: childless && !is_request,
+            fragmentation: says.fragmentation,
+            intermediate: says.intermediate,
+            childless: says.childless && !is_request,
         };
         let mut payloads = Vec::new();
         let first = encode_chain(&message.payloads().ok()?, &mut payloads);
@@ -133,6 +148,11 @@ pub(crate) fn sizes(
         Some(InitSizes { method, request, answer: answers.max()? })
     };
     negotiation::offered_ke(&offered).into_iter().filter_map(of).collect()
+}
+
+/// Whether the peer does IKE_INTERMEDIATE (RFC 9242 §3.1).
+pub(super) fn peer_intermediate(contents: &Contents<'_>) -> bool {
+    contents.notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some()
 }
 
 /// What is chosen of a proposal with this method, as far as its size goes.

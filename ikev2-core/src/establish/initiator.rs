@@ -9,6 +9,7 @@
 use super::auth::announced_hashes;
 use super::half::Half;
 use super::init::{self, InitMessage};
+use super::intermediate::Intermediates;
 use super::nat::{Claim, NatHash};
 use super::secrets::{Agreement, IkeAlgorithms, Secured};
 use crate::contents::Contents;
@@ -63,6 +64,9 @@ pub struct InitiatorTerms {
     pub fragmentation: Option<FragmentPolicy>,
     /// What the request says of redirects (RFC 5685).
     pub redirects: RedirectSupport,
+    /// Whether the request says that we do IKE_INTERMEDIATE, without which there are no additional key exchanges
+    /// (RFC 9242 §3.1, RFC 9370).
+    pub intermediate: bool,
     /// Whether only who offers an IKE SA that begins without a Child SA is followed (RFC 6023).
     pub childless_only: bool,
 }
@@ -188,6 +192,7 @@ impl Initiator {
             redirect: redirect.as_ref().map(|(ty, data)| (*ty, &**data)),
             hashes: &init::hash_list(&announced_hashes(self.terms.crypto)),
             fragmentation: self.terms.fragmentation.is_some(),
+            intermediate: self.terms.intermediate,
             childless: false,
         };
         Ok(init::plain(&head, &message.payloads()?)?)
@@ -371,7 +376,8 @@ impl Initiator {
         let (requests, responses) = (RequestWindow::from_id(1), ResponseWindow::new(self.terms.window));
         let fragmentation = init::fragmentation(self.terms.fragmentation, contents);
         let exchanges = Exchanges::new(agreement.ends, protection, fragmentation, requests, responses);
-        let secured = Secured { agreement, keys, exchanges, nat, path };
+        let intermediates = Intermediates::new(agreement.intermediate, agreement.algorithms.additional);
+        let secured = Secured { agreement, keys, exchanges, intermediates, nat, path };
         Ok(InitAnswer::Secured(Box::new(secured)))
     }
 
@@ -385,12 +391,14 @@ impl Initiator {
         let ke = contents.ke.as_ref().ok_or(Rejection::MissingPayload(PayloadType::KE))?;
         let nonce = contents.nonce.as_ref().ok_or(Rejection::MissingPayload(PayloadType::NONCE))?;
         let method = self.half.method;
-        let choice = negotiation::accept_ike(&self.offered, sa, IkeExchange::Initial, method)
+        let intermediate = self.terms.intermediate && init::peer_intermediate(contents);
+        let exchange = IkeExchange::initial(intermediate);
+        let choice = negotiation::accept_ike(&self.offered, sa, exchange, method)
             .map_err(|fault| useless(Failure::ProposalAnswer(fault)))?;
         if ke.method != method {
             return Err(useless(Failure::KeMethod { got: ke.method, wanted: method }));
         }
-        let algorithms = IkeAlgorithms::find(self.terms.crypto, choice.cipher, choice.prf, choice.ke)
+        let algorithms = IkeAlgorithms::of(self.terms.crypto, &choice)
             .map_err(|name| useless(Failure::Algorithm(name)))?;
         let childless = contents.notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED).is_some();
         if self.terms.childless_only && !childless {
@@ -405,6 +413,7 @@ impl Initiator {
             answer: Datagram::copy_from(message.as_bytes()),
             peer_hashes: init::peer_hashes(self.terms.crypto, contents),
             childless,
+            intermediate,
         })
     }
 

@@ -4,6 +4,7 @@
 use super::auth::announced_hashes;
 use super::cookie::{Cookie, CookieJar, Initiator};
 use super::init::{self, InitMessage};
+use super::intermediate::Intermediates;
 use super::nat::Claim;
 use super::secrets::{Agreement, IkeAlgorithms, ResponderSecret, Secured};
 use crate::contents::{Contents, ContentsError};
@@ -21,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use ikev2_wire::codes::{NotifyType, PayloadType};
+use ikev2_wire::codes::{ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{Flags, Header, KePayload, Message, SaPayload};
 use ipsec_crypto::{CryptoProvider, KxError, SecureRandom};
 use ipsec_types::{IkeSpi, Instant, Path};
@@ -37,6 +38,8 @@ pub struct ResponderTerms {
     pub window: u32,
     /// Fragmentation of large messages, if the peer does it too; `None` for never (RFC 7383).
     pub fragmentation: Option<FragmentPolicy>,
+    /// Whether we do IKE_INTERMEDIATE with a peer that does (RFC 9242).
+    pub intermediate: bool,
     /// Whether an IKE SA may begin without a Child SA, which is offered (RFC 6023).
     pub childless: bool,
 }
@@ -155,18 +158,26 @@ impl<'a> InitRequest<'a> {
         jar.make(now, random, &self.initiator()).map_err(|error| Refusal::silent(error.into()))
     }
 
-    /// The first of these policies that accepts one of the proposals, and what it chooses (§2.7).
+    /// Whether its sender does IKE_INTERMEDIATE (RFC 9242 §3.1).
+    #[must_use]
+    pub fn does_intermediate(&self) -> bool {
+        init::peer_intermediate(&self.contents)
+    }
+
+    /// The first of these policies that accepts one of the proposals, and what it chooses (§2.7); `intermediate` where
+    /// both ends do IKE_INTERMEDIATE.
     ///
     /// # Errors
     /// [`Refusal`] with NO_PROPOSAL_CHOSEN, or with INVALID_KE_PAYLOAD where a policy would accept another method.
     pub fn choose<'p, T>(
         &self,
         policies: impl Iterator<Item = (T, &'p [IkeProposal])>,
+        intermediate: bool,
     ) -> Result<(T, IkeChoice), Refusal> {
         let mut refusal = Refusal::with(NotifyType::NO_PROPOSAL_CHOSEN, Rejection::NoConnection);
         let got = self.ke.method;
         for (whose, policy) in policies {
-            match negotiation::choose_ike(policy, &self.sa, IkeExchange::Initial, got) {
+            match negotiation::choose_ike(policy, &self.sa, IkeExchange::initial(intermediate), got) {
                 Ok(Selection::Chosen(choice)) => return Ok((whose, choice)),
                 Ok(Selection::InvalidKe(mismatch)) => {
                     let wanted = mismatch.wanted.0.to_be_bytes();
@@ -196,8 +207,7 @@ impl<'a> InitRequest<'a> {
         spi: IkeSpi,
     ) -> Result<HalfOpen, Refusal> {
         let method = self.ke.method;
-        let algorithms =
-            IkeAlgorithms::find(terms.crypto, choice.cipher, choice.prf, method).map_err(Refusal::lacking)?;
+        let algorithms = IkeAlgorithms::of(terms.crypto, choice).map_err(Refusal::lacking)?;
         let (public, secret) = respond(random, terms.crypto, &self.ke)?;
         let nonce = init::nonce(random).map_err(|error| Refusal::silent(error.into()))?;
         let initiator_spi = self.message.header().initiator_spi;
@@ -208,12 +218,13 @@ impl<'a> InitRequest<'a> {
             None => Vec::new(),
         };
         let fragmentation = init::fragmentation(terms.fragmentation, &self.contents);
+        let agreed_intermediate = terms.intermediate && self.does_intermediate();
         let encoded = SaPayload::build(&[choice.reply(None)]).and_then(|sa| {
             let head = MessageHead { responder_spi: Some(spi), ..stateless_head(self.message.header()) };
             let (public, nonce, hashes) = (&public, &nonce, &hashes);
             let (nat, fragmentation) = (claim, fragmentation.is_agreed());
             let (cookie, redirect) = (None, None);
-            let childless = terms.childless;
+            let (intermediate, childless) = (agreed_intermediate, terms.childless);
             let answer = InitMessage {
                 cookie,
                 sa,
@@ -224,6 +235,7 @@ impl<'a> InitRequest<'a> {
                 redirect,
                 hashes,
                 fragmentation,
+                intermediate,
                 childless,
             };
             init::plain(&head, &answer.payloads()?)
@@ -241,6 +253,7 @@ impl<'a> InitRequest<'a> {
             answer,
             peer_hashes,
             childless: terms.childless,
+            intermediate: agreed_intermediate,
         };
         let keys = LateKeys::Secret(secret);
         Ok(HalfOpen { agreement, digest, responses, fragmentation, nat, path: self.path, keys })
@@ -366,6 +379,14 @@ impl HalfOpen {
         }
     }
 
+    /// Whether the first request after IKE_SA_INIT may be one of this exchange: IKE_INTERMEDIATE, or IKE_AUTH where
+    /// nothing must come before it (RFC 9242 §3.2, RFC 9370 §2.2.2).
+    #[must_use]
+    pub fn expects(&self, exchange: ExchangeType) -> bool {
+        let Agreement { intermediate, algorithms, .. } = &self.agreement;
+        Intermediates::new(*intermediate, algorithms.additional).expects(exchange)
+    }
+
     /// What a message is, before anything is decrypted: a repeat of IKE_SA_INIT, or the first request after it,
     /// which is Message ID 1 whatever the window (§2.2).
     ///
@@ -444,6 +465,7 @@ impl HalfOpen {
         let requests = RequestWindow::default();
         let Self { agreement, fragmentation, nat, path, responses, .. } = self;
         let exchanges = Exchanges::new(agreement.ends, protection, fragmentation, requests, responses);
-        Some(Secured { agreement, keys, exchanges, nat, path })
+        let intermediates = Intermediates::new(agreement.intermediate, agreement.algorithms.additional);
+        Some(Secured { agreement, keys, exchanges, intermediates, nat, path })
     }
 }

@@ -1,11 +1,13 @@
 //! From both halves of the key exchange to the keys of the IKE SA (RFC 7296 §2.14).
 
+use super::intermediate::Intermediates;
 use crate::contents::Contents;
 use crate::event::NatStatus;
 use crate::exchange::datagram::Datagram;
 use crate::exchange::exchanges::{Ends, Exchanges, Role};
 use crate::exchange::protect::Protection;
 use crate::keys::{self, IkeKeys, Nonces};
+use crate::negotiation::{AdditionalExchanges, IkeChoice};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -25,10 +27,27 @@ pub struct IkeAlgorithms {
     pub prf: &'static dyn PrfAlgorithm,
     /// The key exchange method that was used.
     pub ke: KeMethod,
+    /// The key exchanges after that one (RFC 9370).
+    pub additional: AdditionalExchanges,
 }
 
 impl IkeAlgorithms {
-    /// Finds them.
+    /// Finds those that were chosen.
+    ///
+    /// # Errors
+    /// The name of the one that the provider lacks.
+    pub fn of(provider: &'static CryptoProvider, choice: &IkeChoice) -> Result<Self, String> {
+        let lacks = |method: &KeMethod| provider.key_exchange(*method).is_none();
+        match choice.additional.methods().find(lacks) {
+            Some(method) => Err(method.to_string()),
+            None => {
+                let found = Self::find(provider, choice.cipher, choice.prf, choice.ke)?;
+                Ok(Self { additional: choice.additional, ..found })
+            }
+        }
+    }
+
+    /// Finds them, where there is one key exchange alone.
     ///
     /// # Errors
     /// The name of the one that the provider lacks.
@@ -40,7 +59,7 @@ impl IkeAlgorithms {
     ) -> Result<Self, String> {
         let cipher = provider.cipher(suite).filter(|c| c.for_ike()).ok_or_else(|| suite.to_string())?;
         let prf = provider.prf(prf).ok_or_else(|| prf.to_string())?;
-        Ok(Self { cipher, prf, ke })
+        Ok(Self { cipher, prf, ke, additional: AdditionalExchanges::NONE })
     }
 }
 
@@ -64,6 +83,8 @@ pub struct Agreement {
     pub peer_hashes: Option<Vec<HashAlgorithm>>,
     /// Whether the responder offers an IKE SA that begins without a Child SA (RFC 6023).
     pub childless: bool,
+    /// Whether both ends do IKE_INTERMEDIATE (RFC 9242 §3.1).
+    pub intermediate: bool,
 }
 
 impl Agreement {
@@ -89,10 +110,22 @@ impl Agreement {
     /// `None` where provider and algorithm disagree about lengths, which a sound provider does not.
     #[must_use]
     pub fn keys(&self, shared: &SecretBytes) -> Option<(IkeKeys, Protection)> {
+        self.expand(&keys::skeyseed(self.algorithms.prf, self.nonces(), shared))
+    }
+
+    /// The keys after an additional key exchange, and the message protection of our role (RFC 9370 §2.2.2).
+    ///
+    /// # Errors
+    /// As of [`Agreement::keys`].
+    #[must_use]
+    pub fn keys_after(&self, before: &IkeKeys, shared: &SecretBytes) -> Option<(IkeKeys, Protection)> {
+        self.expand(&keys::additional_skeyseed(self.algorithms.prf, &before.d, shared, self.nonces()))
+    }
+
+    fn expand(&self, seed: &SecretBytes) -> Option<(IkeKeys, Protection)> {
         let IkeAlgorithms { cipher, prf, .. } = self.algorithms;
-        let seed = keys::skeyseed(prf, self.nonces(), shared);
         let Ends { role, initiator_spi, responder_spi } = self.ends;
-        let keys = IkeKeys::derive(prf, cipher, &seed, self.nonces(), initiator_spi, responder_spi)?;
+        let keys = IkeKeys::derive(prf, cipher, seed, self.nonces(), initiator_spi, responder_spi)?;
         let protection = protection(cipher, &keys, role)?;
         Some((keys, protection))
     }
@@ -115,8 +148,11 @@ pub struct Secured<P> {
     pub agreement: Agreement,
     /// The keys.
     pub keys: IkeKeys,
-    /// The exchanges from here on; the next one authenticates. `P` is what a request is for.
+    /// The exchanges from here on: those of IKE_INTERMEDIATE, and then the one that authenticates. `P` is what a
+    /// request is for.
     pub exchanges: Exchanges<P>,
+    /// Where those of IKE_INTERMEDIATE stand.
+    pub intermediates: Intermediates,
     /// What NAT detection found.
     pub nat: NatStatus,
     /// By which everything goes on.

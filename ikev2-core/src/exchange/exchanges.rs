@@ -5,6 +5,7 @@
 use super::fragment::{Fragmentation, Fragments, Opened, Reception};
 use super::outgoing::Outgoing;
 use super::protect::{MessageHead, Protection};
+use super::protections::Protections;
 use super::requests::{Due, RequestWindow};
 use super::responses::{RequestDigest, ResponseWindow, Standing};
 use super::retransmit::RetransmitPolicy;
@@ -74,7 +75,9 @@ impl Ends {
         Ok(Self { role, initiator_spi: r.ike_spi()?, responder_spi: r.ike_spi()? })
     }
 
-    fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
+    /// The head of a message of ours.
+    #[must_use]
+    pub fn head(&self, exchange: ExchangeType, message_id: u32, is_response: bool) -> MessageHead {
         MessageHead {
             initiator_spi: self.initiator_spi,
             responder_spi: Some(self.responder_spi),
@@ -203,7 +206,7 @@ pub enum SealError {
 #[derive(Debug)]
 pub struct Exchanges<P> {
     ends: Ends,
-    protection: Protection,
+    protections: Protections,
     fragmentation: Fragmentation,
     requests: RequestWindow<P>,
     responses: ResponseWindow,
@@ -221,7 +224,8 @@ impl<P> Exchanges<P> {
         requests: RequestWindow<P>,
         responses: ResponseWindow,
     ) -> Self {
-        Self { ends, protection, fragmentation, requests, responses }
+        let protections = Protections::new(protection);
+        Self { ends, protections, fragmentation, requests, responses }
     }
 
     /// What was agreed of fragments, and the peer's that are not whole.
@@ -270,7 +274,7 @@ impl<P> Exchanges<P> {
         let message_id = self.requests.next_id();
         let form = self.fragmentation.form(path, false);
         let head = self.ends.head(exchange, message_id, false);
-        let message = self.protection.seal_in(&head, payloads, form)?;
+        let message = self.protections.current_mut().seal_in(&head, payloads, form)?;
         Ok(SealedRequest { message_id, message })
     }
 
@@ -301,7 +305,7 @@ impl<P> Exchanges<P> {
         }
         let form = self.fragmentation.form(&path, fragmented);
         let head = self.ends.head(exchange, message_id, true);
-        let message = self.protection.seal_in(&head, payloads, form)?;
+        let message = self.protections.current_mut().seal_in(&head, payloads, form)?;
         self.responses.answer(message_id, digest, message.clone());
         Ok(message)
     }
@@ -324,6 +328,12 @@ impl<P> Exchanges<P> {
         }
     }
 
+    /// All messages from here on have these keys (RFC 9370 §2.2.2). `last` is the answer, if any, that the peer may
+    /// still ask for under those of before.
+    pub fn change_keys(&mut self, next: Protection, last: Option<u32>) {
+        self.protections.change(next, last);
+    }
+
     /// Opens a message with the keys of this SA, or a fragment of one. `scratch` is overwritten; the plain text may
     /// borrow from it.
     ///
@@ -335,7 +345,11 @@ impl<P> Exchanges<P> {
         message: &Message<'_>,
         scratch: &'s mut Vec<u8>,
     ) -> Opened<'s> {
-        self.fragmentation.open(&self.protection, reception, message, scratch)
+        let opened = self.fragmentation.open(self.protections.current(), reception, message, scratch);
+        if opened.is_ok() {
+            self.protections.confirm();
+        }
+        opened
     }
 
     /// A request came again whose answer is kept: gives what to send. An answer that is asked for again and again did
@@ -346,7 +360,9 @@ impl<P> Exchanges<P> {
         {
             return answer;
         }
-        match self.fragmentation.shrink(&mut self.protection, path, &answer) {
+        let protection = self.protections.of_answer(message_id);
+        let smaller = protection.and_then(|p| self.fragmentation.shrink(p, path, &answer));
+        match smaller {
             Some(smaller) => self.replace_answer(message_id, smaller),
             None => answer,
         }
@@ -374,13 +390,15 @@ impl<P> Exchanges<P> {
     ) -> Result<Outgoing, Rejection> {
         let id = message.header().message_id;
         let agreed = self.fragmentation.is_agreed();
-        if !agreed || self.protection.open_fragment(message, scratch).is_err() {
+        let protection = self.protections.of_answer(id).ok_or(Rejection::AlteredRepeat(id))?;
+        if !agreed || protection.open_fragment(message, scratch).is_err() {
             return Err(Rejection::AlteredRepeat(id));
         }
         self.responses.refragmented(id, RequestDigest::of(message.as_bytes()));
         self.fragmentation.follow(path, message.as_bytes().len());
         let size = self.fragmentation.size(path).unwrap_or(u16::MAX);
-        match self.protection.refragment(&answer, Fragmentation::room(path, size)) {
+        let room = Fragmentation::room(path, size);
+        match self.protections.of_answer(id).and_then(|protection| protection.refragment(&answer, room)) {
             Some(smaller) => Ok(self.replace_answer(id, smaller)),
             None => Ok(self.repeat(path, id, answer)),
         }
@@ -402,7 +420,7 @@ impl<P> Exchanges<P> {
         let due = self.requests.due(now, policy)?;
         let Due::Repeat { message_id, message, transmissions } = due else { return Some(due) };
         let message = if self.fragmentation.gives_up_after(transmissions)
-            && let Some(smaller) = self.fragmentation.shrink(&mut self.protection, path, &message)
+            && let Some(smaller) = self.fragmentation.shrink(self.protections.current_mut(), path, &message)
         {
             self.requests.replace(now, message_id, smaller.clone(), policy);
             smaller

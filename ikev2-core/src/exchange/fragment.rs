@@ -84,8 +84,11 @@ pub struct Arrived<'s> {
 }
 
 /// How a message came in fragments.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fragments {
+    /// What stands in front of the message's content, as if it had never been fragmented
+    /// ([`Reassembled::head`]).
+    pub head: Vec<u8>,
     /// Of fragment 1, which stands for the message where repeats are recognised (§2.6.1).
     pub digest: RequestDigest,
     /// The octets of all of them.
@@ -300,7 +303,7 @@ impl Fragmentation {
             // Octets that were parsed when they came.
             Err(error) => Err(Failure::Malformed(error)),
         };
-        let fragments = Some(Fragments { digest, octets: received });
+        let fragments = Some(Fragments { head, digest, octets: received });
         Arrived { plaintext: clear.map(|()| plaintext), fragments }
     }
 

@@ -22,6 +22,7 @@ pub mod fragment;
 pub mod one_way;
 pub mod outgoing;
 pub mod protect;
+pub mod protections;
 pub mod reassembly;
 pub mod requests;
 pub mod responses;

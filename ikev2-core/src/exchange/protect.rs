@@ -131,6 +131,18 @@ impl Plaintext<'_> {
         Payloads::parse_limited(self.first, &self.octets, self.offset, self.limit)
     }
 
+    /// The type of the first payload in it; [`PayloadType::NONE`] where there is none.
+    #[must_use]
+    pub fn first(&self) -> PayloadType {
+        self.first
+    }
+
+    /// The payloads' octets.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.octets
+    }
+
     /// Its octets.
     pub(crate) fn len(&self) -> usize {
         self.octets.len()
@@ -405,7 +417,7 @@ fn header_len(fragment: Option<FragmentHeader>) -> usize {
     Header::LEN + GenericHeader::LEN + fragment.map_or(0, |_| FragmentHeader::LEN)
 }
 
-fn too_long(length: usize) -> EncodeError {
+pub(crate) fn too_long(length: usize) -> EncodeError {
     EncodeError {
         kind: EncodeErrorKind::OutOfRange { value: length, min: 0, max: usize::from(u16::MAX) },
         payload: Some(PayloadType::SK),

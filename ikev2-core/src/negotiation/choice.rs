@@ -9,7 +9,8 @@
 //! An SA payload has at most 1,024 transforms ([`ikev2_wire::payload::sa::MAX_TRANSFORMS`]), and each is compared with
 //! each of the policy a fixed number of times: the bound of the work for one request.
 
-use super::mismatch::{KeMismatch, MAX_REPORTED, Mismatch, RefusalReason, Refused};
+use super::key_exchanges::{self, AdditionalExchanges};
+use super::mismatch::{KeMismatch, Lacking, MAX_REPORTED, Mismatch, RefusalReason, Refused};
 use super::proposal::{
     ChildExchange, ESP, EspProposal, IKE, IkeExchange, IkeProposal, ProtocolRules, esp_policy, ike_policy,
     is_of_another_protocol, offered_ke,
@@ -46,6 +47,8 @@ pub struct IkeChoice {
     pub prf: PrfId,
     /// The key exchange method.
     pub ke: KeMethod,
+    /// The key exchanges after that one (RFC 9370).
+    pub additional: AdditionalExchanges,
     transforms: Vec<Transform>,
 }
 
@@ -75,6 +78,7 @@ impl IkeChoice {
             cipher: agreed.cipher()?,
             prf: PrfId(agreed.of_type(TransformType::PRF)?.id),
             ke: agreed.ke()?,
+            additional: AdditionalExchanges::of(&agreed.transforms),
             transforms: agreed.transforms,
         })
     }
@@ -92,6 +96,8 @@ pub struct EspChoice {
     /// The key exchange method. `None` for no key exchange: a KE payload of the request is to be ignored, and the
     /// answer has none (RFC 7296 §3.3.6).
     pub ke: Option<KeMethod>,
+    /// The key exchanges after that one (RFC 9370).
+    pub additional: AdditionalExchanges,
     /// The kind of sequence numbers.
     pub sequence_numbers: SequenceNumbers,
     transforms: Vec<Transform>,
@@ -115,6 +121,7 @@ impl EspChoice {
             peer_spi: EspSpi::new(u32::from_be_bytes(agreed.spi.as_slice().try_into().ok()?))?,
             cipher: agreed.cipher()?,
             ke: agreed.ke(),
+            additional: AdditionalExchanges::of(&agreed.transforms),
             sequence_numbers: SequenceNumbers::from_transform_id(agreed.of_type(TransformType::SN)?.id)?,
             transforms: agreed.transforms,
         })
@@ -226,6 +233,12 @@ pub enum ResponseFault {
         /// The first of ours with the same ID.
         offered: Transform,
     },
+    /// An additional key exchange, while the answer does not say that IKE_INTERMEDIATE is supported (RFC 9370 §2.2.1).
+    #[error("the answer chooses {0} and no IKE_INTERMEDIATE to make it in")]
+    NoIntermediate(Transform),
+    /// A key exchange method that is chosen twice (RFC 9370 §2.2.1).
+    #[error("the answer chooses {0} for more than one key exchange")]
+    SameKeyExchange(KeMethod),
     /// The chosen method is not that of our KE payload, for which there is N(INVALID_KE_PAYLOAD) instead.
     #[error("the answer chooses the key exchange {chosen} and our KE payload is not for it")]
     KeMethod {
@@ -237,26 +250,30 @@ pub enum ResponseFault {
 }
 
 /// What the proposals of one exchange must look like.
-struct Rules {
+pub(super) struct Rules {
     protocol: &'static ProtocolRules,
     spi_len: usize,
     /// Whether the exchange negotiates a key exchange at all.
     ke: bool,
+    /// Whether additional key exchanges can follow, without which their types are not known (RFC 9370 §2.1).
+    additional: bool,
     /// Types of another protocol's that our policy has.
     others: Vec<TransformType>,
 }
 
 impl Rules {
     fn ike(exchange: IkeExchange) -> Self {
-        let spi_len = match exchange {
-            IkeExchange::Initial => 0,
-            IkeExchange::Rekey => 8,
+        let (spi_len, additional) = match exchange {
+            IkeExchange::Initial => (0, false),
+            IkeExchange::InitialIntermediate => (0, true),
+            IkeExchange::Rekey => (8, true),
         };
-        Self { protocol: &IKE, spi_len, ke: true, others: Vec::new() }
+        Self { protocol: &IKE, spi_len, ke: true, additional, others: Vec::new() }
     }
 
     fn esp(exchange: ChildExchange) -> Self {
-        Self { protocol: &ESP, spi_len: 4, ke: exchange.negotiates(TransformType::KE), others: Vec::new() }
+        let ke = exchange.negotiates(TransformType::KE);
+        Self { protocol: &ESP, spi_len: 4, ke, additional: true, others: Vec::new() }
     }
 
     /// The same, and what this policy negotiates beside.
@@ -272,13 +289,24 @@ impl Rules {
 
     /// Whether transforms of this type are negotiated.
     fn knows(&self, ty: TransformType) -> bool {
-        self.protocol.has(ty) || self.others.contains(&ty)
+        let additional = self.additional || !key_exchanges::ADDITIONAL.contains(&ty);
+        self.protocol.has(ty) && additional || self.others.contains(&ty)
     }
 
-    /// The transform types that are negotiated beside the cipher.
+    /// The transform types that are negotiated beside the cipher and the key exchanges.
     fn further_types(&self) -> impl Iterator<Item = TransformType> + '_ {
         let known = self.protocol.mandatory.iter().chain(self.protocol.optional).copied();
-        known.filter(|ty| *ty != TransformType::ENCR && (self.ke || *ty != TransformType::KE))
+        known.filter(|ty| *ty != TransformType::ENCR && !ty.is_key_exchange())
+    }
+
+    /// Our transforms of a type that the peer has too, in our order.
+    pub(super) fn common(
+        &self,
+        ours: &Proposal,
+        theirs: &Proposal,
+        ty: TransformType,
+    ) -> impl Iterator<Item = Transform> {
+        alternatives(self, ours, ty).filter(|transform| self.offers(theirs, transform))
     }
 
     /// Checks what a proposal must be to be looked at (RFC 7296 §3.3.1, §3.3.6).
@@ -389,29 +417,25 @@ fn choose<C>(
     Err(Box::new(Mismatch { offered: refused.collect(), allowed: policy, more }))
 }
 
-/// One transform of each type that the peer's proposal has, out of those that both have; or the first type for which
-/// there is none. A combination that [`Rules::check`] has passed.
+/// One transform of each type that the peer's proposal has, out of those that both have; or what there is none for. A
+/// combination that [`Rules::check`] has passed.
 fn select(
     rules: &Rules,
     ours: &Proposal,
     theirs: &Proposal,
     ke_sent: Option<KeMethod>,
-) -> Result<Vec<Transform>, TransformType> {
-    let mut chosen = select_cipher(ours, theirs)?;
+) -> Result<Vec<Transform>, Lacking> {
+    let mut chosen = select_cipher(ours, theirs).map_err(Lacking::InCommon)?;
     let has = |proposal: &Proposal, ty| proposal.of_type(ty).next().is_some();
     let others = rules.others.iter().copied().filter(|ty| has(ours, *ty) || has(theirs, *ty));
     for ty in rules.further_types().chain(others) {
-        let mut common = alternatives(rules, ours, ty).filter(|transform| rules.offers(theirs, transform));
-        let first = common.next().ok_or(ty)?;
-        let fits_ke = |transform: &Transform| {
-            ty == TransformType::KE && transform.id == ke_sent.unwrap_or(KeMethod::NONE).0
-        };
-        let transform = if fits_ke(&first) { first } else { common.find(fits_ke).unwrap_or(first) };
-        // An answer has one transform of each type in the proposal (RFC 7296 §2.7), and no others.
-        if has(theirs, ty) {
-            chosen.push(transform);
-        }
+        chosen.push(rules.common(ours, theirs, ty).next().ok_or(Lacking::InCommon(ty))?);
     }
+    if rules.ke {
+        chosen.extend(key_exchanges::select(rules, ours, theirs, ke_sent)?);
+    }
+    // An answer has one transform of each type in the proposal (RFC 7296 §2.7), and no others.
+    chosen.retain(|transform| has(theirs, transform.ty));
     chosen.sort_by_key(|transform| transform.ty);
     Ok(chosen)
 }
@@ -460,12 +484,21 @@ fn alternatives(rules: &Rules, ours: &Proposal, ty: TransformType) -> impl Itera
 
 /// What a well-formed proposal failed on, with those of ours that came the furthest.
 fn explain(rules: &Rules, policy: &[Proposal], theirs: &Proposal) -> RefusalReason {
-    let place = |ty| CHECKED_IN_ORDER.iter().position(|checked| *checked == ty);
-    let rank = |ty: TransformType| place(ty).unwrap_or(CHECKED_IN_ORDER.len());
+    let rank = |lacking: Lacking| match lacking {
+        Lacking::InCommon(ty) => CHECKED_IN_ORDER.iter().position(|checked| *checked == ty),
+        Lacking::Distinct => None,
+    };
+    let rank = |lacking: Lacking| rank(lacking).unwrap_or(CHECKED_IN_ORDER.len());
     let failed = |ours: &Proposal| select(rules, ours, theirs, None).err();
-    let ty = policy.iter().filter_map(failed).max_by_key(|ty| rank(*ty)).unwrap_or(TransformType::ENCR);
+    let furthest = policy.iter().filter_map(failed).max_by_key(|lacking| rank(*lacking));
+    let ty = match furthest {
+        Some(Lacking::Distinct) => return RefusalReason::SameKeyExchange,
+        Some(Lacking::InCommon(ty)) => ty,
+        None => TransformType::ENCR,
+    };
     let mut allowed: Vec<Transform> = Vec::new();
-    for transform in policy.iter().filter(|ours| failed(ours) == Some(ty)).flat_map(|ours| ours.of_type(ty)) {
+    let lacks = |ours: &&Proposal| failed(ours) == Some(Lacking::InCommon(ty));
+    for transform in policy.iter().filter(lacks).flat_map(|ours| ours.of_type(ty)) {
         if !allowed.contains(transform) {
             allowed.push(transform.clone());
         }
@@ -473,7 +506,7 @@ fn explain(rules: &Rules, policy: &[Proposal], theirs: &Proposal) -> RefusalReas
     RefusalReason::Transform { ty, offered: theirs.of_type(ty).cloned().collect(), allowed }
 }
 
-/// The order in which [`select`] looks at transform types; those of another protocol's come last.
+/// How far a proposal came by what it lacks in the end; what is not here came the furthest.
 const CHECKED_IN_ORDER: [TransformType; 5] =
     [TransformType::ENCR, TransformType::INTEG, TransformType::PRF, TransformType::KE, TransformType::SN];
 
@@ -501,6 +534,13 @@ fn accept<C>(
         return Err(ResponseFault::SpiReserved);
     }
     check_answer(rules, ours, &theirs)?;
+    let too_many = |t: &&Transform| !rules.additional && key_exchanges::is_additional(t);
+    if let Some(transform) = theirs.transforms.iter().find(too_many) {
+        return Err(ResponseFault::NoIntermediate(transform.clone()));
+    }
+    if let Some(method) = key_exchanges::repeated(&theirs.transforms) {
+        return Err(ResponseFault::SameKeyExchange(method));
+    }
     let agreed = Agreed { number: theirs.number, spi: theirs.spi, transforms: theirs.transforms };
     match agreed.ke() {
         Some(chosen) if ke_sent != Some(chosen) => {

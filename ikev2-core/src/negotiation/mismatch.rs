@@ -67,6 +67,17 @@ pub enum RefusalReason {
         /// What we would have accepted. Empty where we want the type left out.
         allowed: Vec<Transform>,
     },
+    /// What both have in common makes one method serve for more than one key exchange (RFC 9370 §2.2.1).
+    SameKeyExchange,
+}
+
+/// What a proposal and one of ours lack to be agreed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lacking {
+    /// A transform of this type in common.
+    InCommon(TransformType),
+    /// A method of its own for each key exchange (RFC 9370 §2.2.1).
+    Distinct,
 }
 
 /// A proposal of the peer is acceptable, and its KE payload is by another method than we would choose.
@@ -136,6 +147,9 @@ impl fmt::Display for RefusalReason {
             Self::Missing(ty) => write!(f, "it has no {ty} transform"),
             Self::Transform { ty, offered, allowed } => {
                 write!(f, "no {ty} in common: offered {}, allowed {}", List(offered), List(allowed))
+            }
+            Self::SameKeyExchange => {
+                f.write_str("what is in common has one method for more than one key exchange")
             }
         }
     }

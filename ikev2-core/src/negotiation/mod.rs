@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `proposal` | what we are willing to negotiate, and the proposals that say it | RFC 7296 §3.3 |
 //! | `choice` | which proposal is chosen, and whether the peer's choice is one of ours | RFC 7296 §2.7, §3.3.6 |
+//! | `key_exchanges` | which key exchanges, none of them twice | RFC 9370 §2.2.1 |
 //! | `mismatch` | why none could be chosen | |
 //! | `strength` | which algorithms are weak | RFC 8247, RFC 8221 |
 //! | `profile` | policies for the usual peers | |
@@ -40,6 +41,7 @@
 
 mod choice;
 mod coverage;
+mod key_exchanges;
 mod mismatch;
 mod narrow;
 mod profile;
@@ -51,6 +53,7 @@ mod transport;
 pub use choice::{
     EspChoice, IkeChoice, ResponseFault, Selection, accept_esp, accept_ike, choose_esp, choose_ike,
 };
+pub use key_exchanges::AdditionalExchanges;
 pub use mismatch::{KeMismatch, MAX_REPORTED, Mismatch, RefusalReason, Refused};
 pub(crate) use narrow::TsList;
 pub use narrow::{

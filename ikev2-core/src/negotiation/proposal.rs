@@ -3,6 +3,7 @@
 //! ones. A policy is a list of them, the one we like best first. Since nothing else is ever accepted, what a peer
 //! offers beside is refused.
 
+use super::key_exchanges::{self, ADDITIONAL};
 use super::strength::strength;
 use alloc::vec::Vec;
 use ikev2_wire::{EncrId, IntegId, KeMethod, PrfId, Proposal, ProtocolId, Transform, TransformType};
@@ -64,6 +65,12 @@ pub enum ProposalError {
     /// A weak algorithm that was not added as one, by `weak` of the builder or `weak:` in a text.
     #[error("{0} is weak (RFC 8247, RFC 8221) and must be asked for as a weak algorithm")]
     Weak(Transform),
+    /// An additional key exchange beside none that it could be additional to (RFC 9370 §2.1).
+    #[error("{0} needs a KE transform")]
+    AdditionalAlone(TransformType),
+    /// Whatever is chosen, one method serves for two key exchanges (RFC 9370 §2.2.1).
+    #[error("no choice of key exchanges without one method twice")]
+    SameKeyExchange,
     /// More transforms than a proposal can count.
     #[error("more than 255 transforms in one proposal")]
     TooMany,
@@ -131,6 +138,12 @@ impl IkeProposal {
     #[must_use]
     pub fn transforms(&self) -> &[Transform] {
         &self.transforms
+    }
+
+    /// Whether it has additional key exchanges (RFC 9370).
+    #[must_use]
+    pub fn has_additional(&self) -> bool {
+        self.transforms.iter().any(|transform| ADDITIONAL.contains(&transform.ty))
     }
 }
 
@@ -237,6 +250,13 @@ macro_rules! common_setters {
             self.transform(Transform::ke(method))
         }
 
+        /// Adds a method of the `n`-th key exchange after that of the KE payload, `n` from 1 to 7 (RFC 9370 §2.1);
+        /// [`KeMethod::NONE`] makes it optional. Another `n` adds nothing that [`Self::build`] takes.
+        pub fn additional_ke(self, n: u8, method: KeMethod) -> Self {
+            let ty = TransformType::addke(n).unwrap_or(TransformType(u8::MAX));
+            self.transform(Transform::new(ty, method.0))
+        }
+
         /// Adds a transform although RFC 8247 or RFC 8221 hold it for weak: whoever adds it knows what it costs.
         /// Others are taken too.
         pub fn weak(mut self, transform: Transform) -> Self {
@@ -292,11 +312,6 @@ impl EspProposalBuilder {
         if !self.transforms.iter().any(|transform| transform.ty == TransformType::SN) {
             self.transforms.extend(DEFAULT_SN.map(Transform::sn));
         }
-        // No key exchange but NONE is the same as none at all, and some peers know only the latter.
-        let none = Transform::ke(KeMethod::NONE);
-        if self.transforms.iter().all(|transform| transform.ty != TransformType::KE || *transform == none) {
-            self.transforms.retain(|transform| *transform != none);
-        }
         Ok(EspProposal { transforms: checked(self.transforms, &self.asked, &ESP)? })
     }
 }
@@ -317,17 +332,23 @@ impl ProtocolRules {
     }
 }
 
+/// The types of all key exchanges.
+const KEY_EXCHANGES: [TransformType; 8] = {
+    let [a, b, c, d, e, f, g] = ADDITIONAL;
+    [TransformType::KE, a, b, c, d, e, f, g]
+};
+
 pub(super) const IKE: ProtocolRules = ProtocolRules {
     protocol: ProtocolId::IKE,
     mandatory: &[TransformType::ENCR, TransformType::PRF, TransformType::KE],
-    optional: &[],
+    optional: &ADDITIONAL,
     forbids: forbidden_in_ike,
 };
 
 pub(super) const ESP: ProtocolRules = ProtocolRules {
     protocol: ProtocolId::ESP,
     mandatory: &[TransformType::ENCR, TransformType::SN],
-    optional: &[TransformType::KE],
+    optional: &KEY_EXCHANGES,
     forbids: forbidden_in_esp,
 };
 
@@ -346,6 +367,7 @@ fn checked(
     if let Some(weak) = transforms.iter().find(unasked) {
         return Err(ProposalError::Weak(weak.clone()));
     }
+    drop_types_of_none(&mut transforms);
     for ty in rules.mandatory {
         if !transforms.iter().any(|transform| transform.ty == *ty) {
             return Err(ProposalError::Missing(*ty));
@@ -354,11 +376,31 @@ fn checked(
     for transform in &transforms {
         check_key_length(transform, rules)?;
     }
+    check_key_exchanges(&transforms)?;
     check_integrity(&mut transforms)?;
     if transforms.len() > MAX_TRANSFORMS {
         return Err(ProposalError::TooMany);
     }
     Ok(transforms)
+}
+
+/// Checks that the key exchanges can be chosen (RFC 9370 §2.1, §2.2.1).
+fn check_key_exchanges(transforms: &[Transform]) -> Result<(), ProposalError> {
+    let has_ke = transforms.iter().any(|transform| transform.ty == TransformType::KE);
+    match transforms.iter().find(|transform| ADDITIONAL.contains(&transform.ty)) {
+        Some(additional) if !has_ke => Err(ProposalError::AdditionalAlone(additional.ty)),
+        Some(_) if !key_exchanges::can_be_chosen(transforms) => Err(ProposalError::SameKeyExchange),
+        _ => Ok(()),
+    }
+}
+
+/// No method but NONE is the same as none at all, and some peers know only the latter.
+fn drop_types_of_none(transforms: &mut Vec<Transform>) {
+    for ty in KEY_EXCHANGES {
+        if transforms.iter().all(|transform| transform.ty != ty || transform.id == KeMethod::NONE.0) {
+            transforms.retain(|transform| transform.ty != ty);
+        }
+    }
 }
 
 fn check_key_length(transform: &Transform, rules: &ProtocolRules) -> Result<(), ProposalError> {
@@ -472,15 +514,25 @@ fn is_ah_integrity(transform: &Transform) -> bool {
 pub enum IkeExchange {
     /// The first one, in IKE_SA_INIT: SPIs are in the header, and proposals have none (RFC 7296 §3.3.1).
     Initial,
+    /// The same where both ends do IKE_INTERMEDIATE, so that additional key exchanges can follow (RFC 9370 §2.2.1).
+    InitialIntermediate,
     /// One that replaces another, in CREATE_CHILD_SA: proposals have the sender's SPI of 8 octets.
     Rekey,
+}
+
+impl IkeExchange {
+    /// The first one, where both ends do IKE_INTERMEDIATE or not.
+    #[must_use]
+    pub fn initial(intermediate: bool) -> Self {
+        if intermediate { Self::InitialIntermediate } else { Self::Initial }
+    }
 }
 
 /// In which exchange a Child SA is negotiated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ChildExchange {
-    /// With IKE_AUTH, where there is no key exchange: transforms of type KE are neither sent nor looked at
-    /// (RFC 7296 §1.2).
+    /// With IKE_AUTH, where there is no key exchange: transforms of type KE and of the additional ones are neither
+    /// sent nor looked at (RFC 7296 §1.2).
     IkeAuth,
     /// By CREATE_CHILD_SA, with the method of the request's KE payload if it has one.
     CreateChildSa {
@@ -499,7 +551,7 @@ impl ChildExchange {
 
     /// Whether transforms of this type count here.
     pub(super) fn negotiates(self, ty: TransformType) -> bool {
-        self != Self::IkeAuth || ty != TransformType::KE
+        self != Self::IkeAuth || !ty.is_key_exchange()
     }
 }
 

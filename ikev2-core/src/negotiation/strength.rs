@@ -11,8 +11,8 @@ pub(super) fn strength(transform: &Transform) -> Strength {
         // Where it may stand at all, it is the cipher that protects integrity.
         TransformType::INTEG if transform.id == IntegId::NONE.0 => Strength::Acceptable,
         TransformType::INTEG => requirements::integrity(IntegId(transform.id)),
-        TransformType::KE if transform.id == KeMethod::NONE.0 => Strength::Acceptable,
-        TransformType::KE => requirements::key_exchange(KeMethod(transform.id)),
+        ty if ty.is_key_exchange() && transform.id == KeMethod::NONE.0 => Strength::Acceptable,
+        ty if ty.is_key_exchange() => requirements::key_exchange(KeMethod(transform.id)),
         _ => Strength::Acceptable,
     }
 }

@@ -4,6 +4,8 @@
 //! A text is a list of names joined by hyphens, in any order between types; of one type, the preferred name comes
 //! first. What a name leaves open:
 //!
+//! - `ke1_mlkem768` is a method of the first key exchange after that of the KE payload, up to `ke7_`; `ke1_none` makes
+//!   it optional (RFC 9370).
 //! - IKE: without a PRF, the integrity algorithms name the PRFs too, also where the ciphers protect integrity
 //!   themselves and need no other: `aes128-sha256-ecp256`, `aes256gcm16-sha384-ecp384`.
 //! - ESP: `none` makes the key exchange optional; without `esn` (64-bit sequence numbers) and `noesn` (32-bit), both
@@ -143,10 +145,7 @@ fn print(transforms: &[Transform], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         match transform.ty {
             TransformType::ENCR => print_cipher(transform, f)?,
-            _ => match SINGLE_NAMES.iter().find(|(_, ty, id)| (*ty, *id) == (transform.ty, transform.id)) {
-                Some((name, ..)) => f.write_str(name)?,
-                None => write!(f, "{transform}")?,
-            },
+            _ => print_single(transform, f)?,
         }
     }
     Ok(())
@@ -154,8 +153,28 @@ fn print(transforms: &[Transform], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// The transform of a name in small letters.
 fn named(name: &str) -> Option<Transform> {
-    let single = SINGLE_NAMES.iter().find(|(known, ..)| *known == name);
-    single.map(|(_, ty, id)| Transform::new(*ty, *id)).or_else(|| cipher(name))
+    let single = |name| SINGLE_NAMES.iter().find(move |(known, ..)| *known == name);
+    let additional = || {
+        let (n, name) = name.strip_prefix(ADDITIONAL)?.split_once('_')?;
+        let ty = TransformType::addke(n.parse().ok()?)?;
+        single(name).filter(|(_, ty, _)| *ty == TransformType::KE).map(|(.., id)| Transform::new(ty, *id))
+    };
+    let known = single(name).map(|(_, ty, id)| Transform::new(*ty, *id));
+    known.or_else(additional).or_else(|| cipher(name))
+}
+
+/// What stands before the number of an additional key exchange.
+const ADDITIONAL: &str = "ke";
+
+fn print_single(transform: &Transform, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let additional = (1..=7).find(|n| TransformType::addke(*n) == Some(transform.ty));
+    let ty = additional.map_or(transform.ty, |_| TransformType::KE);
+    let known = SINGLE_NAMES.iter().find(|(_, known, id)| (*known, *id) == (ty, transform.id));
+    match (known, additional) {
+        (Some((name, ..)), Some(n)) => write!(f, "{ADDITIONAL}{n}_{name}"),
+        (Some((name, ..)), None) => f.write_str(name),
+        (None, _) => write!(f, "{transform}"),
+    }
 }
 
 /// Ciphers whose keys have one length.

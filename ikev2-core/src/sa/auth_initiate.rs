@@ -9,6 +9,7 @@ use super::mobike;
 use super::redirect;
 use super::suspend::Step;
 use super::{Closing, Established, IkeSa, Opening, Purpose, Stage, Task};
+use crate::config::Intermediate;
 use crate::contents::Contents;
 use crate::error::{AuthFailure, Failure, Rejection, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignedOctets, Verdict};
@@ -56,6 +57,12 @@ struct Refusing {
     until: Instant,
 }
 
+/// What comes next with one that answered.
+enum NextStep {
+    Intermediate,
+    Authenticate,
+}
+
 /// What is left of it when the IKE SA is with one of them.
 struct Adopted {
     agreement: Agreement,
@@ -81,7 +88,7 @@ impl AuthAttempt {
         self.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
     }
 
-    fn answerer_mut(&mut self, spi: IkeSpi) -> Result<&mut Answerer, Failure> {
+    pub(super) fn answerer_mut(&mut self, spi: IkeSpi) -> Result<&mut Answerer, Failure> {
         self.answerers.iter_mut().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
     }
 }
@@ -95,22 +102,48 @@ impl IkeSa {
         }
     }
 
-    /// Proves who we are to the next one that waits for it. One question to the embedder is open at a time.
+    /// Goes on with all that wait for us: makes what must come before IKE_AUTH, and proves who we are.
     pub(crate) fn prove_to_next(&mut self, context: &mut Context<'_>) {
-        while self.suspended.is_none() {
-            let Stage::Authenticating(attempt) = &self.stage else { return };
-            let asked = |answerer: &&Answerer| answerer.exchanges.requests().next_id() > 1;
-            let next = attempt.answerers.iter().find(|answerer| !asked(answerer));
-            let Some(spi) = next.map(Answerer::spi) else { return };
-            match self.prove_to(context, spi) {
-                Ok(ProofOrRequest::Ready(proof)) => self.send_auth_request(context, spi, &proof),
-                Ok(ProofOrRequest::Sign(form, octets)) => {
-                    let step = Step::SignRequest(spi, form);
-                    self.suspend_to_sign(context, form, octets, step);
-                }
-                Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
+        while let Some((spi, step)) = self.next_step() {
+            let begun = match step {
+                NextStep::Intermediate => self.begin_intermediate(context, spi),
+                NextStep::Authenticate => self.begin_to_prove(context, spi),
+            };
+            if let Err(failure) = begun {
+                self.close(context, DownReason::Failed(Box::new(failure)));
             }
         }
+    }
+
+    /// Whose turn it is, and for what. One question to the embedder is open at a time.
+    fn next_step(&self) -> Option<(IkeSpi, NextStep)> {
+        let Stage::Authenticating(attempt) = &self.stage else { return None };
+        let wanted = self.connection.intermediate == Intermediate::Always;
+        let step = |answerer: &Answerer| {
+            let Answerer { exchanges, intermediates, .. } = answerer;
+            if exchanges.requests().next_id() > intermediates.int_auth.auth_id() {
+                // Something was asked already.
+                return None;
+            }
+            let step = match intermediates.next(wanted) {
+                Some(_) => NextStep::Intermediate,
+                None if self.suspended.is_some() => return None,
+                None => NextStep::Authenticate,
+            };
+            Some((answerer.spi(), step))
+        };
+        attempt.answerers.iter().find_map(step)
+    }
+
+    fn begin_to_prove(&mut self, context: &mut Context<'_>, spi: IkeSpi) -> Result<(), Failure> {
+        match self.prove_to(context, spi)? {
+            ProofOrRequest::Ready(proof) => self.send_auth_request(context, spi, &proof),
+            ProofOrRequest::Sign(form, octets) => {
+                let step = Step::SignRequest(spi, form);
+                self.suspend_to_sign(context, form, octets, step);
+            }
+        }
+        Ok(())
     }
 
     fn add_answerer(&mut self, context: &mut Context<'_>, answerer: Answerer) -> Result<(), Failure> {
@@ -153,10 +186,11 @@ impl IkeSa {
     }
 
     fn prove_to(&self, context: &mut Context<'_>, spi: IkeSpi) -> Result<ProofOrRequest, Failure> {
-        let Answerer { agreement, keys, .. } = self.answerer(spi)?;
+        let Answerer { agreement, keys, intermediates, .. } = self.answerer(spi)?;
         let connection = &self.connection;
         let id_body = connection.local_id.to_body();
-        let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body);
+        let int_auth = &intermediates.int_auth;
+        let octets = SignedOctets::of(Role::Initiator, agreement, keys, int_auth, &id_body);
         let remote = match &connection.remote_id {
             IdentityPattern::Exactly(peer) => Some(peer),
             _ => None,
@@ -240,14 +274,18 @@ impl IkeSa {
         let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
         let sent_at = &mut self.sent_at;
         let mut lacking = Vec::new();
+        let mut unanswered = ExchangeType::IKE_AUTH;
         answerers.retain_mut(|answerer| {
             while let Some(due) = answerer.exchanges.due(context.now, &answerer.path, &policy) {
-                let Due::Repeat { message, .. } = due else {
-                    initiator.dismiss(answerer.spi());
-                    lacking.append(&mut answerer.exchanges.fragmentation_mut().reassembly.clear());
-                    return false;
-                };
-                context.transmit_again(answerer.path, &message);
+                match due {
+                    Due::Repeat { message, .. } => context.transmit_again(answerer.path, &message),
+                    Due::Exhausted(purpose) => {
+                        unanswered = purpose.exchange();
+                        initiator.dismiss(answerer.spi());
+                        lacking.append(&mut answerer.exchanges.fragmentation_mut().reassembly.clear());
+                        return false;
+                    }
+                }
                 *sent_at = context.now;
             }
             true
@@ -255,7 +293,7 @@ impl IkeSa {
         let ended = match refused.take_if(|refused| answerers.is_empty() && refused.until <= context.now) {
             Some(refused) => Err(refused.failure),
             None if answerers.is_empty() && refused.is_none() => {
-                let timeout = Failure::Timeout { exchange: ExchangeType::IKE_AUTH, hint: None };
+                let timeout = Failure::Timeout { exchange: unanswered, hint: None };
                 Err(lacking.first().cloned().map_or(timeout, Failure::Incomplete))
             }
             None => Ok(()),
@@ -275,7 +313,7 @@ impl IkeSa {
         }
     }
 
-    /// An answer to our IKE_AUTH request.
+    /// An answer to our IKE_AUTH request, or to one before it.
     pub(crate) fn on_auth_answer(
         &mut self,
         context: &mut Context<'_>,
@@ -292,7 +330,8 @@ impl IkeSa {
         let Received::Answer(id) = answerer.exchanges.judge(path, message)? else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
-        if exchange != ExchangeType::IKE_AUTH {
+        let asked = answerer.exchanges.requests().get(id).map(Purpose::exchange);
+        if asked != Some(exchange) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
         if self.suspended.as_ref().is_some_and(|suspended| suspended.verifies()) {
@@ -302,7 +341,10 @@ impl IkeSa {
         let opened = answerer.exchanges.open(&context.reception(path), message, scratch);
         context.opened(&path, message, &opened);
         let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
-        answerer.exchanges.answered(id);
+        if let Some((Purpose::Intermediate(request), _)) = answerer.exchanges.answered(id) {
+            self.on_intermediate_answer(context, spi, &request, message, arrived);
+            return Ok(Handled::Processed);
+        }
         let plaintext = match arrived.plaintext {
             Ok(plaintext) => plaintext,
             Err(failure) => {
@@ -368,7 +410,7 @@ impl IkeSa {
     }
 
     /// Whether anyone else may be the peer: one that was asked, or one that may answer while a refusal is doubted.
-    fn has_other_answerers(&self) -> bool {
+    pub(super) fn has_other_answerers(&self) -> bool {
         match &self.stage {
             Stage::Authenticating(attempt) => attempt.answerers.len() > 1 || attempt.refused.is_some(),
             _ => false,
@@ -391,7 +433,7 @@ impl IkeSa {
             return None;
         };
         let AuthAttempt { child, answerers, .. } = *attempt;
-        let Secured { agreement, keys, exchanges, nat, path } =
+        let Secured { agreement, keys, exchanges, nat, path, .. } =
             answerers.into_iter().find(|answerer| answerer.spi() == spi)?;
         self.current = Generation::Keyed(exchanges);
         self.algorithms = Some(agreement.algorithms);
@@ -409,7 +451,7 @@ impl IkeSa {
         spi: IkeSpi,
         contents: &Contents<'_>,
     ) -> Result<Verdict, Failure> {
-        let Answerer { agreement, keys, .. } = self.answerer(spi)?;
+        let Answerer { agreement, keys, intermediates, .. } = self.answerer(spi)?;
         let connection = &self.connection;
         // Whoever goes on with EAP does not take the proof that we gave (§2.16).
         if contents.eap.is_some() && contents.sa.is_none() && contents.error().is_none() {
@@ -432,7 +474,7 @@ impl IkeSa {
             }));
         }
         let body = id_body(id);
-        let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
+        let octets = SignedOctets::of(Role::Responder, agreement, keys, &intermediates.int_auth, &body);
         check_peer(context, connection, &peer, agreement, &octets, auth, contents)
     }
 

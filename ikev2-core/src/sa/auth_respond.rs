@@ -16,7 +16,6 @@ use crate::event::{DownReason, Role};
 use crate::exchange::exchanges::Request;
 use crate::exchange::protect::Plaintext;
 use crate::identity::Identity;
-use crate::keys::IkeKeys;
 use crate::negotiation::ChildExchange;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -76,7 +75,7 @@ impl IkeSa {
         context: &Context<'_>,
         contents: &Contents<'_>,
     ) -> Result<Arc<Connection>, Failure> {
-        let (agreement, _) = self.answered()?;
+        let ClaimInHand { agreement, .. } = self.answered()?;
         let peer = identity(contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?);
         let us = contents.id_r.as_ref().map(identity);
         // The closest pattern wins, and of equal ones the first.
@@ -100,11 +99,12 @@ impl IkeSa {
         context: &mut Context<'_>,
         contents: &Contents<'_>,
     ) -> Result<(Identity, Verdict), Failure> {
-        let (agreement, keys) = self.answered()?;
+        let ClaimInHand { agreement, keys, intermediates, .. } = self.answered()?;
         let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
         let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
         let (connection, peer) = (&self.connection, identity(id));
-        let octets = SignedOctets::of(Role::Initiator, agreement, keys, &id_body(id));
+        let octets =
+            SignedOctets::of(Role::Initiator, agreement, keys, &intermediates.int_auth, &id_body(id));
         if auth.method != AuthMethod::SHARED_KEY {
             context.spend();
         }
@@ -119,10 +119,10 @@ impl IkeSa {
         Ok((peer, verdict))
     }
 
-    /// The agreement of a half-open SA and its keys.
-    fn answered(&self) -> Result<(&Agreement, &IkeKeys), Failure> {
+    /// What a half-open SA has agreed on, and its keys.
+    fn answered(&self) -> Result<&ClaimInHand, Failure> {
         match &self.stage {
-            Stage::Claiming(claim) => Ok((&claim.agreement, &claim.keys)),
+            Stage::Claiming(claim) => Ok(claim),
             _ => Err(Failure::NoKeys),
         }
     }
@@ -161,9 +161,10 @@ impl IkeSa {
         if matches!(connection.local_auth, LocalAuth::Signature(_)) {
             context.spend();
         }
-        let proof = self.answered().and_then(|(agreement, keys)| {
+        let proof = self.answered().and_then(|claim| {
+            let ClaimInHand { agreement, keys, intermediates, .. } = claim;
             let body = connection.local_id.to_body();
-            let octets = SignedOctets::of(Role::Responder, agreement, keys, &body);
+            let octets = SignedOctets::of(Role::Responder, agreement, keys, &intermediates.int_auth, &body);
             let ends = peer_ends(connection, Some(&peer));
             auth::prove(
                 &connection.local_auth,
@@ -227,7 +228,7 @@ impl IkeSa {
         proof: &Proof,
     ) {
         let offered = self.connection.childless.is_offered();
-        let childless = self.answered().is_ok_and(|(agreement, _)| agreement.childless && offered);
+        let childless = self.answered().is_ok_and(|claim| claim.agreement.childless && offered);
         let asks_for_child = match asks_for_child(&contents, childless) {
             Ok(asks) => asks,
             Err(failure) => return self.refuse_request(context, request, failure),
@@ -354,5 +355,6 @@ fn accepts_suite(connection: &Connection, agreement: &Agreement) -> bool {
             && (cipher.integ == IntegId::NONE || has(Transform::integ(cipher.integ)))
             && has(Transform::prf(prf))
             && has(Transform::ke(ke))
+            && algorithms.additional.are_in(proposal.transforms())
     })
 }

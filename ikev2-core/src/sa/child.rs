@@ -15,7 +15,7 @@ use crate::error::{Bound, Failure};
 use crate::establish::half::Half;
 use crate::event::{ChildSaInfo, DownReason, Event, IkeSaHandle};
 use crate::keys::{self, ChildKeys, Nonces};
-use crate::negotiation::{self, ChildExchange, EspChoice, SelectorLists, SelectorPair};
+use crate::negotiation::{self, AdditionalExchanges, ChildExchange, EspChoice, SelectorLists, SelectorPair};
 use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -33,6 +33,7 @@ use ipsec_types::{EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
 pub(crate) struct Child {
     pub sa: Arc<ChildSa>,
     pub ke: Option<KeMethod>,
+    pub additional: AdditionalExchanges,
     pub narrowed: bool,
     pub inbound: EspSpi,
     pub outbound: EspSpi,
@@ -54,8 +55,8 @@ pub(crate) struct Child {
 impl Child {
     /// What can be shown of it.
     pub(crate) fn info(&self) -> ChildSaInfo {
-        let Self { ref sa, inbound, outbound, ke, narrowed, .. } = *self;
-        ChildSaInfo { child: Arc::clone(sa), inbound, outbound, ke, narrowed }
+        let Self { ref sa, inbound, outbound, ke, additional, narrowed, .. } = *self;
+        ChildSaInfo { child: Arc::clone(sa), inbound, outbound, ke, additional, narrowed }
     }
 
     /// What it carries.
@@ -332,7 +333,7 @@ impl IkeSa {
         we_began: bool,
     ) -> Result<DirectedKeys, Failure> {
         let Stage::Established(established) = &self.stage else { return Err(Failure::NoKeys) };
-        keys::child_keys(established.algorithms.prf, cipher, &established.sk_d, shared, nonces)
+        keys::child_keys(established.algorithms.prf, cipher, &established.sk_d, shared, nonces, &[])
             .map(|keys| DirectedKeys::of(keys, we_began))
             .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
     }
@@ -597,13 +598,14 @@ impl IkeSa {
         let install = |spi, keys| Box::new(SaInstall { child: Arc::clone(&sa), spi, keys });
         context.event(Event::DataPath(SaCommand::InstallInbound(install(inbound, keys.inbound))));
         context.event(Event::DataPath(SaCommand::InstallOutbound(install(outbound, keys.outbound))));
-        let ke = choice.ke;
+        let EspChoice { ke, additional, .. } = choice;
         if rival_nonce.is_some() {
             self.crossed.extend(replaces);
         }
         let child = Child {
             sa,
             ke,
+            additional,
             narrowed,
             inbound,
             outbound,

@@ -41,6 +41,7 @@ impl IkeSa {
                 (Some(_), None) => RedirectSupport::Supported,
                 (Some(_), Some(redirected)) => RedirectSupport::From(redirected.from),
             },
+            intermediate: connection.intermediate.is_announced(&connection.ike_proposals),
             childless_only: connection.childless == Childless::Required,
         };
         let proposals = &connection.ike_proposals;

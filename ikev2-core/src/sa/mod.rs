@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`generation`] | what a rekey makes anew | §2.18 |
 //! | [`initiate`], [`respond`] | IKE_SA_INIT | §1.2 |
+//! | [`intermediate`] | IKE_INTERMEDIATE with additional key exchanges | RFC 9242, RFC 9370 |
 //! | [`auth_initiate`], [`auth_respond`] | IKE_AUTH with the first Child SA | §1.2, §2.15 |
 //! | [`auth`] | what both have in common | §2.15 |
 //! | [`suspend`] | answers of the embedder that come later | |
@@ -38,6 +39,7 @@ pub(crate) mod fragments;
 pub(crate) mod generation;
 pub(crate) mod informational;
 pub(crate) mod initiate;
+pub(crate) mod intermediate;
 pub(crate) mod later;
 pub(crate) mod leases;
 pub(crate) mod mobike;
@@ -59,6 +61,7 @@ pub(crate) mod way;
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError, Failure};
 use crate::establish::initiator::Initiator;
+use crate::establish::intermediate::Intermediates;
 use crate::establish::responder::HalfOpen;
 use crate::establish::secrets::{Agreement, IkeAlgorithms};
 use crate::event::{DownReason, Event, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus, Role};
@@ -79,6 +82,7 @@ use former::Former;
 use generation::Generation;
 use ikev2_wire::Payload;
 use ikev2_wire::codes::ExchangeType;
+use intermediate::IntermediateRequest;
 use ipsec_types::sa::{ChildSaId, PacketSelectors};
 use ipsec_types::{EspSpi, IkeSpi, Instant, Path, SecretBytes};
 use later::Later;
@@ -95,9 +99,9 @@ pub(crate) enum Stage {
     Initiating(Box<Initiator>),
     /// We answered IKE_SA_INIT and wait for IKE_AUTH, not longer than this.
     HalfOpen(Box<HalfOpen>, Instant),
-    /// The peer's IKE_AUTH request is in hand.
+    /// The peer has shown that it has the keys: IKE_INTERMEDIATE is under way, or its IKE_AUTH request is in hand.
     Claiming(Box<ClaimInHand>),
-    /// Our IKE_AUTH request is out.
+    /// Our IKE_AUTH request is out, or an IKE_INTERMEDIATE request before it.
     Authenticating(Box<auth_initiate::AuthAttempt>),
     /// Both ends are authenticated.
     Established(Established),
@@ -107,13 +111,16 @@ pub(crate) enum Stage {
     Lingering(Instant),
 }
 
-/// What a responder holds while the peer's IKE_AUTH request is in hand.
+/// What a responder holds until the peer has proved who it is.
 #[derive(Debug)]
 pub(crate) struct ClaimInHand {
     pub agreement: Agreement,
     pub keys: IkeKeys,
     /// The IKE_SA_INIT request, to know its repeats.
     pub init: RequestDigest,
+    pub intermediates: Intermediates,
+    /// Until when the next request is waited for; `None` while IKE_AUTH is in hand.
+    pub expires: Option<Instant>,
 }
 
 /// What an established IKE SA needs for its Child SAs.
@@ -135,6 +142,7 @@ pub(crate) struct Closing {
 /// What a request in flight is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
+    Intermediate(Box<IntermediateRequest>),
     Auth,
     CreateChild(Box<ChildAttempt>),
     RekeyIke(Box<IkeRekey>),
@@ -152,6 +160,7 @@ impl Purpose {
     /// The exchange that it is a request of.
     pub(crate) fn exchange(&self) -> ExchangeType {
         match self {
+            Self::Intermediate(_) => ExchangeType::IKE_INTERMEDIATE,
             Self::Auth => ExchangeType::IKE_AUTH,
             Self::CreateChild(_) | Self::RekeyIke(_) => ExchangeType::CREATE_CHILD_SA,
             Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness | Self::Mobike(_) => {
@@ -561,6 +570,7 @@ impl IkeSa {
             suite: algorithms.map(|a| a.cipher.suite()),
             prf: algorithms.map(|a| a.prf.id()),
             ke: algorithms.map(|a| a.ke),
+            additional: algorithms.map(|a| a.additional).unwrap_or_default(),
             fragment_size: self.current.exchanges().and_then(|x| x.fragmentation().size(&self.path)),
             configuration: self.configuration(),
             children: self.children.iter().map(|c| c.sa.id).collect(),
@@ -628,7 +638,9 @@ impl IkeSa {
             Stage::HalfOpen(half_open, _) => half_open.kept_octets(),
             Stage::Claiming(claim) => {
                 let in_hand = self.suspended.as_ref().map_or(0, |suspended| suspended.octets());
-                claim.agreement.request.message().len().saturating_add(in_hand)
+                let fragments = self.current.exchanges().map_or(0, |x| x.fragmentation().reassembly.octets());
+                let request = claim.agreement.request.message().len();
+                request.saturating_add(in_hand).saturating_add(fragments)
             }
             _ => 0,
         }

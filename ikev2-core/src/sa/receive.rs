@@ -120,8 +120,8 @@ impl IkeSa {
                 self.check_mapping(&contents);
             }
             Purpose::Mobike(ask) => self.on_mobike_answer(context, &ask, &contents, from),
-            // Its answer goes a way of its own.
-            Purpose::Auth => {}
+            // Their answers go a way of their own.
+            Purpose::Auth | Purpose::Intermediate(_) => {}
         }
     }
 
@@ -133,11 +133,11 @@ impl IkeSa {
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
         let (exchange, id) = (request.exchange, request.message_id());
-        let half_open = self.is_half_open();
+        let (half_open, awaits_claim) = (self.is_half_open(), self.awaits_claim());
         let Generation::Keyed(exchanges) = &mut self.current else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
-        // IKE_AUTH is Message ID 1, whatever the window (§2.2).
+        // IKE_AUTH and what comes before it are one after the other, whatever the window (§2.2, RFC 9242 §3.2).
         if half_open && id != exchanges.responses().expected() {
             return Err(Rejection::MessageIdAhead(id));
         }
@@ -147,6 +147,9 @@ impl IkeSa {
                 None | Some(1) => Err(Rejection::AlteredRepeat(id)),
                 Some(number) => Err(Rejection::Fragment(FragmentFault::Answered { number })),
             };
+        }
+        if awaits_claim {
+            return self.on_claim(context, request, message, scratch);
         }
         let lives = matches!(self.stage, Stage::Established(_) | Stage::Closing(_));
         if !lives || !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {

@@ -234,10 +234,9 @@ impl IkeSa {
         nonces: Nonces<'_>,
         shared: &SecretBytes,
     ) -> Result<Next, Failure> {
-        let algorithms = IkeAlgorithms::find(context.config.crypto, choice.cipher, choice.prf, choice.ke)
-            .map_err(Failure::Algorithm)?;
+        let algorithms = IkeAlgorithms::of(context.config.crypto, choice).map_err(Failure::Algorithm)?;
         let IkeAlgorithms { cipher, prf, .. } = algorithms;
-        let seed = keys::rekey_skeyseed(old.algorithms.prf, &old.sk_d, shared, nonces);
+        let seed = keys::rekey_skeyseed(old.algorithms.prf, &old.sk_d, shared, nonces, &[]);
         let Ends { role, initiator_spi, responder_spi } = ends;
         let made = IkeKeys::derive(prf, cipher, &seed, nonces, initiator_spi, responder_spi)
             .and_then(|keys| Some((secrets::protection(cipher, &keys, role)?, keys)));

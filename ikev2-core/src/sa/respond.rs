@@ -6,6 +6,7 @@ use super::generation::Generation;
 use super::{ClaimInHand, IkeSa, Stage};
 use crate::error::{Bound, Rejection};
 use crate::establish::responder::{InitRequest, Refusal, ResponderTerms};
+use crate::establish::secrets::Secured;
 use crate::event::{Handled, IkeSaHandle, Role};
 use crate::exchange::exchanges::Received;
 use crate::exchange::fragment::Arrival;
@@ -17,6 +18,20 @@ use alloc::vec::Vec;
 use ikev2_wire::Message;
 use ikev2_wire::codes::ExchangeType;
 use ipsec_types::{IkeSpi, Path};
+
+/// Nothing is begun that could not be finished.
+pub(super) fn afford_claim(context: &mut Context<'_>, exchange: ExchangeType) -> Result<(), Rejection> {
+    let operations =
+        if exchange == ExchangeType::IKE_AUTH { AUTH_OPERATIONS } else { INTERMEDIATE_OPERATIONS };
+    if !context.affords(operations) {
+        count(&mut context.statistics.auth_requests_ignored);
+        return Err(Rejection::Limit(Bound::Operations));
+    }
+    Ok(())
+}
+
+/// What an IKE_INTERMEDIATE request costs at most: the shared secret of IKE_SA_INIT, and an additional key exchange.
+const INTERMEDIATE_OPERATIONS: u32 = 2;
 
 /// What the largest IKE_AUTH request costs: the shared secret, a signature to check and one to make.
 const AUTH_OPERATIONS: u32 = 3;
@@ -31,12 +46,14 @@ impl IkeSa {
     ) -> Result<Self, Refusal> {
         let path = *request.path();
         let candidates = context.connections.answering(&path);
-        let (connection, choice) = request.choose(candidates.map(|c| (c, c.ike_proposals.as_slice())))?;
+        let policies = candidates.map(|c| (c, c.ike_proposals.as_slice()));
+        let (connection, choice) = request.choose(policies, request.does_intermediate())?;
         let terms = ResponderTerms {
             crypto: context.config.crypto,
             force_udp_encapsulation: connection.force_udp_encapsulation,
             window: context.config.window,
             fragmentation: connection.fragmentation,
+            intermediate: true,
             childless: connection.childless.is_offered(),
         };
         context.spend();
@@ -76,8 +93,8 @@ impl IkeSa {
         let Stage::HalfOpen(half_open, _) = &mut self.stage else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
-        let mut request = match half_open.judge(path, message)? {
-            Received::Request(request) if exchange == ExchangeType::IKE_AUTH => request,
+        let request = match half_open.judge(path, message)? {
+            Received::Request(request) if half_open.expects(exchange) => request,
             Received::Repeat(answer) => {
                 context.transmit_again(path, &answer);
                 return Ok(Handled::RepeatAnswered);
@@ -88,11 +105,7 @@ impl IkeSa {
             return Err(Rejection::Unprotected);
         }
         half_open.fragmentation().judge(message, &context.reception(path))?;
-        // Nothing is begun that could not be finished.
-        if !context.affords(AUTH_OPERATIONS) {
-            count(&mut context.statistics.auth_requests_ignored);
-            return Err(Rejection::Limit(Bound::Operations));
-        }
+        afford_claim(context, exchange)?;
         let late = half_open.keys().is_none();
         if half_open.owes_key_exchange() {
             context.spend();
@@ -106,20 +119,18 @@ impl IkeSa {
             context.opened(&path, message, &opened);
         }
         let Arrival::Message(arrived) = opened? else { return Ok(Handled::Fragment) };
-        request.put_together(arrived.fragments.as_ref());
         // Only now the peer has shown that it has the keys.
         let placeholder = Stage::Lingering(context.now);
-        let Stage::HalfOpen(half_open, _) = core::mem::replace(&mut self.stage, placeholder) else {
+        let Stage::HalfOpen(half_open, expires) = core::mem::replace(&mut self.stage, placeholder) else {
             return Err(Rejection::UnexpectedExchange(exchange));
         };
-        let init = *half_open.request();
+        let (init, expires) = (*half_open.request(), Some(expires));
         let Some(secured) = half_open.secure() else { return Err(Rejection::Unprotected) };
-        self.current = Generation::Keyed(secured.exchanges);
-        let claim = ClaimInHand { agreement: secured.agreement, keys: secured.keys, init };
+        let Secured { agreement, keys, exchanges, intermediates, .. } = secured;
+        self.current = Generation::Keyed(exchanges);
+        let claim = ClaimInHand { agreement, keys, init, intermediates, expires };
         self.stage = Stage::Claiming(Box::new(claim));
-        self.heard_at = context.now;
-        self.ike_heard_at = context.now;
-        self.on_auth_request(context, &request, arrived.plaintext);
+        self.take_claim(context, request, message, arrived);
         Ok(Handled::Processed)
     }
 }

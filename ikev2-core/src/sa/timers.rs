@@ -29,7 +29,8 @@ impl IkeSa {
             Stage::Lingering(until) => return Some(*until),
             Stage::Established(_) => self.liveness_at(),
             // A peer whose proof is in hand has shown that it is there.
-            Stage::Claiming(_) | Stage::Closing(_) => None,
+            Stage::Claiming(claim) => claim.expires,
+            Stage::Closing(_) => None,
         };
         let answer = self.suspended.as_ref().map(|suspended| suspended.deadline);
         let requests = self.current.exchanges().and_then(|exchanges| exchanges.requests().deadline());
@@ -93,6 +94,9 @@ impl IkeSa {
         }
         match &self.stage {
             Stage::HalfOpen(_, expires) if *expires <= context.now => return self.expire(context),
+            Stage::Claiming(claim) if claim.expires.is_some_and(|at| at <= context.now) => {
+                return self.expire(context);
+            }
             Stage::Established(_) if self.later_at().is_some_and(|at| at <= context.now) => {
                 self.queue_due(context.now);
                 self.pump(context);

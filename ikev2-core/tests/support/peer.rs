@@ -35,6 +35,9 @@ pub struct Peer {
     request: Vec<u8>,
     agreement: Option<Agreement>,
     keys: Option<IkeKeys>,
+    /// What IKE_INTERMEDIATE adds to the octets under AUTH, and the Message ID of IKE_AUTH.
+    pub int_auth: Vec<u8>,
+    pub auth_id: u32,
     /// Once the keys are known.
     pub forger: Option<Forger>,
 }
@@ -60,6 +63,8 @@ impl Peer {
             request: Vec::new(),
             agreement: None,
             keys: None,
+            int_auth: Vec::new(),
+            auth_id: 1,
             forger: None,
         }
     }
@@ -160,6 +165,7 @@ impl Peer {
             answer: Datagram::copy_from(answer),
             peer_hashes: None,
             childless: false,
+            intermediate: false,
         };
         let (keys, _) = agreement.keys(&shared).unwrap();
         let spis = (agreement.ends.initiator_spi, agreement.ends.responder_spi);
@@ -180,20 +186,26 @@ impl Peer {
     }
 
     /// What the AUTH of the end with this role and this ID payload covers, by the formula, and not by the code under
-    /// test: RealMessage | the other's nonce | prf(SK_p, ID) (§2.15).
+    /// test: RealMessage | the other's nonce | prf(SK_p, ID) (§2.15) | IntAuth (RFC 9242 §3.3.2).
     pub fn octets_under_auth(&self, of: Role, id_body: &[u8]) -> Vec<u8> {
         let (agreement, keys) = (self.agreement.as_ref().unwrap(), self.keys.as_ref().unwrap());
         let (message, nonce, sk_p) = match of {
             Role::Initiator => (&agreement.request, &agreement.responder_nonce, &keys.pi),
             Role::Responder => (&agreement.answer, &agreement.initiator_nonce, &keys.pr),
         };
-        [message.message(), nonce, &prf(sk_p.as_slice(), &[id_body])].concat()
+        [message.message(), nonce, &prf(sk_p.as_slice(), &[id_body]), &self.int_auth].concat()
+    }
+
+    /// `prf(SK_p, A | P)` of a message of this end, by the formula (RFC 9242 §3.3.2).
+    pub fn int_auth_of(&self, sender: Role, head: &[u8], inner: &[u8]) -> Vec<u8> {
+        let keys = self.keys.as_ref().unwrap();
+        let sk_p = if sender == Role::Initiator { &keys.pi } else { &keys.pr };
+        prf(sk_p.as_slice(), &[head, inner])
     }
 
     fn auth_payloads(&self, esp_spi: u32) -> Vec<Raw> {
         let body = self.id_body();
-        let padded = prf(self.secret.as_slice(), &[b"Key Pad for IKEv2"]);
-        let proof = prf(&padded, &[&self.signed_octets()]);
+        let proof = shared_key_proof(self.secret.as_slice(), &self.signed_octets());
         let id_type = if self.role == Role::Initiator { PayloadType::ID_I } else { PayloadType::ID_R };
         let everything = TsPayload::build(&[net("0.0.0.0/0")]).unwrap();
         vec![
@@ -209,14 +221,14 @@ impl Peer {
     pub fn auth_request(&mut self, change: impl FnOnce(&mut Vec<Raw>)) -> Vec<u8> {
         let mut payloads = self.auth_payloads(0xAAAA_0001);
         change(&mut payloads);
-        self.request(ExchangeType::IKE_AUTH, 1, &payloads)
+        self.request(ExchangeType::IKE_AUTH, self.auth_id, &payloads)
     }
 
     /// The IKE_AUTH answer, with its payloads changed.
     pub fn auth_answer(&mut self, change: impl FnOnce(&mut Vec<Raw>)) -> Vec<u8> {
         let mut payloads = self.auth_payloads(0xBBBB_0001);
         change(&mut payloads);
-        self.answer(ExchangeType::IKE_AUTH, 1, &payloads)
+        self.answer(ExchangeType::IKE_AUTH, self.auth_id, &payloads)
     }
 
     /// Any protected request.
@@ -249,6 +261,11 @@ impl Peer {
     pub fn open(&self, message: &[u8]) -> Vec<Raw> {
         self.forger.as_ref().unwrap().open(message)
     }
+}
+
+/// AUTH by a shared secret over these octets (§2.15).
+pub fn shared_key_proof(secret: &[u8], octets: &[u8]) -> Vec<u8> {
+    prf(&prf(secret, &[b"Key Pad for IKEv2"]), &[octets])
 }
 
 /// HMAC-SHA2-256.

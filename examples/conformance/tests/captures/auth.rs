@@ -5,6 +5,7 @@ use crate::ike_sa::IkeSa;
 use crate::message::Plain;
 use ikev2_core::Role;
 use ikev2_core::establish::auth::{SignedOctets, shared_key, verify_shared_key};
+use ikev2_core::establish::intermediate::IntAuth;
 use ikev2_core::keys;
 use ikev2_wire::codes::CertEncoding;
 use ikev2_wire::{AuthMethod, AuthPayload, DigitalSignature};
@@ -31,7 +32,7 @@ pub(crate) fn check(sa: &IkeSa<'_>, messages: &[(Role, &Plain)], coverage: &mut 
         if let Some(id) = id {
             id.body(&mut id_body);
         }
-        let octets = SignedOctets::of(signer, &sa.agreement, &sa.final_keys, &id_body);
+        let octets = SignedOctets::of(signer, &sa.agreement, &sa.final_keys, &IntAuth::default(), &id_body);
         let whole = [&octets.parts().concat()[..], &after_identity(sa)].concat();
         // Whether the certificate belongs to the identity is for path validation to say.
         let certificates: Vec<&[u8]> = sent

@@ -125,7 +125,7 @@ pub(crate) fn made_by(
 
 fn derive(sa: &IkeSa<'_>, suite: CipherSuite, shared: Option<&SecretBytes>, nonces: Nonces<'_>) -> ChildKeys {
     let prf = sa.agreement.algorithms.prf;
-    child_keys(prf, ike_sa::cipher(suite), &sa.final_keys.d, shared, nonces).unwrap()
+    child_keys(prf, ike_sa::cipher(suite), &sa.final_keys.d, shared, nonces, &[]).unwrap()
 }
 
 /// The ESP SAs of the key file. Those whose exchange was opened were derived, and so is the first Child SA of an

@@ -8,8 +8,8 @@ use ikev2_core::establish::secrets::{Agreement, IkeAlgorithms};
 use ikev2_core::exchange::datagram::Datagram;
 use ikev2_core::exchange::exchanges::Ends;
 use ikev2_core::keys::{self, IkeKeys};
-use ikev2_core::negotiation::{IkeExchange, accept_ike};
-use ikev2_wire::{EncrId, IkeSpi, IntegId, KeMethod, PrfId, SaPayload, TransformType};
+use ikev2_core::negotiation::{AdditionalExchanges, IkeExchange, accept_ike};
+use ikev2_wire::{EncrId, IkeSpi, IntegId, KeMethod, NotifyType, PrfId, SaPayload, TransformType};
 use ipsec_conformance::{IkeSaLines, Label};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{CipherAlgorithm, CipherError, PacketCipher};
@@ -119,12 +119,15 @@ fn algorithms(answer: &SaPayload<'_>, lines: &IkeSaLines) -> IkeAlgorithms {
     let (prf, _) = chosen(answer, TransformType::PRF).unwrap();
     let (ke, _) = chosen(answer, TransformType::KE).unwrap();
     let (prf, ke) = (PrfId(prf), KeMethod(ke));
+    let transforms = answer.proposals().next().unwrap().to_owned().transforms;
+    let additional = AdditionalExchanges::of(&transforms);
     let logged = lines.algorithms.unwrap();
     assert_eq!((suite, Some(prf)), (logged.suite, logged.prf));
     if is_covered(suite) {
-        return IkeAlgorithms::find(&RUSTCRYPTO, suite, prf, ke).unwrap();
+        let found = IkeAlgorithms::find(&RUSTCRYPTO, suite, prf, ke).unwrap();
+        return IkeAlgorithms { additional, ..found };
     }
-    IkeAlgorithms { cipher: cipher(suite), prf: RUSTCRYPTO.prf(prf).unwrap(), ke }
+    IkeAlgorithms { cipher: cipher(suite), prf: RUSTCRYPTO.prf(prf).unwrap(), ke, additional }
 }
 
 /// Accepts the answer as the initiator does.
@@ -141,6 +144,7 @@ fn accept(
     let choice = accept_ike(&offered, answer.sa.as_ref().unwrap(), exchange, ke_sent).unwrap();
     assert_eq!(choice.cipher, algorithms.cipher.suite());
     assert_eq!((choice.prf, choice.ke), (algorithms.prf.id(), algorithms.ke));
+    assert_eq!(choice.additional, algorithms.additional);
     coverage.choices += 1;
 }
 
@@ -159,7 +163,11 @@ impl<'a> IkeSa<'a> {
     ) -> Self {
         let [request_octets, answer_octets] = datagrams;
         let algorithms = algorithms(answer.contents().sa.as_ref().unwrap(), lines);
-        accept(&request.contents(), &answer.contents(), IkeExchange::Initial, algorithms, coverage);
+        let said = [request, answer]
+            .map(|init| init.contents().notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED).is_some());
+        let intermediate = said == [true; 2];
+        let exchange = IkeExchange::initial(intermediate);
+        accept(&request.contents(), &answer.contents(), exchange, algorithms, coverage);
         let agreement = Agreement {
             algorithms,
             ends: Ends {
@@ -173,6 +181,7 @@ impl<'a> IkeSa<'a> {
             answer: answer_octets,
             peer_hashes: None,
             childless: false,
+            intermediate,
         };
         let shared = lines.all(0, Label::Ke).next().unwrap();
         let seed = keys::skeyseed(agreement.algorithms.prf, agreement.nonces(), shared);
@@ -210,7 +219,7 @@ impl<'a> IkeSa<'a> {
         };
         let shared = lines.all(0, Label::Ke).next().unwrap();
         let old_prf = self.agreement.algorithms.prf;
-        let seed = keys::rekey_skeyseed(old_prf, &self.final_keys.d, shared, agreement.nonces());
+        let seed = keys::rekey_skeyseed(old_prf, &self.final_keys.d, shared, agreement.nonces(), &[]);
         Self::derive(lines, agreement, &seed, coverage)
     }
 
@@ -236,9 +245,8 @@ impl<'a> IkeSa<'a> {
                 coverage.logged_key_sets += 1;
                 continue;
             };
-            // The formula of an additional key exchange is that of a rekey (RFC 9370 §2.2.2).
             let prf = agreement.algorithms.prf;
-            let seed = keys::rekey_skeyseed(prf, &before.d, shared, agreement.nonces());
+            let seed = keys::additional_skeyseed(prf, &before.d, shared, agreement.nonces());
             stages.push(derived(lines, &agreement, stage, &seed));
             coverage.key_sets += 1;
         }
