@@ -96,7 +96,7 @@ pub struct EndpointConfig {
     /// Requests of one IKE SA that wait for the window at most, and as many in flight, whatever window the peer
     /// grants. Default: 64.
     pub max_queued_requests: usize,
-    /// Child SAs of one IKE SA at most. Default: 64. Worst case: 576 octets each with one selector for either
+    /// Child SAs of one IKE SA at most. Default: 64. Worst case: 592 octets each with one selector for either
     /// side, and 40 for every other selector.
     pub max_children: usize,
     /// How often a peer may let us start IKE_SA_INIT or CREATE_CHILD_SA over, by COOKIE or INVALID_KE_PAYLOAD.

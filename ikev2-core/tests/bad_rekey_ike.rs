@@ -115,9 +115,9 @@ fn requests_that_cannot_be_agreed_on_fail_alone() {
     let spi: Check = |f| matches!(refused(f), Some(RefusalReason::SpiReserved));
     let transform: Check = |f| matches!(refused(f), Some(RefusalReason::Transform { .. }));
     let missing: Check = |f| matches!(refused(f), Some(RefusalReason::Missing(_)));
-    let unknown: Check = |f| matches!(refused(f), Some(RefusalReason::TransformType(TransformType(6))));
+    let unknown: Check = |f| matches!(refused(f), Some(RefusalReason::TransformType(TransformType(99))));
     let ke: Check = |f| matches!(f, Failure::InvalidKe(_));
-    let cases: [(&str, Change, NotifyType, Check); 12] = [
+    let cases: [(&str, Change, NotifyType, Check); 13] = [
         ("no SPI", |p| proposals(p, |list| list[0].spi.clear()), none, spi_size),
         ("an SPI of 4 octets", |p| proposals(p, |list| list[0].spi.truncate(4)), none, spi_size),
         ("an SPI of 9 octets", |p| proposals(p, |list| list[0].spi.push(1)), none, spi_size),
@@ -140,6 +140,12 @@ fn requests_that_cannot_be_agreed_on_fail_alone() {
         (
             "an additional key exchange",
             |p| proposals(p, |l| l[0].transforms.push(Transform::new(TransformType(6), 36))),
+            none,
+            transform,
+        ),
+        (
+            "a transform type that nobody knows",
+            |p| proposals(p, |l| l[0].transforms.push(Transform::new(TransformType(99), 36))),
             none,
             unknown,
         ),

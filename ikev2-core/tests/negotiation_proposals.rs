@@ -228,10 +228,12 @@ fn types_of_another_protocol_are_negotiated_where_the_policy_has_them() {
 fn addke_for_a_child_sa_and_addke_without_ke() {
     let addke = Transform::new(TransformType::ADDKE2, KeMethod::ML_KEM_768.0);
     let with_ke = esp_proposal(1, vec![gcm(256), X25519, addke.clone(), sn32()]);
-    let without_ke = esp_proposal(2, vec![gcm(256), addke, sn32()]);
+    let without_ke = esp_proposal(2, vec![gcm(256), addke.clone(), sn32()]);
     let result =
         choose_esp(&EspProposal::defaults(), &sa(&[with_ke, without_ke]), create(KeMethod::CURVE25519));
-    assert_eq!(reasons(result), vec![RefusalReason::TransformType(TransformType::ADDKE2); 2]);
+    let unwanted =
+        RefusalReason::Transform { ty: TransformType::ADDKE2, offered: vec![addke], allowed: vec![] };
+    assert_eq!(reasons(result), vec![unwanted; 2]);
 }
 
 /// The two proposals of RFC 7296 §3.3: CBC of three sizes with HMAC-SHA1 or XCBC, and GCM with 8-octet ICV.
