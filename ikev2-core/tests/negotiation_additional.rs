@@ -10,6 +10,7 @@ use ikev2_wire::{EncrId, KeMethod, PrfId, Proposal, ProtocolId, SaPayload, Trans
 use ipsec_types::EspSpi;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
+use std::slice::from_ref;
 
 const X25519: KeMethod = KeMethod::CURVE25519;
 const INITIAL: IkeExchange = IkeExchange::InitialIntermediate;
@@ -41,7 +42,7 @@ fn our_order_decides_in_each_type() {
         ("x25519-ke1_mlkem768", vec![kem]),
         ("x25519-ke1_mlkem768-ke3_none-ke3_ecp384", vec![kem]),
     ] {
-        assert_eq!(choose(&[ours.clone()], &[ike(theirs)], INITIAL), Ok(chosen), "{theirs}");
+        assert_eq!(choose(from_ref(&ours), &[ike(theirs)], INITIAL), Ok(chosen), "{theirs}");
     }
     for (theirs, why) in [
         ("x25519", "no ADDKE1 in common: offered none, allowed ml-kem-768, ml-kem-512"),
@@ -54,7 +55,7 @@ fn our_order_decides_in_each_type() {
             "no ADDKE2 in common: offered 256-bit random ECP group, allowed none",
         ),
     ] {
-        assert_eq!(choose(&[ours.clone()], &[ike(theirs)], INITIAL), Err(why.into()), "{theirs}");
+        assert_eq!(choose(from_ref(&ours), &[ike(theirs)], INITIAL), Err(why.into()), "{theirs}");
     }
 }
 
@@ -67,7 +68,7 @@ fn without_ike_intermediate_there_are_none() {
     assert_eq!(choose(&both, &both, INITIAL), Ok(vec![KeMethod::ML_KEM_768]));
     let unknown = "it has the transform type ADDKE1, which is not known here";
     assert_eq!(choose(&both, &[hybrid], IkeExchange::Initial), Err(unknown.into()));
-    assert_eq!(choose(&[classic.clone()], &[classic], IkeExchange::Initial), Ok(vec![]));
+    assert_eq!(choose(from_ref(&classic), from_ref(&classic), IkeExchange::Initial), Ok(vec![]));
 }
 
 /// The first of ours is given up where it would leave nothing to another exchange.
@@ -75,7 +76,7 @@ fn without_ike_intermediate_there_are_none() {
 fn no_method_serves_twice() {
     let ours = ike("x25519-ke1_mlkem768-ke1_ecp256-ke2_mlkem768-ke2_none");
     let (kem, curve) = (KeMethod::ML_KEM_768, KeMethod::ECP_256);
-    let theirs = |text| choose(&[ours.clone()], &[ike(text)], INITIAL);
+    let theirs = |text| choose(from_ref(&ours), &[ike(text)], INITIAL);
     assert_eq!(theirs("x25519-ke1_mlkem768-ke1_ecp256-ke2_mlkem768"), Ok(vec![curve, kem]));
     assert_eq!(theirs("x25519-ke1_mlkem768-ke1_ecp256-ke2_mlkem768-ke2_none"), Ok(vec![kem]));
     // What each end would take is no choice together.
@@ -85,7 +86,7 @@ fn no_method_serves_twice() {
     assert_eq!(choose(&[ours], &[theirs], INITIAL), Err(same.into()));
     // The KE payload's method is kept where it can be, and another asked for where it cannot.
     let ours = ike("x25519-ecp256-ke1_x25519");
-    let wanted = choose(&[ours.clone()], &[ours], INITIAL).unwrap_err();
+    let wanted = choose(from_ref(&ours), from_ref(&ours), INITIAL).unwrap_err();
     assert!(wanted.starts_with("KE with Curve25519 where 256-bit random ECP group is wanted"), "{wanted}");
 }
 
@@ -137,9 +138,9 @@ fn a_child_sa_without_a_key_exchange_has_no_further_ones() {
         (ChildExchange::CreateChildSa { ke_sent: None }, None, 0),
         (ChildExchange::IkeAuth, None, 0),
     ] {
-        let offered = offer_esp(std::slice::from_ref(&policy), spi, exchange);
+        let offered = offer_esp(from_ref(&policy), spi, exchange);
         let request = SaPayload::build(&offered).unwrap();
-        let chosen = choose_esp(std::slice::from_ref(&policy), &request, exchange).unwrap();
+        let chosen = choose_esp(from_ref(&policy), &request, exchange).unwrap();
         let Selection::Chosen(choice) = chosen else { panic!("{chosen:?}") };
         assert_eq!((choice.ke, choice.additional.len()), (ke, additional), "{exchange:?}");
         let answer = SaPayload::build(&[choice.reply(spi)]).unwrap();
@@ -220,7 +221,7 @@ proptest! {
         let best = choices.iter().find(|choice| choice[0] == sent).or(choices.first());
         let offered = offer_ike(&[offer], None);
         let request = SaPayload::build(&offered).unwrap();
-        match choose_ike(std::slice::from_ref(&policy), &request, INITIAL, sent) {
+        match choose_ike(from_ref(&policy), &request, INITIAL, sent) {
             Ok(Selection::Chosen(choice)) => {
                 let by_type: Vec<_> = choice.additional.by_type().map(|(_, method)| method).take(3).collect();
                 prop_assert_eq!(Some(&[&[choice.ke], &by_type[..]].concat()), best);

@@ -432,9 +432,9 @@ impl<P> Exchanges<P> {
 
     /// For an SA that moves. None of our requests is out; fragments of the peer's come again.
     pub(crate) fn save(&self, w: &mut Saving) {
-        let Self { ends, protection, fragmentation, requests, responses } = self;
+        let Self { ends, protections, fragmentation, requests, responses } = self;
         ends.save(w);
-        protection.save(w);
+        protections.save(w);
         fragmentation.save(w);
         requests.save(w);
         responses.save(w);
@@ -444,7 +444,7 @@ impl<P> Exchanges<P> {
     pub(crate) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
         Ok(Self {
             ends: Ends::restore(r)?,
-            protection: Protection::restore(r)?,
+            protections: Protections::restore(r)?,
             fragmentation: Fragmentation::restore(r)?,
             requests: RequestWindow::restore(r)?,
             responses: ResponseWindow::restore(r)?,

@@ -3,6 +3,8 @@
 //! again.
 
 use super::protect::Protection;
+use crate::error::MoveError;
+use crate::saved::{Restoring, Saving};
 use alloc::boxed::Box;
 
 /// The keys in use, and those of before while the peer may ask for their last answer.
@@ -43,6 +45,17 @@ impl Protections {
     pub fn change(&mut self, next: Protection, last: Option<u32>) {
         let protection = core::mem::replace(&mut self.current, next);
         self.former = last.map(|last| Box::new(Former { protection, last }));
+    }
+
+    /// For an SA that moves, whose keys change no more.
+    pub(crate) fn save(&self, w: &mut Saving) {
+        let Self { current, former: _ } = self;
+        current.save(w);
+    }
+
+    /// The same of an SA that came.
+    pub(crate) fn restore(r: &mut Restoring<'_>) -> Result<Self, MoveError> {
+        Ok(Self::new(Protection::restore(r)?))
     }
 
     /// The peer has shown that it has the keys in use, and with them the last answer of before.

@@ -38,6 +38,15 @@ impl AdditionalExchanges {
         }))
     }
 
+    /// The method of each type, one after the other.
+    pub(crate) fn try_from_types<E>(mut next: impl FnMut() -> Result<KeMethod, E>) -> Result<Self, E> {
+        let mut methods = Self::NONE;
+        for method in &mut methods.0 {
+            *method = next()?;
+        }
+        Ok(methods)
+    }
+
     /// Their methods, in order.
     pub fn methods(&self) -> impl Iterator<Item = KeMethod> + '_ {
         self.0.iter().copied().filter(|method| *method != KeMethod::NONE)

@@ -22,6 +22,7 @@ use crate::establish::secrets::IkeAlgorithms;
 use crate::event::{Event, IkeSaHandle, NatStatus, Role};
 use crate::exchange::exchanges::Exchanges;
 use crate::identity::Identity;
+use crate::negotiation::AdditionalExchanges;
 use crate::redirect::Redirected;
 use crate::saved::{Restoring, Saving};
 use crate::stats::count;
@@ -31,7 +32,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ikev2_wire::codes::{ExchangeType, IdType, KeMethod, PrfId};
-use ipsec_crypto::state::{StateReader, StateWriter};
+use ipsec_crypto::state::{StateError, StateReader, StateWriter};
 use ipsec_types::sa::{ChildSaId, PolicyId};
 use ipsec_types::{IkeSpi, SecretBytes};
 
@@ -271,9 +272,7 @@ impl IkeSa {
 }
 
 /// The identities as they stand in front: ours, and the peer's.
-pub(crate) fn read_identities(
-    r: &mut StateReader<'_>,
-) -> Result<(Identity, Option<Identity>), ipsec_crypto::state::StateError> {
+pub(crate) fn read_identities(r: &mut StateReader<'_>) -> Result<(Identity, Option<Identity>), StateError> {
     Ok((read_identity(r)?, r.option(read_identity)?))
 }
 
@@ -283,16 +282,27 @@ fn put_identity(w: &mut StateWriter, identity: &Identity) {
     w.put_octets(data);
 }
 
-fn read_identity(r: &mut StateReader<'_>) -> Result<Identity, ipsec_crypto::state::StateError> {
+fn read_identity(r: &mut StateReader<'_>) -> Result<Identity, StateError> {
     Ok(Identity { ty: IdType(r.u8()?), data: r.octets()?.to_vec() })
+}
+
+fn put_additional(w: &mut StateWriter, additional: AdditionalExchanges) {
+    for (_, method) in additional.by_type() {
+        w.put_u16(method.0);
+    }
+}
+
+fn read_additional(r: &mut StateReader<'_>) -> Result<AdditionalExchanges, StateError> {
+    AdditionalExchanges::try_from_types(|| r.u16().map(KeMethod))
 }
 
 impl Established {
     fn save(&self, w: &mut Saving) {
-        let Self { algorithms: IkeAlgorithms { cipher, prf, ke }, sk_d } = self;
+        let Self { algorithms: IkeAlgorithms { cipher, prf, ke, additional }, sk_d } = self;
         w.put_suite(cipher.suite());
         w.put_u16(prf.id().0);
         w.put_u16(ke.0);
+        put_additional(w, *additional);
         w.put_octets(sk_d.as_slice());
     }
 
@@ -301,12 +311,13 @@ impl Established {
         let prf = PrfId(r.u16()?);
         let prf = r.crypto.prf(prf).ok_or_else(|| MoveError::Algorithm(prf.to_string()))?;
         let ke = KeMethod(r.u16()?);
+        let additional = read_additional(r)?;
         let at = r.at();
         let sk_d = SecretBytes::copy_from(r.octets()?);
         if sk_d.len() != prf.key_len() {
             return Err(r.value(at, "SK_d of this PRF"));
         }
-        Ok(Self { algorithms: IkeAlgorithms { cipher, prf, ke }, sk_d })
+        Ok(Self { algorithms: IkeAlgorithms { cipher, prf, ke, additional }, sk_d })
     }
 }
 
@@ -337,6 +348,7 @@ impl Child {
         let Self {
             sa,
             ke,
+            additional,
             narrowed,
             inbound,
             outbound,
@@ -349,6 +361,7 @@ impl Child {
         } = self;
         w.put_child_sa(sa);
         w.put_option(*ke, |w, ke| w.put_u16(ke.0));
+        put_additional(w, *additional);
         w.put_bool(*narrowed);
         w.put_esp_spi(*inbound);
         w.put_esp_spi(*outbound);
@@ -367,6 +380,7 @@ impl Child {
         Ok(Self {
             sa: Arc::new(sa),
             ke: r.option(StateReader::u16)?.map(KeMethod),
+            additional: read_additional(r)?,
             narrowed: r.bool()?,
             inbound: r.esp_spi()?,
             outbound: r.esp_spi()?,
