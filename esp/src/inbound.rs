@@ -40,10 +40,25 @@ pub enum Opened {
 /// A packet whose integrity check was good.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Authentic {
-    /// Whether its number is the newest so far.
-    pub(crate) newest: bool,
+    pub(crate) age: Age,
     /// Where the decrypted text lies in the packet.
     text: Range<usize>,
+}
+
+/// Whether a packet's number is the newest so far. It is a word wide: a narrower one is written in part and then moved
+/// with what surrounds it, which waits for the write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub(crate) enum Age {
+    Newest,
+    Older,
+}
+
+impl Age {
+    #[inline(always)]
+    const fn of(newest: bool) -> Self {
+        if newest { Self::Newest } else { Self::Older }
+    }
 }
 
 /// What changes from packet to packet of an inbound SA. What each packet changes lies together, but for one block of the
@@ -263,8 +278,8 @@ impl InboundSa {
         if !opener.decrypt(candidate.number(), packet.as_mut_slice()) {
             return Err(tally.refuse(candidate));
         }
-        let newest = tally.accept(now, candidate, text_len)?;
-        Ok(Authentic { newest, text: opener.text(text_len) })
+        let age = Age::of(tally.accept(now, candidate, text_len)?);
+        Ok(Authentic { age, text: opener.text(text_len) })
     }
 
     /// Whether the next packet should be given to [`InboundSa::resynchronize`]: with 64-bit numbers, after as many
@@ -333,12 +348,12 @@ impl InboundSa {
             tally.note_failed_opens(0);
             let text = opener.text(text_len);
             if high == 0 {
-                return Ok(Authentic { newest: tally.accept(now, candidate, text_len)?, text });
+                return Ok(Authentic { age: Age::of(tally.accept(now, candidate, text_len)?), text });
             }
             tally.window.resume_at(number);
             tally.statistics.resyncs = tally.statistics.resyncs.saturating_add(1);
             tally.lifetime.charge(now, text_len as u64)?;
-            return Ok(Authentic { newest: true, text });
+            return Ok(Authentic { age: Age::Newest, text });
         }
         tally.extra_tries = tally.extra_tries.saturating_add(u64::from(tries));
         tally.note_failed_opens(1);

@@ -51,6 +51,13 @@ impl Nonce {
         self.0.to_be_bytes()
     }
 
+    /// A nonce of twelve octets, as two numbers: so it is written by two instructions.
+    #[cfg(feature = "aws-lc")]
+    #[inline(always)]
+    pub(crate) const fn words(self) -> (u64, u32) {
+        ((self.0 >> 64) as u64, (self.0 >> 32) as u32)
+    }
+
     /// The nonce of these octets, with zeros behind it.
     #[cfg(test)]
     pub(crate) const fn from_high_octets(octets: u128) -> Self {

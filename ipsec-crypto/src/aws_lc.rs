@@ -57,8 +57,15 @@ struct AwsLc<A> {
 /// The nonce in the type that the library wants. That none is used twice is the caller's to see to, as everywhere.
 #[inline(always)]
 fn nonce_of(nonce: Nonce) -> aead::Nonce {
-    let [nonce @ .., _, _, _, _] = nonce.octets();
-    aead::Nonce::assume_unique_for_key(nonce)
+    let (high, low) = nonce.words();
+    let mut octets = [0; aead::NONCE_LEN];
+    if let Some(place) = octets.first_chunk_mut() {
+        *place = high.to_be_bytes();
+    }
+    if let Some(place) = octets.last_chunk_mut() {
+        *place = low.to_be_bytes();
+    }
+    aead::Nonce::assume_unique_for_key(octets)
 }
 
 impl<A: Algorithm> CombinedMode for AwsLc<A> {

@@ -4,7 +4,7 @@ use super::Arrival;
 use super::reports::Reports;
 use super::table::{Armed, TimerKey, Timers};
 use super::used_keys::{KeyPrint, Progress};
-use crate::inbound::{Authentic, InboundSa};
+use crate::inbound::{Age, Authentic, InboundSa};
 use crate::outbound::OutboundSa;
 use core::net::SocketAddr;
 use ipsec_types::sa::{ChildSaId, Direction, ResourceId, SaKeys};
@@ -121,7 +121,9 @@ impl Inbound {
             reports.last_inbound(id, now);
         }
         // An old straggler from the old address proves nothing about where the peer is now.
-        if authentic.newest && (self.moved_to.is_some() || arrival.path.remote != self.path.remote) {
+        if authentic.age == Age::Newest
+            && (self.moved_to.is_some() || arrival.path.remote != self.path.remote)
+        {
             self.note_place(id, arrival, reports);
         }
     }

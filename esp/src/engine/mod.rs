@@ -44,7 +44,7 @@ use crate::inbound::{InboundSa, Opened, esp_in, unknown_spi};
 use crate::ip::IpHeader;
 use crate::lifetime::LifetimeEvent;
 use crate::outbound::{OutboundSa, Sealed};
-use crate::outer::{OuterError, OuterPacket};
+use crate::outer::{OuterError, OuterFields, OuterPacket};
 use crate::packet::{ESP_HEADER, EspHeader, LayoutError};
 use crate::restore::Front;
 use crate::spd::{Action, Spd};
@@ -388,7 +388,11 @@ impl Engine {
         entry.tell(&mut self.timers, &mut self.reports);
         let (child, path, encapsulation) = (entry.id, entry.sa.path_of(header), entry.sa.encapsulation());
         match sealed {
-            Ok(sealed) => Ok(Outgoing { child, path, encapsulation, sealed }),
+            // Field by field: a move of it as a whole waits for the fields that were just written.
+            Ok(Sealed { number, outer: OuterFields { ds_field, dont_fragment } }) => {
+                let sealed = Sealed { number, outer: OuterFields { ds_field, dont_fragment } };
+                Ok(Outgoing { child, path, encapsulation, sealed })
+            }
             Err(error) => {
                 self.audits.outbound(now, error.reason(), child, entry.sa.spi().get(), &path, header);
                 Err(error)
