@@ -107,7 +107,8 @@ impl Layout {
     /// [`LayoutError`] where it is shorter than header, IV, trailer and ICV, or its text is no whole number of
     /// blocks.
     pub const fn text_of(&self, packet_len: usize) -> Result<usize, LayoutError> {
-        let smallest = TRAILER.next_multiple_of(self.block_len);
+        // The next multiple of a power of two.
+        let smallest = if TRAILER < self.block_len { self.block_len } else { TRAILER };
         let minimum = self.payload_offset() + smallest + self.icv_len;
         if packet_len < minimum {
             return Err(LayoutError::TooShort { got: packet_len, minimum });

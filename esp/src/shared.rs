@@ -73,10 +73,15 @@ impl Lock for StdLock {
     }
 }
 
+/// Something in lines of the cache that nothing else is in (CPUs fetch two at once): what threads write does not take from
+/// the others what all of them read.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 /// An [`OutboundSa`] that several threads send by.
 pub struct SharedOutboundSa<L: Lock = StdLock> {
     sealer: Sealer,
-    tally: L::Of<SendTally>,
+    tally: Apart<L::Of<SendTally>>,
 }
 
 /// An [`InboundSa`] that several threads receive by.
@@ -84,7 +89,7 @@ pub struct SharedOutboundSa<L: Lock = StdLock> {
 /// It does not look for lost numbers: [`InboundSa::resynchronize`] is for one thread.
 pub struct SharedInboundSa<L: Lock = StdLock> {
     opener: Opener,
-    tally: L::Of<ReceiveTally>,
+    tally: Apart<L::Of<ReceiveTally>>,
 }
 
 impl OutboundSa {
@@ -98,7 +103,7 @@ impl OutboundSa {
     #[must_use]
     pub fn into_shared_by<L: Lock>(self) -> SharedOutboundSa<L> {
         let (sealer, tally) = self.into_parts();
-        SharedOutboundSa { sealer, tally: L::guard(tally) }
+        SharedOutboundSa { sealer, tally: Apart(L::guard(tally)) }
     }
 }
 
@@ -113,7 +118,7 @@ impl InboundSa {
     #[must_use]
     pub fn into_shared_by<L: Lock>(self) -> SharedInboundSa<L> {
         let (opener, tally) = self.into_parts();
-        SharedInboundSa { opener, tally: L::guard(tally) }
+        SharedInboundSa { opener, tally: Apart(L::guard(tally)) }
     }
 }
 
@@ -121,7 +126,7 @@ impl<L: Lock> SharedOutboundSa<L> {
     /// The SA for one thread.
     #[must_use]
     pub fn into_exclusive(self) -> OutboundSa {
-        OutboundSa::from_parts(self.sealer, L::into_inner(self.tally))
+        OutboundSa::from_parts(self.sealer, L::into_inner(self.tally.0))
     }
 
     /// As [`OutboundSa::seal`]. No number is given twice, whichever thread asks.
@@ -132,7 +137,7 @@ impl<L: Lock> SharedOutboundSa<L> {
         let mut counted = None;
         let sealed = self.try_seal(now, packet, &mut counted);
         if let Err(error) = &sealed {
-            L::with(&self.tally, |tally| match counted {
+            L::with(&self.tally.0, |tally| match counted {
                 Some(octets) => tally.recount(octets, error),
                 None => tally.count(0, &sealed),
             });
@@ -151,7 +156,7 @@ impl<L: Lock> SharedOutboundSa<L> {
         Sealer::check_length(packet, &header)?;
         let form = self.sealer.form(packet.as_slice(), &header)?;
         let sealed = self.sealer.protect(packet, form, |text_len, form| {
-            L::with(&self.tally, |tally| {
+            L::with(&self.tally.0, |tally| {
                 tally.check(now)?;
                 form.around.fields = tally.fit(now, &self.sealer, &header, form)?;
                 let number = tally.take(now, text_len)?;
@@ -197,29 +202,29 @@ impl<L: Lock> SharedOutboundSa<L> {
     /// The sequence number given last, 0 before the first packet.
     #[must_use]
     pub fn last_number(&self) -> u64 {
-        L::with(&self.tally, |tally| tally.last_number())
+        L::with(&self.tally.0, |tally| tally.last_number())
     }
 
     /// What was sent and dropped until now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        L::with(&self.tally, |tally| tally.statistics.clone())
+        L::with(&self.tally.0, |tally| tally.statistics.clone())
     }
 
     /// As [`OutboundSa::handle_timeout`].
     pub fn handle_timeout(&self, now: Instant) {
-        L::with(&self.tally, |tally| tally.handle_timeout(now));
+        L::with(&self.tally.0, |tally| tally.handle_timeout(now));
     }
 
     /// As [`OutboundSa::next_deadline`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        L::with(&self.tally, |tally| tally.next_deadline())
+        L::with(&self.tally.0, |tally| tally.next_deadline())
     }
 
     /// As [`OutboundSa::poll_event`].
     pub fn poll_event(&self) -> Option<LifetimeEvent> {
-        L::with(&self.tally, |tally| tally.poll_event())
+        L::with(&self.tally.0, |tally| tally.poll_event())
     }
 }
 
@@ -227,7 +232,7 @@ impl<L: Lock> SharedInboundSa<L> {
     /// The SA for one thread.
     #[must_use]
     pub fn into_exclusive(self) -> InboundSa {
-        InboundSa::from_parts(self.opener, L::into_inner(self.tally))
+        InboundSa::from_parts(self.opener, L::into_inner(self.tally.0))
     }
 
     /// As [`InboundSa::open`]. No packet is delivered twice, whichever threads have it.
@@ -272,14 +277,14 @@ impl<L: Lock> SharedInboundSa<L> {
         front: impl FnOnce() -> Front,
     ) -> Result<Opened, OpenError> {
         let (text_len, number) = self.opener.examine(packet)?;
-        let candidate = L::with(&self.tally, |tally| tally.check(now, number))?;
+        let candidate = L::with(&self.tally.0, |tally| tally.check(now, number))?;
         if !self.opener.decrypt(candidate.number(), packet.as_mut_slice()) {
-            return Err(L::with(&self.tally, |tally| tally.refuse(candidate)));
+            return Err(L::with(&self.tally.0, |tally| tally.refuse(candidate)));
         }
         let mut delivery = None;
         let text = self.opener.text(text_len);
         let opened = self.opener.deliver(packet, text, ecn, front, |delivered| delivery = Some(delivered));
-        L::with(&self.tally, |tally| {
+        L::with(&self.tally.0, |tally| {
             tally.accept(now, candidate, text_len)?;
             if let Some(delivery) = delivery {
                 tally.count(delivery);
@@ -290,7 +295,7 @@ impl<L: Lock> SharedInboundSa<L> {
 
     #[cold]
     fn count_drop(&self, error: OpenError) -> OpenError {
-        L::with(&self.tally, |tally| tally.count_drop(error))
+        L::with(&self.tally.0, |tally| tally.count_drop(error))
     }
 
     /// The SPI on the wire.
@@ -308,29 +313,29 @@ impl<L: Lock> SharedInboundSa<L> {
     /// The highest authenticated number, 0 before the first packet.
     #[must_use]
     pub fn newest_number(&self) -> u64 {
-        L::with(&self.tally, |tally| tally.newest_number())
+        L::with(&self.tally.0, |tally| tally.newest_number())
     }
 
     /// What was received and dropped until now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        L::with(&self.tally, |tally| tally.statistics.clone())
+        L::with(&self.tally.0, |tally| tally.statistics.clone())
     }
 
     /// As [`InboundSa::handle_timeout`].
     pub fn handle_timeout(&self, now: Instant) {
-        L::with(&self.tally, |tally| tally.handle_timeout(now));
+        L::with(&self.tally.0, |tally| tally.handle_timeout(now));
     }
 
     /// As [`InboundSa::next_deadline`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        L::with(&self.tally, |tally| tally.next_deadline())
+        L::with(&self.tally.0, |tally| tally.next_deadline())
     }
 
     /// As [`InboundSa::poll_event`].
     pub fn poll_event(&self) -> Option<LifetimeEvent> {
-        L::with(&self.tally, |tally| tally.poll_event())
+        L::with(&self.tally.0, |tally| tally.poll_event())
     }
 }
 
