@@ -162,6 +162,28 @@ fn whatever_was_agreed_goes_along() {
     }
 }
 
+/// What moves are keys as they became by every key exchange, and none of what they were made from: the peer agrees with
+/// the new process on the keys of all that follows.
+#[test]
+fn keys_are_those_of_every_key_exchange() {
+    let suite = "aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp256";
+    let esp = ["aes256gcm16-x25519-ke1_mlkem768"];
+    for mover in [A, B] {
+        let (mut a, mut b) = two();
+        (a, b) = (a.ike(&[suite]), b.ike(&[suite]));
+        for setup in [&mut a, &mut b] {
+            setup.connection.children = vec![child_with(1, "first", &esp)];
+        }
+        let mut world = World::established(a, b);
+        let before = world.node(mover).only_sa().1;
+        upgrade(&mut world, mover);
+        assert_eq!(world.node(mover).only_sa().1, before);
+        assert_alive(&mut world);
+        upgrade(&mut world, mover);
+        assert_alive(&mut world);
+    }
+}
+
 /// The state of the new endpoint is the old one's, to the last field, apart from what tells moves apart.
 #[test]
 fn every_field_moves() {
