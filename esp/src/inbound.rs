@@ -257,7 +257,9 @@ impl InboundSa {
     pub fn open_ip(&mut self, now: Instant, packet: &mut PacketBuf<'_>) -> Result<Opened, OpenError> {
         let outer = esp_in(packet).map_err(|error| self.tally.count_drop(error))?;
         let authentic = self.authenticate(now, packet)?;
-        self.deliver(packet, authentic, Some(outer.ecn), || Front::of(&outer))
+        let mut opened = Opened::Dummy;
+        self.deliver(packet, authentic, Some(outer.ecn), || Front::of(&outer), &mut opened)?;
+        Ok(opened)
     }
 
     /// Steps 3 and 5 to 7 of receiving: what makes a packet authentic, and new.
@@ -368,13 +370,12 @@ impl InboundSa {
         authentic: Authentic,
         ecn: Option<Ecn>,
     ) -> Result<Opened, OpenError> {
+        let mut opened = Opened::Dummy;
         let Self { opener, tally } = self;
         let (front, count) = (|| opener.front(ecn), |delivery| tally.count(delivery));
-        let opened = opener.deliver(packet, authentic.text, ecn, front, count);
-        if let Err(error) = &opened {
-            tally.count_drop(*error);
-        }
-        opened
+        let delivered = opener.deliver(packet, authentic.text, ecn, front, count, &mut opened);
+        delivered.map_err(|error| tally.count_drop(error))?;
+        Ok(opened)
     }
 
     /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. See [`Opener::deliver`].
@@ -385,13 +386,12 @@ impl InboundSa {
         authentic: Authentic,
         ecn: Option<Ecn>,
         front: impl FnOnce() -> Front,
-    ) -> Result<Opened, OpenError> {
+        opened: &mut Opened,
+    ) -> Result<(), OpenError> {
         let Self { opener, tally } = self;
-        let opened = opener.deliver(packet, authentic.text, ecn, front, |delivery| tally.count(delivery));
-        if let Err(error) = &opened {
-            tally.count_drop(*error);
-        }
-        opened
+        let count = |delivery| tally.count(delivery);
+        let delivered = opener.deliver(packet, authentic.text, ecn, front, count, opened);
+        delivered.map_err(|error| tally.count_drop(error))
     }
 
     /// What changed since it was made, as fields of a state.

@@ -120,7 +120,8 @@ impl Opener {
 
     /// Steps 8 to 12 of receiving: what makes the inside fit for delivery. `ecn` is the outer ECN field, where it is
     /// known; `front` tells of the whole header, which only the modes ask that do not send it inside. `count` hears
-    /// what is delivered.
+    /// what is delivered, and `opened` becomes what it was: where it will stay, since a move of it waits for the octets that
+    /// were just written.
     #[inline(always)]
     pub(crate) fn deliver(
         &self,
@@ -129,7 +130,8 @@ impl Opener {
         ecn: Option<Ecn>,
         front: impl FnOnce() -> Front,
         count: impl FnOnce(Delivery),
-    ) -> Result<Opened, OpenError> {
+        opened: &mut Opened,
+    ) -> Result<(), OpenError> {
         let misaligned = !text.end.is_multiple_of(4);
         if misaligned && self.config.strict_alignment {
             return Err(OpenError::Alignment);
@@ -139,7 +141,8 @@ impl Opener {
         let trailer = read_trailer(text, self.config.strict_padding)?;
         if trailer.next_header == NEXT_HEADER_DUMMY {
             count(Delivery { octets: None, misaligned: false, unusual_ecn: false });
-            return Ok(Opened::Dummy);
+            *opened = Opened::Dummy;
+            return Ok(());
         }
         let mut mark = EcnMark::Usual;
         let parsed = if self.plain_tunnel {
@@ -160,7 +163,8 @@ impl Opener {
         }
         let unusual_ecn = mark != EcnMark::Usual;
         count(Delivery { octets: Some(header.length), misaligned, unusual_ecn });
-        Ok(Opened::Packet(*header))
+        *opened = Opened::Packet(*header);
+        Ok(())
     }
 
     /// The packet of transport and BEET mode, behind the header that it had; and that of a tunnel to a group, whose

@@ -283,14 +283,17 @@ impl<L: Lock> SharedInboundSa<L> {
         }
         let mut delivery = None;
         let text = self.opener.text(text_len);
-        let opened = self.opener.deliver(packet, text, ecn, front, |delivered| delivery = Some(delivered));
+        let mut opened = Opened::Dummy;
+        let count = |delivered| delivery = Some(delivered);
+        let delivered = self.opener.deliver(packet, text, ecn, front, count, &mut opened);
         L::with(&self.tally.0, |tally| {
             tally.accept(now, candidate, text_len)?;
             if let Some(delivery) = delivery {
                 tally.count(delivery);
             }
-            opened
-        })
+            delivered
+        })?;
+        Ok(opened)
     }
 
     #[cold]

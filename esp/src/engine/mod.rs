@@ -507,22 +507,20 @@ impl Engine {
         let Inbound { sa, path, .. } = &mut **entry;
         let front = || outer.map_or_else(|| arrival.front(path), Front::of);
         let unusual = sa.statistics().unusual_ecn;
-        let opened = match sa.deliver(packet, authentic, arrival.ecn, front) {
-            Ok(opened) => opened,
-            Err(error) => {
-                // Only of these it is known that an inner packet is there.
-                let whole = matches!(error, OpenError::Selectors | OpenError::Preservation);
-                let inside = if whole { IpHeader::parse(packet.as_slice()).ok() } else { None };
-                self.audits.inbound(now, &error, &came, Some(child), inside.as_ref());
-                return Err(error);
-            }
-        };
-        if let Opened::Packet(inside) = &opened
-            && sa.statistics().unusual_ecn != unusual
+        let mut incoming = Incoming { child, opened: Opened::Dummy };
+        if let Err(error) = sa.deliver(packet, authentic, arrival.ecn, front, &mut incoming.opened) {
+            // Only of these it is known that an inner packet is there.
+            let whole = matches!(error, OpenError::Selectors | OpenError::Preservation);
+            let inside = if whole { IpHeader::parse(packet.as_slice()).ok() } else { None };
+            self.audits.inbound(now, &error, &came, Some(child), inside.as_ref());
+            return Err(error);
+        }
+        if sa.statistics().unusual_ecn != unusual
+            && let Opened::Packet(inside) = &incoming.opened
         {
             self.audits.unusual_ecn(now, &came, child, inside);
         }
-        Ok(Incoming { child, opened })
+        Ok(incoming)
     }
 
     /// Opens a whole received IP packet, with or without UDP. What it reads of the outer header becomes the
