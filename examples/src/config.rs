@@ -31,6 +31,9 @@
 //! sign_by = ["ed25519"]         # or ecdsa-sha256, rsa-pss-sha256, rsa-pkcs1-sha256 …; default: all the key can do
 //! sha1_signatures = false       # the default; true: RSA with SHA-1 with a peer that knows no RFC 7427 and signs so
 //! trusted = ["b.pem"]           # the peer's certificates or public keys: it signs with one of them
+//! # eap = { name = "user", password = "text" }  # we authenticate by EAP-MSCHAPv2 where we begin; `trusted` has the peer's key. An
+//!                               # example of a method, and a weak one
+//! # eap_users = { user = "text" }  # peers that begin authenticate so, and we sign
 //! ike = ["aes256gcm16-prfsha256-x25519"]  # a text or a list; default: what RFC 8247 asks for
 //! lifetime = { seconds = 18000 }  # of the IKE SA; default: rekeyed after 4 h, ended after 5 h
 //! reauthenticate = 3600         # seconds after which we authenticate anew where we began; default: when the peer asks
@@ -67,6 +70,7 @@
 
 mod credentials;
 
+use crate::eap::Passwords;
 use credentials::{CredentialFields, Scheme, Secret};
 use ikev2_core::config::ModePolicy;
 use ikev2_core::config_payload::pool::RangePool;
@@ -81,7 +85,7 @@ use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_types::sa::{Lifetimes, Limit, PolicyId};
 use ipsec_types::{AddressRange, PortRange, TrafficSelector};
 use serde::{Deserialize, Deserializer, de};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -91,6 +95,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why a configuration is not used.
 #[derive(Debug, Error)]
@@ -132,6 +137,8 @@ pub struct GatewayConfig {
     pub endpoint: EndpointConfig,
     /// The connections that we start.
     pub starts: Vec<Start>,
+    /// What EAP needs, by connection.
+    pub passwords: BTreeMap<String, Passwords>,
 }
 
 /// The TUN device.
@@ -204,6 +211,7 @@ impl GatewayConfig {
         endpoint.local_nat_t_port = file.nat_t_port;
         endpoint.cookies = file.cookies.0;
         let mut listen: BTreeSet<IpAddr> = file.listen.iter().flatten().copied().collect();
+        let mut passwords = BTreeMap::new();
         let (mut names, mut starts, mut policies) = (BTreeSet::new(), Vec::new(), (1..).map(PolicyId));
         for connection in file.connection {
             let name = connection.name.clone();
@@ -221,6 +229,13 @@ impl GatewayConfig {
             if connection.start {
                 starts.push(Start { connection: name.clone(), reconnect: connection.reconnect });
             }
+            let ours =
+                connection.eap.as_ref().map(|eap| (eap.name.clone(), Zeroizing::new(eap.password.clone())));
+            let users = connection
+                .eap_users
+                .iter()
+                .map(|(name, password)| (name.clone(), Zeroizing::new(password.clone())));
+            passwords.insert(name.clone(), Passwords { ours, users: users.collect() });
             endpoint.connections.push(Arc::new(connection.build(folder, &mut policies).map_err(fail)?));
         }
         if listen.is_empty() {
@@ -228,7 +243,7 @@ impl GatewayConfig {
         }
         let listen = listen.into_iter().collect();
         let (ike_port, trains) = (file.ike_port, file.trains);
-        Ok(Self { listen, ike_port, trains, tun: file.tun, endpoint, starts })
+        Ok(Self { listen, ike_port, trains, tun: file.tun, endpoint, starts, passwords })
     }
 }
 
@@ -256,6 +271,8 @@ impl ConnectionFile {
             certificates: self.certificates,
             sign_by: self.sign_by,
             trusted: self.trusted,
+            eap: self.eap.is_some(),
+            eap_users: !self.eap_users.is_empty(),
         };
         let (local_auth, remote_auth) = credentials.build(folder)?;
         let mut connection =
@@ -266,21 +283,8 @@ impl ConnectionFile {
         connection.remote_nat_t_port = self.remote_nat_t_port;
         connection.force_udp_encapsulation = self.force_encapsulation;
         connection.sha1_signatures = self.sha1_signatures;
-        if !self.ask_addresses.0.is_empty() {
-            let is_wanted = |v4: bool| self.ask_addresses.0.iter().any(|address| address.is_ipv4() == v4);
-            let mut request = ConfigRequest::any(is_wanted(true), is_wanted(false));
-            request.addresses = self.ask_addresses.0;
-            request.attributes.push(ConfigAttribute::ask(CfgAttribute::INTERNAL_DNS_DOMAIN));
-            connection.config_request = Some(request);
-        }
-        if !self.pool.0.is_empty() {
-            let ranges = self.pool.0.into_iter().map(|selector| selector.0.addresses).collect();
-            let servers = self.dns.0.into_iter().map(ConfigAttribute::dns);
-            let domains = self.dns_domains.0.iter().map(|domain| ConfigAttribute::dns_domain(domain));
-            let pool = RangePool::new(ranges, servers.chain(domains).collect());
-            let source = AddressSource::Pool(Arc::new(pool));
-            connection.addresses = Some(AddressPolicy { source, required: true });
-        }
+        connection.config_request = ask_for(self.ask_addresses.0);
+        connection.addresses = pool_of(self.pool.0, self.dns.0, &self.dns_domains.0);
         connection.mobike = self.mobike.then(MobikePolicy::default);
         connection.intermediate = match self.intermediate {
             IntermediateFile::AsNeeded => Intermediate::AsNeeded,
@@ -319,6 +323,28 @@ impl ConnectionFile {
         }
         Ok(connection)
     }
+}
+
+/// Asks for these inner addresses, and for what goes with them.
+fn ask_for(addresses: Vec<IpAddr>) -> Option<ConfigRequest> {
+    let is_wanted = |v4: bool| addresses.iter().any(|address| address.is_ipv4() == v4);
+    let mut request = ConfigRequest::any(is_wanted(true), is_wanted(false));
+    request.attributes.push(ConfigAttribute::ask(CfgAttribute::INTERNAL_DNS_DOMAIN));
+    let none = addresses.is_empty();
+    request.addresses = addresses;
+    (!none).then_some(request)
+}
+
+/// Inner addresses for peers, and what they are told besides.
+fn pool_of(pool: Vec<Selector>, dns: Vec<IpAddr>, domains: &[String]) -> Option<AddressPolicy> {
+    let ranges: Vec<_> = pool.into_iter().map(|selector| selector.0.addresses).collect();
+    if ranges.is_empty() {
+        return None;
+    }
+    let servers = dns.into_iter().map(ConfigAttribute::dns);
+    let domains = domains.iter().map(|domain| ConfigAttribute::dns_domain(domain));
+    let pool = RangePool::new(ranges, servers.chain(domains).collect());
+    Some(AddressPolicy { source: AddressSource::Pool(Arc::new(pool)), required: true })
 }
 
 /// Fragments of this size at first, and no larger ones at last.
@@ -399,6 +425,9 @@ struct ConnectionFile {
     sha1_signatures: bool,
     #[serde(default)]
     trusted: List<PathBuf>,
+    eap: Option<EapFile>,
+    #[serde(default)]
+    eap_users: BTreeMap<String, String>,
     #[serde(default)]
     ike: List<IkeProposal>,
     lifetime: Option<IkeLifetimeFile>,
@@ -466,6 +495,13 @@ enum Mode {
     Tunnel,
     PreferTransport,
     Transport,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EapFile {
+    name: String,
+    password: String,
 }
 
 #[derive(Deserialize)]

@@ -6,12 +6,14 @@
 //! | [`keys`], [`capture`] | the files that Wireshark reads | both, `loopback` |
 //! | [`loopback`], [`echo`] | the story of two endpoints, and the packets in it | `loopback` |
 //! | [`config`] | the TOML file | `gateway` |
+//! | [`eap`] | a method of EAP | `gateway` |
 //! | [`starts`], [`prefix`] | what to start when, and routes | `gateway` |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod capture;
 pub mod config;
+pub mod eap;
 pub mod echo;
 pub mod keys;
 pub mod log;

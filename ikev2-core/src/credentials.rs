@@ -2,6 +2,7 @@
 //!
 //! Each has a form for who has it at hand, and one for who looks it up by identity or asks elsewhere.
 
+use crate::eap::EapPolicy;
 use crate::identity::{Identity, IdentityPattern};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,6 +19,8 @@ pub enum LocalAuth {
     SharedKey(SharedKeys),
     /// By a signature (RFC 7427, RFC 8420, RFC 7296 §3.8).
     Signature(SigningIdentity),
+    /// By EAP, as initiator (RFC 7296 §2.16): the embedder runs the method. As responder it is no proof.
+    Eap(EapPolicy),
 }
 
 /// What proof of the peer's we take.
@@ -28,6 +31,9 @@ pub enum RemoteAuth {
     SharedKey(SharedKeys),
     /// A signature by a key that we trust.
     Signature(TrustedKeys),
+    /// EAP, as responder (RFC 7296 §2.16): the embedder runs the method. Our own proof is a signature then, or none (RFC
+    /// 5998).
+    Eap(EapPolicy),
 }
 
 impl RemoteAuth {
@@ -36,6 +42,8 @@ impl RemoteAuth {
     pub fn methods(&self, hashes_announced: bool) -> Vec<AuthMethod> {
         match self {
             Self::SharedKey(_) => Vec::from([AuthMethod::SHARED_KEY]),
+            // In its time, by the key that EAP made.
+            Self::Eap(_) => Vec::new(),
             Self::Signature(_) if hashes_announced => Vec::from([AuthMethod::DIGITAL_SIGNATURE]),
             Self::Signature(_) => Vec::from([
                 AuthMethod::RSA_SIGNATURE,

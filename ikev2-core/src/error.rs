@@ -12,6 +12,7 @@
 mod addresses;
 mod auth;
 mod configuration;
+mod eap;
 mod fragments;
 mod moving;
 mod offer;
@@ -19,6 +20,7 @@ mod offer;
 pub use addresses::AddressFault;
 pub use auth::{AnnouncedHashes, AuthFailure};
 pub use configuration::ConfigFault;
+pub use eap::EapFault;
 pub use fragments::{FragmentFault, Incomplete};
 pub use moving::{MoveError, Unsettled};
 pub use offer::Offer;
@@ -508,6 +510,9 @@ pub enum Failure {
         /// What was wrong.
         error: SignatureError,
     },
+    /// EAP came to nothing (RFC 7296 §2.16).
+    #[error(transparent)]
+    Eap(#[from] EapFault),
     /// There is no inner address (RFC 7296 §2.19).
     #[error(transparent)]
     Configuration(#[from] ConfigFault),
@@ -625,6 +630,10 @@ impl Failure {
                 AddressFault::NoPath | AddressFault::UnexpectedNat { .. } => Fault::Environment,
                 _ => Fault::PeerIncompatible,
             },
+            Self::Eap(EapFault::OutOfTurn { .. } | EapFault::WrongKey) => Fault::PeerMisbehaved,
+            Self::Eap(EapFault::OwnPacket) => Fault::Caller,
+            Self::Eap(EapFault::TooManyRounds(_)) => Fault::Limit,
+            Self::Eap(_) => Fault::PeerIncompatible,
             Self::Configuration(ConfigFault::GivenTwice(_)) => Fault::Caller,
             Self::Configuration(ConfigFault::NoAddress { .. }) => Fault::Limit,
             Self::Configuration(_) => Fault::PeerIncompatible,
@@ -685,9 +694,10 @@ impl Failure {
                 NotifyType::TS_UNACCEPTABLE
             }
             Self::InvalidKe(_) | Self::KeMethod { .. } => NotifyType::INVALID_KE_PAYLOAD,
-            Self::Authentication(_) | Self::Signing { .. } | Self::Unsupported(Unsupported::Eap) => {
-                NotifyType::AUTHENTICATION_FAILED
-            }
+            Self::Authentication(_)
+            | Self::Signing { .. }
+            | Self::Eap(_)
+            | Self::Unsupported(Unsupported::Eap) => NotifyType::AUTHENTICATION_FAILED,
             Self::Addresses(fault) => fault.notify(),
             Self::Configuration(fault) => fault.notify(),
             Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
@@ -767,12 +777,6 @@ pub enum CallError {
     /// The connection cannot begin: its own fault.
     #[error(transparent)]
     Failed(Box<Failure>),
-}
-
-impl From<AddressFault> for Failure {
-    fn from(fault: AddressFault) -> Self {
-        Self::Addresses(Box::new(fault))
-    }
 }
 
 impl From<SealError> for Failure {

@@ -3,6 +3,7 @@
 use crate::admission::AdmissionPolicy;
 use crate::config_payload::Configuration;
 use crate::config_payload::pool::LeaseRequest;
+use crate::eap::{EapAnswer, EapTurn};
 use crate::error::{CallError, Failure, Incomplete};
 use crate::establish::auth::SignatureToVerify;
 pub use crate::exchange::exchanges::Role;
@@ -96,6 +97,8 @@ pub struct IkeSaInfo {
     pub local_id: Identity,
     /// Who the peer is; `None` before it proved it.
     pub remote_id: Option<Identity>,
+    /// As responder: whom EAP authenticated, as its method told (RFC 7296 §2.16).
+    pub eap_identity: Option<Identity>,
     /// The IKE SA whose place it takes, where the two ends authenticate anew (RFC 7296 §2.8.3).
     pub replaces: Option<IkeSaHandle>,
     /// The gateway that sent us to this one (RFC 5685).
@@ -250,6 +253,17 @@ pub enum Event {
         deadline: Instant,
         /// What to verify.
         request: Box<VerificationRequest>,
+    },
+    /// EAP goes on with the embedder (RFC 7296 §2.16); [`Endpoint::answer`](crate::Endpoint::answer) brings what follows.
+    EapNeeded {
+        /// The IKE SA that is to be.
+        sa: IkeSaHandle,
+        /// To answer with.
+        ticket: Ticket,
+        /// When the IKE SA ends without an answer.
+        deadline: Instant,
+        /// What came, and from whom.
+        turn: Box<EapTurn>,
     },
     /// An inner address is needed for a peer that has proved who it is; [`Endpoint::answer`](crate::Endpoint::answer) brings
     /// it. Without an answer in time, or with [`Answer::Refused`], the peer gets none, and no Child SA with IKE_AUTH.
@@ -483,6 +497,8 @@ pub enum Answer {
     Signature(Vec<u8>),
     /// The peer's signature is good and by a key of this peer's, to [`Event::VerificationNeeded`].
     Verified,
+    /// What follows in EAP, to [`Event::EapNeeded`].
+    Eap(EapAnswer),
     /// The peer's inner addresses and what else it is to know, to [`Event::AddressNeeded`].
     Leased(Configuration),
     /// No signature, or none that is good: the IKE SA ends. Or no inner address.

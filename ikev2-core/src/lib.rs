@@ -109,6 +109,7 @@ pub mod config_payload;
 mod connections;
 pub mod contents;
 pub mod credentials;
+pub mod eap;
 pub mod endpoint;
 pub mod error;
 pub mod establish;
@@ -138,6 +139,7 @@ pub use config::{
 pub use config_payload::pool::{AddressPool, AddressSource, LeaseRequest};
 pub use config_payload::{ConfigAttribute, ConfigRequest, Configuration};
 pub use credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
+pub use eap::{EapAnswer, EapOutcome, EapPolicy, EapTurn};
 pub use error::{CallError, Failure, MoveError, Rejection, Unsettled};
 pub use event::{
     Answer, ChildSaInfo, DownReason, Event, Handled, Hooks, IkeSaHandle, IkeSaInfo, IkeSaState, NatStatus,

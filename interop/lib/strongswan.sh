@@ -1,6 +1,7 @@
 # strongswan.sh: strongSwan as the peer. KERNEL=1 takes the kernel's ESP, else its own in user space (UDP 4500, tunnel mode only).
 theirs_local='auth = psk' theirs_remote='auth = psk' # how it proves who it is, and what it takes of us
 theirs_conn='' theirs_child='' theirs_children='' theirs_daemon='' busy='' # further settings of the connection, the child, the daemon; further children
+theirs_plugins='' # further plugins
 theirs_sections='' # further sections of its configuration
 theirs_addresses='' # its addresses, where they are not the one of its side
 theirs_connections='' # all of them, by `theirs_connection`
@@ -40,7 +41,7 @@ theirs_run() { # with what stands in $lab/theirs/swanctl.conf
   [[ ${KERNEL:-} ]] && libipsec=
   cat >"$lab/theirs/strongswan.conf" <<CONF
 charon-systemd {
-  load = random nonce openssl pem pkcs8 constraints kdf hmac sha2 sha1 aes gcm ccm ctr chapoly xcbc cmac curve25519 $libipsec kernel-netlink socket-default vici updown
+  load = random nonce openssl pem pkcs8 constraints kdf hmac sha2 sha1 aes gcm ccm ctr chapoly xcbc cmac curve25519 $libipsec kernel-netlink socket-default vici updown $theirs_plugins
   filelog { stderr { ike_name = yes
     default = 1
     cfg = 2 } }

@@ -1,7 +1,7 @@
 //! What both sides prove who they are with: secrets in the configuration, keys and certificates in files beside it.
 
 use super::List;
-use ikev2_core::{LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
+use ikev2_core::{EapPolicy, LocalAuth, RemoteAuth, SharedKeys, Signer, SigningIdentity, TrustedKeys};
 use ipsec_crypto::rustcrypto::PrivateKey;
 use ipsec_crypto::{PublicKey, SecureRandom, SignatureEncoding, SignatureError, SignatureScheme, SigningKey};
 use ipsec_types::SecretBytes;
@@ -20,6 +20,10 @@ pub(super) struct CredentialFields {
     pub(super) certificates: Option<PathBuf>,
     pub(super) sign_by: List<Scheme>,
     pub(super) trusted: List<PathBuf>,
+    /// Whether we authenticate by EAP.
+    pub(super) eap: bool,
+    /// Whether the peer does.
+    pub(super) eap_users: bool,
 }
 
 impl CredentialFields {
@@ -38,11 +42,13 @@ impl CredentialFields {
             return Err("neither side uses the secret where there are `key` and `trusted`".into());
         }
         let local = match (signing, &secret) {
+            _ if self.eap => LocalAuth::Eap(EapPolicy::default()),
             (Some(signing), _) => LocalAuth::Signature(signing),
             (None, Some(secret)) => LocalAuth::SharedKey(secret.clone()),
             (None, None) => return Err("there is no `psk`, `psk_hex` or `key`".into()),
         };
         let remote = match secret {
+            _ if self.eap_users => RemoteAuth::Eap(EapPolicy::default()),
             _ if !trusted.is_empty() => RemoteAuth::Signature(TrustedKeys::Pinned(trusted)),
             Some(secret) => RemoteAuth::SharedKey(secret),
             None => return Err("there is no `psk`, `psk_hex` or `trusted`".into()),

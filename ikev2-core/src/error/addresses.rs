@@ -1,5 +1,7 @@
 //! What goes wrong where an IKE SA moves to other addresses (RFC 4555).
 
+use super::Failure;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 use ikev2_wire::codes::NotifyType;
 use ipsec_types::Path;
@@ -57,6 +59,12 @@ impl AddressFault {
             Self::UnexpectedNat { .. } => NotifyType::UNEXPECTED_NAT_DETECTED,
             _ => NotifyType::UNACCEPTABLE_ADDRESSES,
         }
+    }
+}
+
+impl From<AddressFault> for Failure {
+    fn from(fault: AddressFault) -> Self {
+        Self::Addresses(Box::new(fault))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::intermediate::IntAuth;
 use super::secrets::Agreement;
 use crate::credentials::{LocalAuth, RemoteAuth, SharedKeys, Signer, TrustedKeys};
-use crate::error::{AnnouncedHashes, AuthFailure, Failure};
+use crate::error::{AnnouncedHashes, AuthFailure, Failure, Unsupported};
 use crate::exchange::exchanges::Role;
 use crate::identity::Identity;
 use crate::keys::{self, IkeKeys};
@@ -200,6 +200,7 @@ pub fn prove(
             return Ok(ProofOrRequest::Ready(Proof { method: AuthMethod::SHARED_KEY, data }));
         }
         LocalAuth::Signature(identity) => identity,
+        LocalAuth::Eap(_) => return Err(Failure::Unsupported(Unsupported::Eap)),
     };
     let (schemes, announced) = (identity.signer.schemes(), agreement.peer_hashes.as_deref());
     let key = identity.signer.key_type();

@@ -4,6 +4,7 @@
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
 use super::child::{AttemptFate, ChildAttempt};
 use super::context::Context;
+use super::eap_initiate::EapAttempt;
 use super::generation::Generation;
 use super::mobike;
 use super::redirect;
@@ -19,7 +20,7 @@ use crate::event::{DownReason, Handled, Role};
 use crate::exchange::exchanges::{Received, SealedRequest};
 use crate::exchange::fragment::Arrival;
 use crate::exchange::requests::Due;
-use crate::identity::IdentityPattern;
+use crate::identity::{Identity, IdentityPattern};
 use crate::keys::IkeKeys;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -32,6 +33,11 @@ use ipsec_types::{IkeSpi, Instant, Path};
 pub(crate) type Answerer = Secured<Purpose>;
 
 impl Answerer {
+    /// What the AUTH of this end covers, whose ID payload has this body.
+    pub(super) fn octets(&self, of: Role, id_body: &[u8]) -> SignedOctets<'_> {
+        SignedOctets::of(of, &self.agreement, &self.keys, &self.intermediates.int_auth, id_body)
+    }
+
     fn spi(&self) -> IkeSpi {
         self.agreement.ends.responder_spi
     }
@@ -45,6 +51,8 @@ pub(crate) struct AuthAttempt {
     /// Unless all of them begin without one.
     pub child: Option<ChildAttempt>,
     pub answerers: Vec<Answerer>,
+    /// EAP under way, with the only one that is left.
+    pub eap: Option<Box<EapAttempt>>,
     /// The last one that refused us, while another answer may come.
     refused: Option<Box<Refusing>>,
 }
@@ -68,6 +76,8 @@ struct Adopted {
     agreement: Agreement,
     keys: IkeKeys,
     child: Option<ChildAttempt>,
+    /// Who said so before EAP.
+    peer: Option<Identity>,
 }
 
 impl AuthAttempt {
@@ -84,7 +94,18 @@ impl AuthAttempt {
         self.answerers.iter().map(|answerer| answerer.exchanges.requests().next_id()).max().unwrap_or(1)
     }
 
-    fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
+    /// This one is the peer, as far as it can show yet: the others are not asked any more.
+    pub(super) fn go_on_with(&mut self, spi: IkeSpi) {
+        let Self { initiator, answerers, .. } = self;
+        answerers
+            .iter()
+            .map(Answerer::spi)
+            .filter(|other| *other != spi)
+            .for_each(|other| initiator.dismiss(other));
+        answerers.retain(|answerer| answerer.spi() == spi);
+    }
+
+    pub(super) fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
         self.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
     }
 
@@ -136,8 +157,12 @@ impl IkeSa {
     }
 
     fn begin_to_prove(&mut self, context: &mut Context<'_>, spi: IkeSpi) -> Result<(), Failure> {
+        if self.own_eap().is_some() {
+            self.send_auth_request(context, spi, None);
+            return Ok(());
+        }
         match self.prove_to(context, spi)? {
-            ProofOrRequest::Ready(proof) => self.send_auth_request(context, spi, &proof),
+            ProofOrRequest::Ready(proof) => self.send_auth_request(context, spi, Some(&proof)),
             ProofOrRequest::Sign(form, octets) => {
                 let step = Step::SignRequest(spi, form);
                 self.suspend_to_sign(context, form, octets, step);
@@ -163,8 +188,13 @@ impl IkeSa {
         let placeholder = Stage::Lingering(context.now);
         if let Stage::Initiating(initiator) = core::mem::replace(&mut self.stage, placeholder) {
             let answerers = Vec::from([answerer]);
-            self.stage =
-                Stage::Authenticating(Box::new(AuthAttempt { initiator, child, answerers, refused: None }));
+            self.stage = Stage::Authenticating(Box::new(AuthAttempt {
+                initiator,
+                child,
+                answerers,
+                eap: None,
+                refused: None,
+            }));
         }
         Ok(())
     }
@@ -207,8 +237,13 @@ impl IkeSa {
         )
     }
 
-    /// Sends the IKE_AUTH request to one that answered.
-    pub(crate) fn send_auth_request(&mut self, context: &mut Context<'_>, spi: IkeSpi, proof: &Proof) {
+    /// Sends the IKE_AUTH request to one that answered; without a proof it asks for EAP.
+    pub(crate) fn send_auth_request(
+        &mut self,
+        context: &mut Context<'_>,
+        spi: IkeSpi,
+        proof: Option<&Proof>,
+    ) {
         let policy = self.connection.retransmit;
         let sent = self.seal_auth_request(context, spi, proof).and_then(|request| {
             let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
@@ -228,12 +263,13 @@ impl IkeSa {
         &mut self,
         context: &Context<'_>,
         spi: IkeSpi,
-        proof: &Proof,
+        proof: Option<&Proof>,
     ) -> Result<SealedRequest, Failure> {
         let initial_contact = self.is_initial_contact(context);
         let childless = self.begins_childless(&self.answerer(spi)?.agreement);
         let notices = mobike::claim_in_auth(&self.connection, context, &self.answerer(spi)?.path);
         let config_request = self.config_request()?;
+        let eap = self.own_eap();
         let connection = &self.connection;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Err(Failure::NoKeys) };
         let AuthAttempt { child, answerers, .. } = &mut **attempt;
@@ -252,7 +288,10 @@ impl IkeSa {
         if let IdentityPattern::Exactly(peer) = &connection.remote_id {
             payloads.push(Payload::IdR(IdPayload::new(peer.ty, &peer.data)));
         }
-        payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
+        payloads.extend(proof.map(|proof| Payload::Auth(AuthPayload::new(proof.method, &proof.data))));
+        if eap.is_some_and(|policy| policy.eap_only) {
+            payloads.push(Payload::Notify(NotifyPayload::new(NotifyType::EAP_ONLY_AUTHENTICATION, &[])));
+        }
         payloads.extend(config_request.map(Payload::Cp));
         if let Some(child) = child.as_ref().filter(|_| !childless) {
             child.push_request(&mut payloads, None)?;
@@ -352,6 +391,10 @@ impl IkeSa {
                 return Ok(Handled::Processed);
             }
         };
+        if let Some(policy) = self.own_eap() {
+            self.on_eap_answer(context, spi, plaintext, policy);
+            return Ok(Handled::Processed);
+        }
         let checked = Contents::of(&plaintext).map_err(Failure::from).and_then(|contents| {
             let verdict = self.check_responder(context, spi, &contents)?;
             Ok((contents, verdict))
@@ -432,7 +475,8 @@ impl IkeSa {
         let Stage::Authenticating(attempt) = core::mem::replace(&mut self.stage, placeholder) else {
             return None;
         };
-        let AuthAttempt { child, answerers, .. } = *attempt;
+        let AuthAttempt { child, answerers, eap, .. } = *attempt;
+        let peer = eap.map(|eap| eap.peer);
         let Secured { agreement, keys, exchanges, nat, path, .. } =
             answerers.into_iter().find(|answerer| answerer.spi() == spi)?;
         self.current = Generation::Keyed(exchanges);
@@ -441,11 +485,11 @@ impl IkeSa {
         self.path = path;
         self.heard_at = context.now;
         self.ike_heard_at = context.now;
-        Some(Adopted { agreement, keys, child })
+        Some(Adopted { agreement, keys, child, peer })
     }
 
     /// Whether the peer is the one that the connection wants.
-    fn check_responder(
+    pub(super) fn check_responder(
         &self,
         context: &Context<'_>,
         spi: IkeSpi,
@@ -454,7 +498,8 @@ impl IkeSa {
         let Answerer { agreement, keys, intermediates, .. } = self.answerer(spi)?;
         let connection = &self.connection;
         // Whoever goes on with EAP does not take the proof that we gave (§2.16).
-        if contents.eap.is_some() && contents.sa.is_none() && contents.error().is_none() {
+        let refuses = contents.eap.is_some() && contents.sa.is_none() && contents.error().is_none();
+        if refuses && self.own_eap().is_none() {
             return Err(Failure::Unsupported(Unsupported::Eap));
         }
         let (Some(id), Some(auth)) = (&contents.id_r, &contents.auth) else {
@@ -480,14 +525,14 @@ impl IkeSa {
 
     /// The peer is authenticated: the IKE SA is up, and its first Child SA if the peer agreed.
     pub(crate) fn finish_auth(&mut self, context: &mut Context<'_>, spi: IkeSpi, contents: &Contents<'_>) {
-        let Some(Adopted { agreement, keys, child }) = self.adopt(context, spi) else { return };
+        let Some(Adopted { agreement, keys, child, peer }) = self.adopt(context, spi) else { return };
         if let Some(to) = redirect::gateway(contents) {
             forget_child(context, child);
             return self.on_redirect_in_auth(context, to);
         }
         let first = self.first_child();
         self.opening = None;
-        self.peer_id = contents.id_r.as_ref().map(identity);
+        self.peer_id = peer.or(contents.id_r.as_ref().map(identity));
         let algorithms = agreement.algorithms;
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
         self.learn_window(context, contents);

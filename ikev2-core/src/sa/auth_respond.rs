@@ -9,6 +9,7 @@ use super::{ClaimInHand, Established, IkeSa, Stage};
 use crate::config::{Connection, DuplicatePolicy};
 use crate::contents::Contents;
 use crate::credentials::LocalAuth;
+use crate::eap::EapPolicy;
 use crate::error::{AuthFailure, Failure, Unsupported};
 use crate::establish::auth::{self, Proof, ProofOrRequest, SignatureForm, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
@@ -25,6 +26,13 @@ use ikev2_wire::{AuthPayload, IdPayload, IntegId, NotifyPayload, Payload, Transf
 use ipsec_crypto::signature::SignatureScheme;
 use ipsec_types::EspSpi;
 
+/// What a peer that says who it is has to show for it.
+enum Claim {
+    Proof(Verdict),
+    /// Nothing yet: it wants EAP.
+    Eap(EapPolicy),
+}
+
 /// How many connections the error names that a stranger causes.
 const MAX_KNOWN: usize = 16;
 
@@ -40,12 +48,20 @@ impl IkeSa {
             Ok(plaintext) => plaintext,
             Err(failure) => return self.refuse_request(context, request, failure),
         };
+        if self.is_in_eap() {
+            return self.on_eap_request(context, request, &plaintext);
+        }
         match self.check_claim(context, &plaintext) {
-            Ok((contents, peer, Verdict::Proven(used))) => {
+            Ok((contents, peer, Claim::Eap(policy))) => {
+                let id_body = contents.id_i.as_ref().map(id_body).unwrap_or_default();
+                drop(contents);
+                self.begin_eap(context, request, plaintext, (peer, id_body), policy);
+            }
+            Ok((contents, peer, Claim::Proof(Verdict::Proven(used)))) => {
                 drop(contents);
                 self.on_initiator_verified(context, request, plaintext, peer, used);
             }
-            Ok((contents, peer, Verdict::Verify(signature))) => {
+            Ok((contents, peer, Claim::Proof(Verdict::Verify(signature)))) => {
                 drop(contents);
                 let claimed = Some(peer.clone());
                 let used = signature.scheme();
@@ -61,7 +77,7 @@ impl IkeSa {
         &mut self,
         context: &mut Context<'_>,
         plaintext: &'p Plaintext<'_>,
-    ) -> Result<(Contents<'p>, Identity, Verdict), Failure> {
+    ) -> Result<(Contents<'p>, Identity, Claim), Failure> {
         let contents = Contents::of(plaintext)?;
         // It is this connection's attempt from here on, whatever comes of it.
         self.connection = self.connection_for(context, &contents)?;
@@ -98,17 +114,14 @@ impl IkeSa {
         &self,
         context: &mut Context<'_>,
         contents: &Contents<'_>,
-    ) -> Result<(Identity, Verdict), Failure> {
-        let ClaimInHand { agreement, keys, intermediates, .. } = self.answered()?;
+    ) -> Result<(Identity, Claim), Failure> {
         let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
-        let auth = contents.auth.as_ref().ok_or(Failure::Unsupported(Unsupported::Eap))?;
         let (connection, peer) = (&self.connection, identity(id));
-        let octets =
-            SignedOctets::of(Role::Initiator, agreement, keys, &intermediates.int_auth, &id_body(id));
-        if auth.method != AuthMethod::SHARED_KEY {
-            context.spend();
-        }
-        let verdict = check_peer(context, connection, &peer, agreement, &octets, auth, contents)?;
+        let claim = match (&contents.auth, self.peers_eap()) {
+            (Some(auth), _) => Claim::Proof(self.check_proof(context, contents, id, auth)?),
+            (None, Some(policy)) => Claim::Eap(policy),
+            (None, None) => return Err(Failure::Unsupported(Unsupported::Eap)),
+        };
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
         let pair = Arc::new((connection.local_id.clone(), peer.clone()));
         let older = context.peers.older(&pair, self.created_at).next().is_some();
@@ -116,7 +129,23 @@ impl IkeSa {
             let connection = connection.name.clone();
             return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
         }
-        Ok((peer, verdict))
+        Ok((peer, claim))
+    }
+
+    fn check_proof(
+        &self,
+        context: &mut Context<'_>,
+        contents: &Contents<'_>,
+        id: &IdPayload<'_>,
+        auth: &AuthPayload<'_>,
+    ) -> Result<Verdict, Failure> {
+        let claim = self.answered()?;
+        let (connection, peer) = (&self.connection, identity(id));
+        let octets = claim.octets(Role::Initiator, &id_body(id));
+        if auth.method != AuthMethod::SHARED_KEY {
+            context.spend();
+        }
+        check_peer(context, connection, &peer, &claim.agreement, &octets, auth, contents)
     }
 
     /// What a half-open SA has agreed on, and its keys.
@@ -140,7 +169,8 @@ impl IkeSa {
             Ok(contents) => contents,
             Err(error) => return self.refuse_request(context, request, error.into()),
         };
-        if let Some(asked) = self.begin_lease(context, &contents, &peer) {
+        let whom = self.eap_identity.as_deref().cloned().unwrap_or_else(|| peer.clone());
+        if let Some(asked) = self.begin_lease(context, &contents, &whom) {
             drop(contents);
             return self.suspend_to_lease(context, request, plaintext, peer, used, asked);
         }
@@ -164,6 +194,9 @@ impl IkeSa {
         let proof = self.answered().and_then(|claim| {
             let ClaimInHand { agreement, keys, intermediates, .. } = claim;
             let body = connection.local_id.to_body();
+            if let Some(proof) = Self::proof_by_eap(claim, &body) {
+                return Ok(ProofOrRequest::Ready(proof));
+            }
             let octets = SignedOctets::of(Role::Responder, agreement, keys, &intermediates.int_auth, &body);
             let ends = peer_ends(connection, Some(&peer));
             auth::prove(
@@ -238,7 +271,8 @@ impl IkeSa {
         }
         let placeholder = Stage::Lingering(context.now);
         let Stage::Claiming(in_hand) = core::mem::replace(&mut self.stage, placeholder) else { return };
-        let ClaimInHand { agreement, keys, .. } = *in_hand;
+        let ClaimInHand { agreement, keys, eap, .. } = *in_hand;
+        let by_eap = eap.is_some();
         self.peer_id = Some(peer);
         // The initiator decides by which ports it goes on (§2.23).
         self.path = request.path;
@@ -246,7 +280,8 @@ impl IkeSa {
         self.stage = Stage::Established(Established { algorithms, sk_d: keys.d });
         self.learn_window(context, &contents);
         self.tell_up(context, &contents);
-        if let Err(failure) = self.answer_auth(context, request, &agreement, &contents, proof, asks_for_child)
+        if let Err(failure) =
+            self.answer_auth(context, request, &agreement, &contents, (proof, by_eap), asks_for_child)
         {
             self.close(context, DownReason::Failed(Box::new(failure)));
         } else {
@@ -260,7 +295,7 @@ impl IkeSa {
         request: &Request,
         agreement: &Agreement,
         contents: &Contents<'_>,
-        proof: &Proof,
+        (proof, by_eap): (&Proof, bool),
         asks_for_child: bool,
     ) -> Result<(), Failure> {
         let connection = Arc::clone(&self.connection);
@@ -270,8 +305,11 @@ impl IkeSa {
         let notices = self.mobike_offer(context);
         let mut payloads = Vec::with_capacity(9);
         let us = &connection.local_id;
-        payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
-        push_certificates(&mut payloads, &connection.local_auth);
+        if !by_eap {
+            // With EAP both were sent before it.
+            payloads.push(Payload::IdR(IdPayload::new(us.ty, &us.data)));
+            push_certificates(&mut payloads, &connection.local_auth);
+        }
         payloads.push(Payload::Auth(AuthPayload::new(proof.method, &proof.data)));
         payloads.extend(self.config_reply()?.map(Payload::Cp));
         let agreed = asks_for_child.then(|| match self.config_fault() {

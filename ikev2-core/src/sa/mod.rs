@@ -7,6 +7,7 @@
 //! | [`intermediate`] | IKE_INTERMEDIATE with additional key exchanges | RFC 9242, RFC 9370 |
 //! | [`auth_initiate`], [`auth_respond`] | IKE_AUTH with the first Child SA | §1.2, §2.15 |
 //! | [`auth`] | what both have in common | §2.15 |
+//! | [`eap_initiate`], [`eap_respond`] | EAP within IKE_AUTH | §2.16, RFC 5998 |
 //! | [`suspend`] | answers of the embedder that come later | |
 //! | [`child`] | a Child SA, agreed by either exchange | §2.9, §2.17 |
 //! | [`mode`] | its mode | §1.3.1, §2.23.1 |
@@ -34,6 +35,8 @@ pub(crate) mod child;
 pub(crate) mod configure;
 pub(crate) mod context;
 pub(crate) mod create_child;
+pub(crate) mod eap_initiate;
+pub(crate) mod eap_respond;
 pub(crate) mod former;
 pub(crate) mod fragments;
 pub(crate) mod generation;
@@ -60,6 +63,7 @@ pub(crate) mod way;
 
 use crate::config::{ChildConfig, Connection};
 use crate::error::{Bound, CallError, Failure};
+use crate::establish::auth::SignedOctets;
 use crate::establish::initiator::Initiator;
 use crate::establish::intermediate::Intermediates;
 use crate::establish::responder::HalfOpen;
@@ -78,6 +82,7 @@ use child::{Child, ChildAttempt};
 use configure::RemoteAccess;
 use context::Context;
 use core::net::IpAddr;
+use eap_respond::EapClaim;
 use former::Former;
 use generation::Generation;
 use ikev2_wire::Payload;
@@ -119,8 +124,17 @@ pub(crate) struct ClaimInHand {
     /// The IKE_SA_INIT request, to know its repeats.
     pub init: RequestDigest,
     pub intermediates: Intermediates,
+    /// EAP, once it has begun.
+    pub eap: Option<Box<EapClaim>>,
     /// Until when the next request is waited for; `None` while IKE_AUTH is in hand.
     pub expires: Option<Instant>,
+}
+
+impl ClaimInHand {
+    /// What the AUTH of this end covers, whose ID payload has this body.
+    fn octets(&self, of: Role, id_body: &[u8]) -> SignedOctets<'_> {
+        SignedOctets::of(of, &self.agreement, &self.keys, &self.intermediates.int_auth, id_body)
+    }
 }
 
 /// What an established IKE SA needs for its Child SAs.
@@ -246,6 +260,8 @@ pub(crate) struct IkeSa {
     /// What is kept of addresses where both ends do MOBIKE.
     pub mobike: Option<Box<Mobike>>,
     pub peer_id: Option<Identity>,
+    /// As responder: whom EAP authenticated.
+    pub eap_identity: Option<Box<Identity>>,
     /// What was given of configuration, by either end.
     pub access: Option<Box<RemoteAccess>>,
     /// The inner addresses of the one whose place it takes.
@@ -308,6 +324,7 @@ impl IkeSa {
             nat: NatStatus::default(),
             mobike: None,
             peer_id: None,
+            eap_identity: None,
             access: None,
             held: Box::default(),
             stage,
@@ -565,6 +582,7 @@ impl IkeSa {
             mobike: self.mobike.is_some(),
             local_id: self.connection.local_id.clone(),
             remote_id: self.peer_id.clone(),
+            eap_identity: self.eap_identity.as_deref().cloned(),
             replaces: self.authentication.predecessor,
             redirected_from: self.redirected.as_ref().map(|redirected| redirected.from),
             suite: algorithms.map(|a| a.cipher.suite()),
@@ -640,7 +658,8 @@ impl IkeSa {
                 let in_hand = self.suspended.as_ref().map_or(0, |suspended| suspended.octets());
                 let fragments = self.current.exchanges().map_or(0, |x| x.fragmentation().reassembly.octets());
                 let request = claim.agreement.request.message().len();
-                request.saturating_add(in_hand).saturating_add(fragments)
+                let first = claim.eap.as_ref().map_or(0, |eap| eap.octets());
+                request.saturating_add(in_hand).saturating_add(fragments).saturating_add(first)
             }
             _ => 0,
         }

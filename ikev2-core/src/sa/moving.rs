@@ -91,6 +91,7 @@ impl IkeSa {
             nat,
             mobike,
             peer_id,
+            eap_identity,
             access,
             held: _,
             stage,
@@ -131,6 +132,7 @@ impl IkeSa {
         let NatStatus { local, remote } = nat;
         w.put_bool(*local);
         w.put_bool(*remote);
+        w.put_option(eap_identity.as_deref(), put_identity);
         w.put_option(mobike.as_deref(), |w, mobike| mobike.save(w));
         w.put_option(access.as_deref(), |w, access| access.save(w));
         w.put_each(children, |w, child| child.save(w));
@@ -165,6 +167,7 @@ impl IkeSa {
         }
         let first_port = r.u16()?;
         let nat = NatStatus { local: r.bool()?, remote: r.bool()? };
+        let eap_identity = r.option(read_identity)?.map(Box::new);
         let mobike = r.option(Mobike::restore)?.map(Box::new);
         let restore_access = |r: &mut StateReader<'_>| RemoteAccess::restore(r, connection, peer_id.as_ref());
         let access = r.option(restore_access)?.map(Box::new);
@@ -191,6 +194,7 @@ impl IkeSa {
             nat,
             mobike,
             peer_id,
+            eap_identity,
             access,
             held: Box::default(),
             stage: Stage::Established(established),

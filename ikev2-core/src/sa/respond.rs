@@ -128,7 +128,7 @@ impl IkeSa {
         let Some(secured) = half_open.secure() else { return Err(Rejection::Unprotected) };
         let Secured { agreement, keys, exchanges, intermediates, .. } = secured;
         self.current = Generation::Keyed(exchanges);
-        let claim = ClaimInHand { agreement, keys, init, intermediates, expires };
+        let claim = ClaimInHand { agreement, keys, init, intermediates, eap: None, expires };
         self.stage = Stage::Claiming(Box::new(claim));
         self.take_claim(context, request, message, arrived);
         Ok(Handled::Processed)

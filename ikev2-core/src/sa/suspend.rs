@@ -6,6 +6,7 @@ use super::IkeSa;
 use super::context::Context;
 use crate::config_payload::pool::LeaseRequest;
 use crate::contents::Contents;
+use crate::eap::{EapAnswer, EapTurn, head_of};
 use crate::error::{AuthFailure, CallError, Failure};
 use crate::establish::auth::{Proof, SignatureForm, SignatureToVerify};
 use crate::event::{Answer, DownReason, Event, SignatureRequest, Ticket, VerificationRequest};
@@ -16,6 +17,7 @@ use crate::identity::Identity;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ikev2_wire::EapCode;
 use ipsec_crypto::signature::SignatureScheme;
 use ipsec_types::{IkeSpi, Instant};
 
@@ -41,6 +43,12 @@ pub(crate) enum Step {
         peer: Identity,
         used: Option<SignatureScheme>,
     },
+    /// As initiator: what follows this packet of EAP.
+    EapResponse { spi: IkeSpi, code: EapCode, identifier: u8 },
+    /// As responder: our next packet of EAP.
+    EapRequest { request: Request, first: bool },
+    /// As responder: our signature beside EAP is missing.
+    SignBesideEap { request: Request, form: SignatureForm },
     /// As responder: an inner address for the peer is missing, which has proved who it is.
     Lease {
         request: Request,
@@ -66,7 +74,10 @@ impl Suspended {
             | Step::Lease { plaintext, .. }
             | Step::SignAnswer { plaintext, .. }
             | Step::VerifyAnswer(_, plaintext) => plaintext.len(),
-            Step::SignRequest(..) => 0,
+            Step::SignRequest(..)
+            | Step::EapResponse { .. }
+            | Step::EapRequest { .. }
+            | Step::SignBesideEap { .. } => 0,
         }
     }
 
@@ -75,8 +86,10 @@ impl Suspended {
         match &self.step {
             Step::VerifyRequest { request, .. }
             | Step::Lease { request, .. }
+            | Step::EapRequest { request, .. }
+            | Step::SignBesideEap { request, .. }
             | Step::SignAnswer { request, .. } => Some(request.digest()),
-            Step::SignRequest(..) | Step::VerifyAnswer(..) => None,
+            Step::SignRequest(..) | Step::VerifyAnswer(..) | Step::EapResponse { .. } => None,
         }
     }
 }
@@ -124,6 +137,13 @@ impl IkeSa {
         context.event(Event::VerificationNeeded { ticket, deadline, request });
     }
 
+    /// Lets the embedder go on with EAP.
+    pub(crate) fn suspend_for_eap(&mut self, context: &mut Context<'_>, turn: EapTurn, step: Step) {
+        let (ticket, deadline) = self.suspend(context, step);
+        let sa = self.handle;
+        context.event(Event::EapNeeded { sa, ticket, deadline, turn: Box::new(turn) });
+    }
+
     /// Asks the embedder for an inner address.
     pub(crate) fn suspend_to_lease(
         &mut self,
@@ -151,12 +171,15 @@ impl IkeSa {
             return Err(CallError::NoSuchTicket);
         };
         let (ticket, deadline) = (suspended.ticket, suspended.deadline);
-        let signs = matches!(suspended.step, Step::SignRequest(..) | Step::SignAnswer { .. });
+        let signs = matches!(
+            suspended.step,
+            Step::SignRequest(..) | Step::SignAnswer { .. } | Step::SignBesideEap { .. }
+        );
         match (answer, suspended.step) {
             (Answer::Signature(signature), Step::SignRequest(spi, form)) => {
                 match Proof::from_signature(form, signature) {
                     Ok(proof) => {
-                        self.send_auth_request(context, spi, &proof);
+                        self.send_auth_request(context, spi, Some(&proof));
                         self.prove_to_next(context);
                     }
                     Err(failure) => self.close(context, DownReason::Failed(Box::new(failure))),
@@ -172,12 +195,24 @@ impl IkeSa {
             }
             (Answer::Verified, Step::VerifyAnswer(spi, plaintext)) => {
                 if let Ok(contents) = Contents::of(&plaintext) {
-                    self.finish_auth(context, spi, &contents);
+                    match self.own_eap() {
+                        Some(policy) => self.on_eap_responder_verified(context, spi, &contents, policy),
+                        None => self.finish_auth(context, spi, &contents),
+                    }
                 }
             }
             (Answer::Verified, Step::VerifyRequest { request, plaintext, peer, used }) => {
                 self.on_initiator_verified(context, &request, plaintext, peer, used);
             }
+            (Answer::Eap(answer), step) => return self.resume_eap(context, answer, step, (ticket, deadline)),
+            (Answer::Signature(signature), Step::SignBesideEap { request, form }) => {
+                match Proof::from_signature(form, signature) {
+                    Ok(proof) => self.on_proved_beside_eap(context, &request, proof),
+                    Err(failure) => self.refuse_request(context, &request, failure),
+                }
+            }
+            (Answer::Refused, Step::EapResponse { spi, .. }) => self.give_up_eap(context, spi, None),
+            (Answer::Refused, Step::EapRequest { request, .. }) => self.refuse_eap(context, &request, None),
             (Answer::Leased(given), Step::Lease { request, plaintext, peer, used, asked }) => {
                 self.take_lease(context, &asked, Some(given));
                 self.on_initiator_verified(context, &request, plaintext, peer, used);
@@ -187,6 +222,39 @@ impl IkeSa {
                 self.give_up(context, step, Failure::Authentication(failure));
             }
             // The ticket stays open for the right kind of answer.
+            (_, step) => {
+                self.suspended = Some(Box::new(Suspended { ticket, deadline, step }));
+                return Err(CallError::WrongAnswer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The embedder's packet, or what came of the method: only what may follow.
+    fn resume_eap(
+        &mut self,
+        context: &mut Context<'_>,
+        answer: EapAnswer,
+        step: Step,
+        (ticket, deadline): (Ticket, Instant),
+    ) -> Result<(), CallError> {
+        match (answer, step) {
+            (EapAnswer::Send(packet), Step::EapResponse { spi, code: EapCode::REQUEST, identifier })
+                if head_of(&packet) == Some((EapCode::RESPONSE, identifier)) =>
+            {
+                self.send_eap_response(context, spi, &packet);
+            }
+            (EapAnswer::Done(outcome), Step::EapResponse { spi, code: EapCode::SUCCESS, .. }) => {
+                self.prove_by_eap(context, spi, outcome);
+            }
+            (EapAnswer::Send(packet), Step::EapRequest { request, .. })
+                if head_of(&packet).is_some_and(|(code, _)| code == EapCode::REQUEST) =>
+            {
+                self.send_eap_request(context, &request, &packet);
+            }
+            (EapAnswer::Done(outcome), Step::EapRequest { request, first: false }) => {
+                self.succeed_eap(context, &request, outcome);
+            }
             (_, step) => {
                 self.suspended = Some(Box::new(Suspended { ticket, deadline, step }));
                 return Err(CallError::WrongAnswer);
@@ -206,6 +274,9 @@ impl IkeSa {
         match step {
             Step::SignRequest(..) => self.close(context, DownReason::Failed(Box::new(failure))),
             Step::VerifyAnswer(spi, _) => self.refuse_answerer(context, spi, failure),
+            Step::EapResponse { spi, .. } => self.give_up_eap(context, spi, Some(failure)),
+            Step::EapRequest { request, .. } => self.refuse_eap(context, &request, Some(failure)),
+            Step::SignBesideEap { request, .. } => self.refuse_request(context, &request, failure),
             // The IKE SA does without.
             Step::Lease { request, plaintext, peer, used, asked } => {
                 self.take_lease(context, &asked, None);

@@ -1,7 +1,9 @@
 //! What each event asks for, and the line that tells it.
 
 use crate::gateway::{Child, Gateway};
-use ikev2_core::{ChildSaInfo, DownReason, Event, IkeSaHandle, IkeSaInfo, RedirectCourse, Role};
+use ikev2_core::{
+    Answer, ChildSaInfo, DownReason, EapTurn, Event, IkeSaHandle, IkeSaInfo, RedirectCourse, Role, Ticket,
+};
 use ipsec_examples::tell;
 use ipsec_types::SaCommand;
 use ipsec_types::sa::{ChildSaId, ExpiryReason, PolicyId};
@@ -20,6 +22,7 @@ impl Gateway {
             Event::MessageIncomplete { incomplete, .. } => {
                 self.log.line(format_args!("{incomplete}; is the path too narrow for them?"));
             }
+            Event::EapNeeded { sa, ticket, turn, .. } => self.on_eap(sa, ticket, &turn),
             Event::ChildSaUp { sa, info } => self.on_child_up(sa, &info),
             Event::ChildSaFailed { sa, policy, failure } => {
                 let name = policy.map_or_else(|| "none of ours".into(), |policy| self.name_of(policy));
@@ -58,12 +61,28 @@ impl Gateway {
                 self.log.line(format_args!("not moved to {path}: {failure}"));
             }
             Event::IkeSaDown { sa, connection, reason } => {
+                self.conversations.forget(sa);
                 let pause = self.starts.is_down(self.log.now(), sa, &reason);
                 // What is not there any more need not be taken away.
                 let _ = self.tun.set_inner(sa, Vec::new());
                 self.log.line(format_args!("IKE SA down: {connection}: {reason}{}", again(pause)));
             }
             other => self.tell_if_verbose(format_args!("{other:?}")),
+        }
+    }
+
+    fn on_eap(&mut self, sa: IkeSaHandle, ticket: Ticket, turn: &EapTurn) {
+        let mut challenge = [0; 16];
+        let passwords = self.passwords.get(&turn.connection).cloned().unwrap_or_default();
+        let answer = match getrandom::fill(&mut challenge) {
+            Ok(()) => self.conversations.answer(sa, turn, &passwords, challenge),
+            Err(_) => Answer::Refused,
+        };
+        if answer == Answer::Refused {
+            self.log.line(format_args!("EAP with {} refused", turn.initiator));
+        }
+        if let Err(error) = self.endpoint.answer(self.log.now(), ticket, answer) {
+            self.log.line(format_args!("EAP: {error}"));
         }
     }
 
@@ -93,6 +112,10 @@ impl Gateway {
 
     fn on_ike_up(&mut self, sa: IkeSaHandle, info: &IkeSaInfo) {
         self.log.line(format_args!("IKE SA up: {}", tell::ike_sa(info)));
+        self.conversations.forget(sa);
+        if let Some(identity) = &info.eap_identity {
+            self.log.line(format_args!("by EAP the peer is {identity}"));
+        }
         if let Some(configuration) = &info.configuration {
             self.log.line(format_args!("inner addresses: {}", tell::configuration(configuration)));
             if info.role == Role::Initiator {

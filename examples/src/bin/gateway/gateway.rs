@@ -12,6 +12,7 @@ use ipsec_esp::engine::{Arrival, Engine, EngineConfig, Incoming};
 use ipsec_esp::inbound::Opened;
 use ipsec_esp::{MAX_HEADROOM, MAX_TAILROOM, OpenError, OutboundConfig, PacketBuf};
 use ipsec_examples::config::GatewayConfig;
+use ipsec_examples::eap::{Conversations, Passwords};
 use ipsec_examples::log::Log;
 use ipsec_examples::starts::{Due, Starts};
 use ipsec_examples::tell;
@@ -55,6 +56,9 @@ pub(crate) struct Gateway {
     pub(crate) path_mtu: usize,
     pub(crate) starts: Starts,
     pub(crate) children: BTreeMap<ChildSaId, Child>,
+    /// What EAP needs, by connection, and the conversations under way.
+    pub(crate) passwords: BTreeMap<String, Passwords>,
+    pub(crate) conversations: Conversations,
     net: Net,
     listen: Vec<IpAddr>,
     ike_port: u16,
@@ -96,7 +100,7 @@ impl Gateway {
     ) -> io::Result<Self> {
         let tun = Tun::open(&config)?;
         let net = Net::open(&config)?;
-        let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts, .. } = config;
+        let GatewayConfig { listen, ike_port, tun: tun_config, endpoint, starts, passwords, .. } = config;
         let config = Arc::new(endpoint);
         // Our sockets don't tell the ECN field of what they receive, so no congestion may be marked there.
         let outbound = OutboundConfig { ecn: EcnEncapsulation::Compatibility, ..OutboundConfig::default() };
@@ -112,6 +116,8 @@ impl Gateway {
             path_mtu: tun_config.path_mtu.into(),
             starts: Starts::new(starts),
             children: BTreeMap::new(),
+            passwords,
+            conversations: Conversations::default(),
             net,
             listen,
             ike_port,
