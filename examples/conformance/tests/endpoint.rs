@@ -10,15 +10,16 @@ use ikev2_core::contents::Contents;
 use ikev2_core::error::{AuthFailure, Unsupported};
 use ikev2_core::negotiation::IkeProposal;
 use ikev2_core::{
-    ChildConfig, Connection, DownReason, Endpoint, EndpointConfig, Event, Failure, Identity, IdentityPattern,
-    MobikePolicy, NatStatus, Rejection, Role, Routability, Transmit,
+    Answer, ChildConfig, Connection, DownReason, EapAnswer, EapOutcome, EapPolicy, Endpoint, EndpointConfig,
+    Event, Failure, Identity, IdentityPattern, LocalAuth, MobikePolicy, NatStatus, Rejection, RemoteAuth,
+    Role, Routability, Signer, SigningIdentity, Transmit,
 };
 use ikev2_wire::{EncrId, Header, Message, PrfId};
 use ipsec_conformance::{Carries, EspLine, KeyFile, Label, Packet, open_recording};
 use ipsec_crypto::rustcrypto::RUSTCRYPTO;
 use ipsec_crypto::{
-    CryptoProvider, KeMethod, KeyExchangeMethod, KxError, KxResponse, PendingKeyExchange, RandomError,
-    SecureRandom,
+    CryptoProvider, KeMethod, KeyExchangeMethod, KeyType, KxError, KxResponse, PendingKeyExchange,
+    RandomError, SecureRandom, SignatureScheme,
 };
 use ipsec_esp::{Engine, EngineConfig, OpenError, PacketBuf};
 use ipsec_types::sa::{ChildSa, PolicyId};
@@ -105,6 +106,8 @@ struct Gateway {
     engine: Engine,
     transmits: Vec<Transmit>,
     outcome: Outcome,
+    /// What the embedder answers, in order, the first last.
+    answers: Vec<Answer>,
 }
 
 /// What became of the endpoint.
@@ -187,6 +190,7 @@ impl Gateway {
             engine: Engine::new(&RUSTCRYPTO, EngineConfig::default()),
             transmits: Vec::new(),
             outcome: Outcome::default(),
+            answers: Vec::new(),
         }
     }
 
@@ -206,6 +210,10 @@ impl Gateway {
                     let ChildSa { suite, local, remote, encapsulation, .. } = &*info.child;
                     let traffic = format!("{} to {}", texts(local), texts(remote));
                     self.outcome.children.push((suite.to_string(), traffic, *encapsulation));
+                }
+                Event::SignatureNeeded { ticket, .. } | Event::EapNeeded { ticket, .. } => {
+                    let answer = self.answers.pop().expect("asked too often");
+                    self.endpoint.answer(NOW, ticket, answer).unwrap();
                 }
                 Event::Moved { path, children, .. } => self.outcome.moved.push((path, children.len())),
                 Event::IkeSaDown { reason, .. } => {
@@ -296,7 +304,7 @@ fn connection(role: Role, secret: SecretBytes, method: KeMethod, packets: &[Pack
 
 /// Lets an endpoint take the part of one side of a recording.
 fn take_part(role: Role, name: &str, secret: Option<&[u8]>) -> Outcome {
-    take_part_as(role, name, secret, |_| {})
+    take_part_as(role, name, secret, Vec::new(), |_| {})
 }
 
 /// The same with a connection that is changed in something.
@@ -304,12 +312,14 @@ fn take_part_as(
     role: Role,
     name: &str,
     secret: Option<&[u8]>,
+    answers: Vec<Answer>,
     change: impl FnOnce(&mut Connection),
 ) -> Outcome {
     let (packets, keys) = open_recording(name).unwrap();
     let logged = || keys.ike_sas()[0].all(0, Label::SharedSecret).next().unwrap().clone();
     let secret = secret.map_or_else(logged, SecretBytes::copy_from);
     let mut gateway = Gateway::new(role, &packets, &keys, secret, change);
+    gateway.answers = answers;
     if role == Role::Initiator {
         let path = Path::ike(packets[0].source, packets[0].destination);
         gateway.endpoint.connect(NOW, "recorded", path).unwrap();
@@ -381,7 +391,7 @@ fn a_tunnel_carries_what_the_recorded_side_sent() {
 /// strongSwan moves to 10.9.0.3 (RFC 4555): everything goes there, and packets that come from there are opened.
 #[test]
 fn the_recorded_initiator_moves() {
-    let outcome = take_part_as(Role::Responder, "mobike", None, |connection| {
+    let outcome = take_part_as(Role::Responder, "mobike", None, Vec::new(), |connection| {
         let mut policy = MobikePolicy::default();
         // No request of ours was recorded.
         policy.routability = Routability::Never;
@@ -425,6 +435,33 @@ fn a_wrong_secret_is_told() {
         let Some(DownReason::Failed(failure)) = outcome.down else { panic!("{:?}", outcome.down) };
         let wrong = matches!(*failure, Failure::Authentication(AuthFailure::WrongSecret { .. }));
         assert!(wrong, "{failure}");
+    }
+}
+
+/// EAP with the recorded initiator, whose AUTH is by SK_pi after EAP-MD5 and by the key of EAP-MSCHAPv2 (RFC 7296 §2.16).
+/// AUTH covers nothing of EAP, so that Requests with the recorded identifiers, which tshark shows, stand for the recorded
+/// ones.
+#[test]
+fn eap_is_passed_through() {
+    for (name, identifiers, answered) in [("eap-md5", &[0, 93][..], 6), ("eap-mschapv2", &[0, 120, 121], 7)] {
+        let (_, keys) = open_recording(name).unwrap();
+        let msk = keys.ike_sas()[0].all(0, Label::SharedSecret).next().cloned().filter(|_| name != "eap-md5");
+        let outcome = EapOutcome { msk, identity: None, safe_alone: false };
+        let mut answers = vec![Answer::Signature(vec![0; 64])];
+        let request = |identifier: &u8| Answer::Eap(EapAnswer::Send(vec![1, *identifier, 0, 5, 1]));
+        answers.extend(identifiers.iter().map(request));
+        answers.push(Answer::Eap(EapAnswer::Done(outcome)));
+        answers.reverse();
+        let outcome = take_part_as(Role::Responder, name, Some(b"none"), answers, |connection| {
+            connection.remote_auth = RemoteAuth::Eap(EapPolicy::default());
+            let signer = Signer::Later { key: KeyType::EcP256, schemes: vec![SignatureScheme::EcdsaSha256] };
+            connection.local_auth =
+                LocalAuth::Signature(SigningIdentity { certificates: Vec::new(), signer });
+        });
+        let child = ("ENCR_AES_GCM_16-128", "10.2.0.0/24 to 10.1.0.0/24", Encapsulation::Udp);
+        assert_up(&outcome, "a.example", true, child);
+        assert_eq!((outcome.delivered, outcome.answered), (3, answered), "{name}");
+        assert_eq!((outcome.down, outcome.rejected), (Some(DownReason::DeletedByPeer), vec![]), "{name}");
     }
 }
 
