@@ -104,6 +104,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod admission;
+pub mod cert;
 pub mod config;
 pub mod config_payload;
 mod connections;

@@ -3,6 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `chains` | the certificates of `tests/chains` |
 //! | [`counting`] | counts what is decrypted |
 //! | [`setup`] | configurations, and generators that are seeded or fail |
 //! | [`many`] | one endpoint with many peers |
@@ -17,6 +18,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "no test binary uses all of it")]
 
+#[cfg(feature = "x509")]
+pub mod chains;
 pub mod counting;
 pub mod forge;
 pub mod fragments;
