@@ -27,6 +27,9 @@ pub enum IdentityError {
     /// A name of the DNS or of a mailbox is ASCII (§3.5).
     #[error("`{0}` is not ASCII")]
     NotAscii(String),
+    /// What follows `dn:` is no distinguished name.
+    #[error("`{0}` is no distinguished name")]
+    NotAName(String),
     /// What follows `keyid:` is not an even number of hexadecimal digits.
     #[error("`{0}` is not hexadecimal")]
     NotHex(String),
@@ -46,6 +49,12 @@ impl Identity {
     #[must_use]
     pub fn fqdn(name: &str) -> Self {
         Self { ty: IdType::FQDN, data: name.as_bytes().to_vec() }
+    }
+
+    /// ID_NULL: nobody (RFC 7619 §2.2).
+    #[must_use]
+    pub fn null() -> Self {
+        Self { ty: IdType::NULL, data: Vec::new() }
     }
 
     /// ID_KEY_ID: opaque octets.
@@ -78,8 +87,17 @@ impl Identity {
 impl FromStr for Identity {
     type Err = IdentityError;
 
-    /// An address, `keyid:` and hexadecimal digits, `@` and a name, a mailbox, or a name.
+    /// An address, `keyid:` and hexadecimal digits, `dn:` and a distinguished name (RFC 4514, with the feature `x509`),
+    /// `null:` for nobody, `@` and a name, a mailbox, or a name.
     fn from_str(text: &str) -> Result<Self, IdentityError> {
+        if text == "null:" {
+            return Ok(Self::null());
+        }
+        #[cfg(feature = "x509")]
+        if let Some(name) = text.strip_prefix("dn:") {
+            let found = crate::cert::x509::distinguished_name(name);
+            return found.ok_or_else(|| IdentityError::NotAName(name.to_string()));
+        }
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::address(address));
         }
@@ -116,6 +134,12 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[cfg(feature = "x509")]
+        if let Some(name) =
+            crate::cert::x509::name_text(&self.data).filter(|_| self.ty == IdType::DER_ASN1_DN)
+        {
+            return f.write_str(&name);
+        }
         let printable = |data: &[u8]| !data.is_empty() && data.iter().all(u8::is_ascii_graphic);
         match (self.ty, self.data.as_slice()) {
             (IdType::IPV4_ADDR, &[a, b, c, d]) => write!(f, "{a}.{b}.{c}.{d}"),
@@ -126,6 +150,7 @@ impl fmt::Display for Identity {
             (IdType::FQDN | IdType::RFC822_ADDR, data) if printable(data) => {
                 f.write_str(core::str::from_utf8(data).unwrap_or_default())
             }
+            (IdType::NULL, []) => f.write_str("nobody"),
             (ty, data) => {
                 write!(f, "{ty}:")?;
                 data.iter().try_for_each(|octet| write!(f, "{octet:02x}"))

@@ -123,7 +123,7 @@ pub enum CertificateRule {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// The embedder has not said what time it is ([`Endpoint::set_unix_time`](crate::Endpoint::set_unix_time)).
+    /// The embedder has not said what time it is.
     #[error("the time of day is not known, so that no certificate can be valid")]
     NoTime,
     /// There is no certificate that can be read.

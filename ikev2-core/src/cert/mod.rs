@@ -1,5 +1,6 @@
-//! Certificates in IKEv2 (RFC 7296 §3.6, §3.7, RFC 4945): what is asked of the peer and what it asks, which of our
-//! chains it gets, and what its own chain proves.
+//! Certificates in IKEv2 (RFC 7296 §3.6, §3.7, RFC 4945): what a peer's chain proves. An embedder that is asked by
+//! [`Event::VerificationNeeded`](crate::Event::VerificationNeeded) finds the key here by which the signature is to be
+//! checked.
 //!
 //! | module | what it does |
 //! |---|---|

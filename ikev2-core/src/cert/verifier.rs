@@ -31,8 +31,7 @@ pub struct ChainQuestion<'a> {
 pub struct TrustedChain {
     /// The end entity's key.
     pub key: PublicKey,
-    /// What the embedder is to be asked before it is taken, if anything:
-    /// [`Event::RevocationStatusNeeded`](crate::Event::RevocationStatusNeeded).
+    /// What the embedder is to be asked before it is taken, if anything.
     pub revocation: Option<Box<RevocationQuestion>>,
 }
 

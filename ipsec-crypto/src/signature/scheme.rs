@@ -105,6 +105,9 @@ impl SignatureScheme {
 
     /// The AlgorithmIdentifier in DER that goes before the signature in method 14 (RFC 7427 appendix A,
     /// RFC 8420 appendix A).
+    ///
+    /// Of RSASSA-PSS the trailer is left out, which has its default, as DER has it (ITU-T X.690 §11.5): appendix A.4 spells
+    /// it out, other implementations do not, and one of them compares octets.
     #[must_use]
     pub const fn algorithm_identifier(self) -> &'static [u8] {
         match self {
@@ -113,22 +116,22 @@ impl SignatureScheme {
             Self::RsaPkcs1Sha384 => &hex!("300d 0609 2a864886f70d01010c 0500"),
             Self::RsaPkcs1Sha512 => &hex!("300d 0609 2a864886f70d01010d 0500"),
             Self::RsaPssSha256 => &hex!(
-                "3046 0609 2a864886f70d01010a 3039"
+                "3041 0609 2a864886f70d01010a 3034"
                 "a00f 300d 0609 608648016503040201 0500"
                 "a11c 301a 0609 2a864886f70d010108 300d 0609 608648016503040201 0500"
-                "a203 0201 20 a303 0201 01"
+                "a203 0201 20"
             ),
             Self::RsaPssSha384 => &hex!(
-                "3046 0609 2a864886f70d01010a 3039"
+                "3041 0609 2a864886f70d01010a 3034"
                 "a00f 300d 0609 608648016503040202 0500"
                 "a11c 301a 0609 2a864886f70d010108 300d 0609 608648016503040202 0500"
-                "a203 0201 30 a303 0201 01"
+                "a203 0201 30"
             ),
             Self::RsaPssSha512 => &hex!(
-                "3046 0609 2a864886f70d01010a 3039"
+                "3041 0609 2a864886f70d01010a 3034"
                 "a00f 300d 0609 608648016503040203 0500"
                 "a11c 301a 0609 2a864886f70d010108 300d 0609 608648016503040203 0500"
-                "a203 0201 40 a303 0201 01"
+                "a203 0201 40"
             ),
             Self::EcdsaSha256 => &hex!("300a 0608 2a8648ce3d040302"),
             Self::EcdsaSha384 => &hex!("300a 0608 2a8648ce3d040303"),

@@ -86,17 +86,31 @@ const KEYS: [(KeyType, AlgorithmIdentifier); 5] = [
 ];
 
 /// The identifiers of a scheme in certificates, without tag and length: with a parameter NULL or none for RSA (RFC 4055
-/// §5), and the trailer of RSASSA-PSS spelled out or not.
+/// §5), and the trailer of RSASSA-PSS, which has its default, left out or spelled out.
 fn identifiers(scheme: SignatureScheme) -> [Option<AlgorithmIdentifier>; 2] {
     let (_, content) = scheme.algorithm_identifier().split_at_checked(2).unwrap_or_default();
-    let without_null = content.strip_suffix(&[5, 0]);
-    let without_trailer = match scheme {
-        SignatureScheme::RsaPssSha256 => Some(alg_id::RSA_PSS_SHA256),
-        SignatureScheme::RsaPssSha384 => Some(alg_id::RSA_PSS_SHA384),
-        SignatureScheme::RsaPssSha512 => Some(alg_id::RSA_PSS_SHA512),
-        _ => without_null.map(AlgorithmIdentifier::from_slice),
+    let other = match scheme {
+        SignatureScheme::RsaPssSha256 => Some(&PSS_SHA256[..]),
+        SignatureScheme::RsaPssSha384 => Some(&PSS_SHA384[..]),
+        SignatureScheme::RsaPssSha512 => Some(&PSS_SHA512[..]),
+        _ => content.strip_suffix(&[5, 0]),
     };
-    [Some(AlgorithmIdentifier::from_slice(content)), without_trailer]
+    [Some(AlgorithmIdentifier::from_slice(content)), other.map(AlgorithmIdentifier::from_slice)]
+}
+
+/// RSASSA-PSS with its trailer spelled out (RFC 7427 appendix A.4).
+const PSS_SHA256: [u8; 70] = with_trailer(1, 32);
+const PSS_SHA384: [u8; 70] = with_trailer(2, 48);
+const PSS_SHA512: [u8; 70] = with_trailer(3, 64);
+
+/// `hash` is the last arc of the hash's object identifier.
+const fn with_trailer(hash: u8, salt: u8) -> [u8; 70] {
+    [
+        0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 0x0a, 0x30, 0x39, 0xa0, 0x0f, 0x30, 0x0d, 6, 9,
+        0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, hash, 5, 0, 0xa1, 0x1c, 0x30, 0x1a, 6, 9, 0x2a, 0x86, 0x48, 0x86,
+        0xf7, 0x0d, 1, 1, 8, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, hash, 5, 0, 0xa2, 3, 2, 1,
+        salt, 0xa3, 3, 2, 1, 1,
+    ]
 }
 
 impl SignatureVerificationAlgorithm for Algorithm<'_> {
@@ -153,4 +167,24 @@ pub(super) fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(content);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// rustls-pki-types has them from RFC 4055, and RFC 7427 appendix A.4.3 has the longer form.
+    #[test]
+    fn identifiers_of_pss_are_the_published_ones() {
+        for (scheme, published) in [
+            (SignatureScheme::RsaPssSha256, alg_id::RSA_PSS_SHA256),
+            (SignatureScheme::RsaPssSha384, alg_id::RSA_PSS_SHA384),
+            (SignatureScheme::RsaPssSha512, alg_id::RSA_PSS_SHA512),
+        ] {
+            let [short, long] = identifiers(scheme).map(|identifier| identifier.unwrap().to_vec());
+            assert_eq!(short, published.as_ref());
+            let whole = tagged(0x30, &long);
+            assert_eq!(SignatureScheme::from_algorithm_identifier(&whole), Ok(scheme));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Which certificate of a chain broke which rule: the path validator says what is wrong with a chain, not where.
 
 use super::algorithms::Trace;
-use super::name;
+use super::{legible, name};
 use crate::cert::error::{CertificateName, CertificateRule, ChainError};
 use crate::identity::Identity;
 use alloc::boxed::Box;
@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
     pub(super) fn name(&self, position: usize) -> CertificateName {
         let (mut subject, mut serial) = (String::new(), String::new());
         if let Some(certificate) = self.at(position) {
-            subject = certificate.tbs_certificate().subject().to_string();
+            subject = legible(certificate.tbs_certificate().subject());
             for octet in certificate.tbs_certificate().serial_number().as_bytes() {
                 // Writing into a string does not fail.
                 let _ = write!(serial, "{octet:02x}");
@@ -207,7 +207,7 @@ impl<'a> Search<'a> {
     fn unknown_issuer(&self) -> ChainError {
         let (chain, _) = self.chain();
         let last = chain.last().copied().unwrap_or_default();
-        let issuer = self.at(last).map(|found| found.tbs_certificate().issuer().to_string());
+        let issuer = self.at(last).map(|found| legible(found.tbs_certificate().issuer()));
         ChainError::UnknownIssuer {
             certificate: Box::new(self.name(last)),
             issuer: issuer.unwrap_or_default(),

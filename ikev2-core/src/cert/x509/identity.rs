@@ -4,7 +4,7 @@
 //! The common name is no host's name here, nor a wildcard one that stands for others. What no certificate can say,
 //! ID_KEY_ID and ID_NULL among it, no certificate proves.
 
-use super::name;
+use super::{legible, name};
 use crate::identity::Identity;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,6 +16,9 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
+
+/// How many names an error tells.
+const MAX_NAMED: usize = 16;
 
 /// Whether the certificate is for who the peer says it is.
 ///
@@ -32,8 +35,8 @@ pub(super) fn check(peer: &Identity, certificate: &Certificate) -> Result<(), Ve
     if is_for {
         return Ok(());
     }
-    let subject = (!subject.is_empty()).then(|| subject.to_string());
-    Err(names.iter().filter_map(shown).chain(subject).collect())
+    let subject = (!subject.is_empty()).then(|| legible(subject));
+    Err(names.iter().filter_map(shown).take(MAX_NAMED).chain(subject).collect())
 }
 
 fn alternative_names(certificate: &Certificate) -> Vec<GeneralName> {
@@ -73,9 +76,9 @@ fn same_mailbox(one: &[u8], other: &[u8]) -> bool {
 
 fn shown(name: &GeneralName) -> Option<String> {
     match name {
-        GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) => Some(name.to_string()),
-        GeneralName::UniformResourceIdentifier(uri) => Some(format!("URI {uri}")),
-        GeneralName::DirectoryName(name) => Some(name.to_string()),
+        GeneralName::DnsName(name) | GeneralName::Rfc822Name(name) => Some(legible(name)),
+        GeneralName::UniformResourceIdentifier(uri) => Some(format!("URI {}", legible(uri))),
+        GeneralName::DirectoryName(name) => Some(legible(name)),
         GeneralName::IpAddress(address) => match address.as_bytes().len() {
             4 => <[u8; 4]>::try_from(address.as_bytes()).ok().map(|octets| IpAddr::from(octets).to_string()),
             16 => {

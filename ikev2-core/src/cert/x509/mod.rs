@@ -45,6 +45,7 @@ use core::cell::RefCell;
 use core::fmt::{self, Debug};
 use core::time::Duration;
 use explain::Search;
+use ikev2_wire::codes::IdType;
 use ipsec_crypto::signature::PublicKey;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use thiserror::Error;
@@ -54,7 +55,7 @@ use webpki::{
     UnknownStatusPolicy, VerifiedPath,
 };
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::name::Name;
 
 /// How many certificates of one name are tried at most: of more, too many paths could be made.
@@ -114,7 +115,7 @@ struct Anchor {
 
 /// Verifies chains by trust anchors at hand.
 ///
-/// The time is the embedder's ([`Endpoint::set_unix_time`](crate::Endpoint::set_unix_time)). By default nothing is asked
+/// The time is the embedder's . By default nothing is asked
 /// about revocation, which RFC 4945 §5.2 wants: [`X509Verifier::with_revocation_lists`] or
 /// [`X509Verifier::asking_about_revocation`] turn it on.
 ///
@@ -211,7 +212,7 @@ impl X509Verifier {
     }
 
     /// Asks the embedder about every chain that is good, and by whose key the peer has signed
-    /// ([`Event::RevocationStatusNeeded`](crate::Event::RevocationStatusNeeded)): never about a stranger's.
+    /// ([`TrustedChain::revocation`]): never about a stranger's.
     #[must_use]
     pub fn asking_about_revocation(mut self) -> Self {
         self.revocation.ask = true;
@@ -369,16 +370,35 @@ impl ExtendedKeyUsageValidator for AnyPurpose {
 /// it is none.
 #[must_use]
 pub fn distinguished_name(text: &str) -> Option<Identity> {
-    use x509_cert::der::Encode;
     let name = text.parse::<Name>().ok().filter(|name| !name.is_empty())?;
-    Some(Identity { ty: ikev2_wire::codes::IdType::DER_ASN1_DN, data: name.to_der().ok()? })
+    Some(Identity { ty: IdType::DER_ASN1_DN, data: name.to_der().ok()? })
 }
 
 /// The subject of a certificate in DER as an identity (ID_DER_ASN1_DN); `None` where it has none.
 #[must_use]
 pub fn subject(certificate: &[u8]) -> Option<Identity> {
-    use x509_cert::der::Encode;
     let certificate = Certificate::from_der(certificate).ok()?;
     let name = Some(certificate.tbs_certificate().subject()).filter(|name| !name.is_empty())?;
-    Some(Identity { ty: ikev2_wire::codes::IdType::DER_ASN1_DN, data: name.to_der().ok()? })
+    Some(Identity { ty: IdType::DER_ASN1_DN, data: name.to_der().ok()? })
+}
+
+/// A distinguished name in DER as text (RFC 4514).
+pub(crate) fn name_text(der: &[u8]) -> Option<String> {
+    Name::from_der(der).ok().filter(|name| !name.is_empty()).map(|name| legible(&name))
+}
+
+/// How much of a name that a stranger wrote is shown, in characters.
+const MAX_SHOWN: usize = 256;
+
+/// A name that a stranger wrote, for a person's eyes: in one line, and not too long.
+fn legible(name: &impl ToString) -> String {
+    let text = name.to_string();
+    let mut shown = String::new();
+    for character in text.chars().take(MAX_SHOWN) {
+        if character.is_control() { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }
