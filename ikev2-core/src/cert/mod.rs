@@ -4,11 +4,11 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`authority`] | authorities as CERTREQ names them |
-//! | [`received`] | a peer's CERT payloads, within bounds |
-//! | [`verifier`] | who verifies a chain: a trait for who can at once |
+//! | `authority` | authorities as CERTREQ names them |
+//! | `received` | a peer's CERT payloads, within bounds |
+//! | `verifier` | who verifies a chain: a trait for who can at once |
 //! | [`x509`] | the one that is ready, behind the feature `x509` |
-//! | [`error`] | which certificate broke which rule |
+//! | `error` | which certificate broke which rule |
 
 mod authority;
 mod error;

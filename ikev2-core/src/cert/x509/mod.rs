@@ -19,10 +19,10 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`algorithms`] | our signature algorithms for the validator, counted |
-//! | [`rules`] | key usage and extended key usage |
-//! | [`identity`], [`name`] | the ID payload against the certificate |
-//! | [`explain`] | which certificate broke which rule |
+//! | `algorithms` | our signature algorithms for the validator, counted |
+//! | `rules` | key usage and extended key usage |
+//! | `identity`, `name` | the ID payload against the certificate |
+//! | `explain` | which certificate broke which rule |
 
 mod algorithms;
 mod explain;
