@@ -90,6 +90,9 @@
 //! the cipher; so there is no call that gives one. What a cluster needs for that is RFC 6311, which is not implemented:
 //! without it, who takes over has its clients connect anew.
 //!
+//! [`cert`] verifies chains of X.509 certificates, behind the feature `x509`, which is on by default, for who is asked by
+//! [`Event::VerificationNeeded`].
+//!
 //! What two sides agree on is decided by pure functions in [`negotiation`]; why they cannot agree is told by
 //! [`error::Failure`], with both sides' lists. What happens can be followed through [`trace`]'s named spans.
 //! [`negotiation::Profile`] has policies for the usual peers; weak algorithms are refused unless they are asked for as

@@ -115,7 +115,7 @@ struct Anchor {
 
 /// Verifies chains by trust anchors at hand.
 ///
-/// The time is the embedder's . By default nothing is asked
+/// The time is [`ChainQuestion::now`]. By default nothing is asked
 /// about revocation, which RFC 4945 §5.2 wants: [`X509Verifier::with_revocation_lists`] or
 /// [`X509Verifier::asking_about_revocation`] turn it on.
 ///
