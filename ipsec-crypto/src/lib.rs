@@ -83,7 +83,7 @@
 //! |---|---|---|
 //! | X25519 | KE 31 | RFC 7748 §6.1; RFC 8031 appendix A; Wycheproof |
 //! | ECP-256, -384, -521 (P-256, P-384, P-521) | KE 19, 20, 21 | RFC 5903 §8; Wycheproof |
-//! | ML-KEM-512, -768, -1024 | KE 35, 36, 37 | Wycheproof |
+//! | ML-KEM-512, -768, -1024 | KE 35, 36, 37 | NIST ACVP for FIPS 203; Wycheproof |
 //! | MODP-2048, -3072, -4096 | KE 14, 15, 16 | Python's integers, modulo primes made of RFC 3526's formulas |
 //!
 //! | signature | AUTH | vectors |
