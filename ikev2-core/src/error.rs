@@ -408,6 +408,12 @@ pub enum Failure {
         /// What is next; `None` where nothing is.
         wanted: Option<KeMethod>,
     },
+    /// The peer agreed to additional key exchanges and does not say how the next one is called (RFC 9370 §2.2.4).
+    #[error("no ADDITIONAL_KEY_EXCHANGE in the peer's answer")]
+    NoLink,
+    /// The peer goes on with a series of key exchanges that we do not know, or no more (RFC 9370 §2.2.4).
+    #[error("no series of additional key exchanges goes by that name")]
+    StateNotFound,
     /// The peer wants a key exchange method that we did not offer.
     #[error("the peer wants {wanted}, we offer {}", Joined(.offered))]
     KeMethodWanted {
@@ -659,6 +665,8 @@ impl Failure {
             | Self::TsAnswer(_)
             | Self::KeMethod { .. }
             | Self::AdditionalKe { .. }
+            | Self::NoLink
+            | Self::StateNotFound
             | Self::Malformed(_)
             | Self::Padding
             | Self::MissingPayload(_)
@@ -702,6 +710,7 @@ impl Failure {
             Self::Configuration(fault) => fault.notify(),
             Self::CriticalPayload(_) => NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD,
             Self::ChildSaNotFound { .. } => NotifyType::CHILD_SA_NOT_FOUND,
+            Self::StateNotFound => NotifyType::STATE_NOT_FOUND,
             Self::Busy(_)
             | Self::Random(_)
             | Self::KeyExchange { error: KxError::Random(_), .. }

@@ -15,6 +15,9 @@ pub enum Unsettled {
     /// A request of ours has no answer yet.
     #[error("our {0} request is out")]
     RequestOut(ExchangeType),
+    /// Key exchanges are still to follow a CREATE_CHILD_SA of the peer's (RFC 9370).
+    #[error("additional key exchanges of the peer's are under way")]
+    KeyExchanges,
     /// A request of ours waits for its turn.
     #[error("a request of ours waits for its turn")]
     RequestWaits,

@@ -2,7 +2,7 @@
 //! peer's proof and its answer in.
 
 use super::auth::{check_peer, id_body, identity, peer_ends, push_certificates};
-use super::child::{AttemptFate, ChildAttempt};
+use super::child::ChildAttempt;
 use super::context::Context;
 use super::eap_initiate::EapAttempt;
 use super::generation::Generation;
@@ -545,10 +545,9 @@ impl IkeSa {
                 Task::CreateChild { config, packet, tries: 0 }
             }));
         } else if let Some(mut child) = child {
-            child.config = self.for_inner_addresses(child.config);
+            child.asked.config = self.for_inner_addresses(child.asked.config);
             if let (Some(_), Err(failure)) = (&contents.sa, self.lacks_address()) {
-                let fate = AttemptFate::of(&child);
-                self.fail_child(context, fate, failure, true);
+                self.fail_child(context, child.asked, failure, true);
                 return self.pump(context);
             }
             self.finish_child(context, child, contents, agreement.nonces());
@@ -573,6 +572,6 @@ impl IkeSa {
 /// Whoever the IKE SA is with was not asked for it.
 fn forget_child(context: &mut Context<'_>, child: Option<ChildAttempt>) {
     if let Some(child) = child {
-        context.release_spi(child.inbound);
+        context.release_spi(child.asked.inbound);
     }
 }

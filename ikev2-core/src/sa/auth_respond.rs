@@ -274,6 +274,7 @@ impl IkeSa {
         let ClaimInHand { agreement, keys, eap, .. } = *in_hand;
         let by_eap = eap.is_some();
         self.peer_id = Some(peer);
+        self.last_auth = request.message_id();
         // The initiator decides by which ports it goes on (§2.23).
         self.path = request.path;
         let algorithms = agreement.algorithms;
@@ -335,8 +336,11 @@ impl IkeSa {
         drop(payloads);
         match agreed {
             None => {}
-            Some(Ok(agreed)) if sent.is_ok() => self.install(context, agreed),
-            Some(Ok(agreed)) => context.release_spi(agreed.inbound()),
+            Some(Ok(agreed)) => {
+                let inbound = agreed.inbound();
+                let done = sent.and_then(|()| self.install(context, agreed));
+                return done.inspect_err(|_| context.release_spi(inbound));
+            }
             Some(Err(failure)) => {
                 self.tell_child_failed(context, None, failure);
             }

@@ -8,7 +8,7 @@
 use super::context::Context;
 use super::mode::{self, Asked, Fit};
 use super::rekey_child::lower_nonce;
-use super::{IkeSa, Stage, Task};
+use super::{Established, IkeSa, Stage, Task};
 use crate::config::ChildConfig;
 use crate::contents::Contents;
 use crate::error::{Bound, Failure};
@@ -93,19 +93,15 @@ impl Child {
 /// A Child SA that we asked for.
 #[derive(Debug)]
 pub(crate) struct ChildAttempt {
-    pub config: Arc<ChildConfig>,
-    pub id: ChildSaId,
-    pub inbound: EspSpi,
+    pub asked: AskedChild,
+    id: ChildSaId,
     pub exchange: ChildExchange,
     pub ke: Option<Half>,
     /// Ni of CREATE_CHILD_SA; in IKE_AUTH that of IKE_SA_INIT serves.
     pub nonce: Vec<u8>,
     /// How often the peer let us start over with another method.
     pub retries: u32,
-    /// How often the whole of it was tried before.
-    pub tries: u32,
-    /// The Child SA to replace, and the SPI that it is named by.
-    pub rekeys: Option<ChildSaId>,
+    /// The SPI by which the Child SA to replace is named.
     rekey_spi: [u8; 4],
     offered: Vec<Proposal>,
     mode: Mode,
@@ -136,7 +132,9 @@ impl ChildAttempt {
     ) -> Result<Self, Failure> {
         let exchange = ChildExchange::CreateChildSa { ke_sent: None };
         let proposed = mode::propose(config, path, packet)?;
-        Self { tries, ..Self::new(context, config, proposed, exchange)? }.prepared(context)
+        let mut attempt = Self::new(context, config, proposed, exchange)?;
+        attempt.asked.tries = tries;
+        attempt.prepared(context)
     }
 
     /// For CREATE_CHILD_SA: to replace this one (§1.3.3).
@@ -148,9 +146,10 @@ impl ChildAttempt {
     ) -> Result<Self, Failure> {
         let exchange = ChildExchange::CreateChildSa { ke_sent: None };
         let proposed = mode::propose_again(&child.config, child.sa.mode, path)?;
-        let attempt = Self::new(context, &child.config, proposed, exchange)?;
-        let (rekeys, rekey_spi) = (Some(child.sa.id), child.inbound.to_be_bytes());
-        Self { tries, rekeys, rekey_spi, ..attempt }.prepared(context)
+        let mut attempt = Self::new(context, &child.config, proposed, exchange)?;
+        (attempt.asked.tries, attempt.asked.rekeys) = (tries, Some(child.sa.id));
+        attempt.rekey_spi = child.inbound.to_be_bytes();
+        attempt.prepared(context)
     }
 
     /// With a nonce, and the half of a key exchange.
@@ -166,7 +165,7 @@ impl ChildAttempt {
                 Ok(self)
             }
             Err(failure) => {
-                context.release_spi(self.inbound);
+                context.release_spi(self.asked.inbound);
                 Err(failure)
             }
         }
@@ -180,15 +179,12 @@ impl ChildAttempt {
     ) -> Result<Self, Failure> {
         let (id, inbound) = context.names.allocate(context.services.random)?;
         Ok(Self {
-            config: Arc::clone(config),
+            asked: AskedChild { config: Arc::clone(config), inbound, rekeys: None, tries: 0 },
             id,
-            inbound,
             exchange,
             ke: None,
             nonce: Vec::new(),
             retries: 0,
-            tries: 0,
-            rekeys: None,
             rekey_spi: [0; 4],
             offered: negotiation::offer_esp(&config.proposals, inbound, exchange),
             mode,
@@ -217,7 +213,7 @@ impl ChildAttempt {
         payloads: &mut Vec<Payload<'a>>,
         nonce: Option<&'a [u8]>,
     ) -> Result<(), Failure> {
-        if self.rekeys.is_some() {
+        if self.asked.rekeys.is_some() {
             let (protocol, ty) = (ProtocolId::ESP, NotifyType::REKEY_SA);
             payloads.push(Payload::Notify(NotifyPayload::with_spi(protocol, &self.rekey_spi, ty, &[])));
         }
@@ -235,26 +231,23 @@ impl ChildAttempt {
     }
 }
 
-/// What is left of an attempt once its answer is read.
-pub(crate) struct AttemptFate {
+/// What Child SA we asked for, until it is there or came to nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedChild {
     pub config: Arc<ChildConfig>,
     pub inbound: EspSpi,
+    /// The Child SA to replace.
     pub rekeys: Option<ChildSaId>,
+    /// How often the whole of it was tried before.
     pub tries: u32,
 }
 
-impl AttemptFate {
-    pub(crate) fn of(attempt: &ChildAttempt) -> Self {
-        let ChildAttempt { ref config, inbound, rekeys, tries, .. } = *attempt;
-        Self { config: Arc::clone(config), inbound, rekeys, tries }
-    }
-}
-
 /// A Child SA that both sides agreed on, not yet installed.
+#[derive(Debug)]
 pub(crate) struct AgreedChild {
-    config: Arc<ChildConfig>,
-    choice: EspChoice,
-    id: ChildSaId,
+    pub config: Arc<ChildConfig>,
+    pub choice: EspChoice,
+    pub id: ChildSaId,
     inbound: EspSpi,
     local: Vec<TrafficSelector>,
     remote: Vec<TrafficSelector>,
@@ -263,24 +256,57 @@ pub(crate) struct AgreedChild {
     original_addresses: Option<OriginalAddresses>,
     /// Whether the peer takes TFC padding.
     tfc_allowed: bool,
-    keys: DirectedKeys,
+    pub secrets: ChildSecrets,
     /// As responder: our half of the key exchange, where there is one.
     ke: Option<AnsweredExchange>,
     /// What it replaces.
-    replaces: Option<ChildSaId>,
+    pub replaces: Option<ChildSaId>,
     /// As responder: the lower nonce, where our own request to rekey the same one is out.
-    rival_nonce: Option<Vec<u8>>,
+    pub rival_nonce: Option<Vec<u8>>,
+}
+
+/// What the keys of a Child SA come of, beside SK_d (§2.17, RFC 9370 §2.2.4).
+#[derive(Debug)]
+pub(crate) struct ChildSecrets {
+    we_began: bool,
+    initiator_nonce: Vec<u8>,
+    responder_nonce: Vec<u8>,
+    /// Of the key exchange of CREATE_CHILD_SA.
+    shared: Option<SecretBytes>,
+    /// Of those after it.
+    pub additional: Vec<SecretBytes>,
+}
+
+impl ChildSecrets {
+    fn new(we_began: bool, nonces: Nonces<'_>, shared: Option<SecretBytes>) -> Self {
+        let (initiator_nonce, responder_nonce) = (nonces.initiator.to_vec(), nonces.responder.to_vec());
+        Self { we_began, initiator_nonce, responder_nonce, shared, additional: Vec::new() }
+    }
+
+    /// The lower nonce of its exchange, which decides what is left over of two (§2.8.1).
+    pub(super) fn lower_nonce(&self) -> Vec<u8> {
+        lower_nonce(&self.initiator_nonce, &self.responder_nonce)
+    }
+
+    /// The keys of both directions as we use them.
+    fn keys(&self, established: &Established, cipher: &dyn CipherAlgorithm) -> Result<DirectedKeys, Failure> {
+        let nonces = Nonces { initiator: &self.initiator_nonce, responder: &self.responder_nonce };
+        let (prf, sk_d) = (established.algorithms.prf, &established.sk_d);
+        keys::child_keys(prf, cipher, sk_d, self.shared.as_ref(), nonces, &self.additional)
+            .map(|keys| DirectedKeys::of(keys, self.we_began))
+            .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
+    }
 }
 
 /// A responder's half of a key exchange, done.
+#[derive(Debug)]
 struct AnsweredExchange {
     method: KeMethod,
     public: Vec<u8>,
-    secret: SecretBytes,
 }
 
 /// The keys of both directions as we use them.
-pub(crate) struct DirectedKeys {
+struct DirectedKeys {
     inbound: SaKeys,
     outbound: SaKeys,
 }
@@ -319,28 +345,22 @@ impl AgreedChild {
     }
 }
 
+/// Whether the provider has all that was chosen.
+fn find_algorithms(context: &Context<'_>, choice: &EspChoice) -> Result<(), Failure> {
+    find_cipher(context, choice)?;
+    choice.additional.methods().try_for_each(|method| context.key_exchange(method).map(|_| ()))
+}
+
 fn find_cipher(context: &Context<'_>, choice: &EspChoice) -> Result<&'static dyn CipherAlgorithm, Failure> {
     let suite = choice.cipher;
     context.config.crypto.cipher(suite).ok_or_else(|| Failure::Algorithm(suite.to_string()))
 }
 
 impl IkeSa {
-    fn child_keys(
-        &self,
-        cipher: &dyn CipherAlgorithm,
-        shared: Option<&SecretBytes>,
-        nonces: Nonces<'_>,
-        we_began: bool,
-    ) -> Result<DirectedKeys, Failure> {
-        let Stage::Established(established) = &self.stage else { return Err(Failure::NoKeys) };
-        keys::child_keys(established.algorithms.prf, cipher, &established.sk_d, shared, nonces, &[])
-            .map(|keys| DirectedKeys::of(keys, we_began))
-            .ok_or_else(|| Failure::Algorithm(cipher.suite().to_string()))
-    }
-
     /// The Child SAs, with those that were asked for.
     pub(crate) fn child_count(&self) -> usize {
-        let asked = self.asked_children().count();
+        let asked =
+            self.asked_children().count() + self.peers_series.iter().filter(|s| s.child().is_some()).count();
         let waiting = self.waiting_tasks().filter(|t| matches!(t, Task::CreateChild { .. })).count();
         self.children.len().saturating_add(asked).saturating_add(waiting)
     }
@@ -358,17 +378,17 @@ impl IkeSa {
     /// The policies of the Child SAs that are there, asked for, or will be asked for; one for each.
     pub(crate) fn policies_in_use(&self) -> impl Iterator<Item = PolicyId> {
         let there = self.children.iter().filter(|child| child.deleting.is_none() && !child.replaced);
-        let asked = self.asked_children().filter(|attempt| attempt.rekeys.is_none());
+        let asked = self.asked_children().filter(|asked| asked.rekeys.is_none());
         let waiting = self.waiting_tasks().filter_map(|task| match task {
             Task::CreateChild { config, .. } => Some(config.policy),
             _ => None,
         });
-        there.map(|child| child.sa.policy).chain(asked.map(|attempt| attempt.config.policy)).chain(waiting)
+        there.map(|child| child.sa.policy).chain(asked.map(|asked| asked.config.policy)).chain(waiting)
     }
 
     /// Whether a Child SA for this policy was asked for and not answered yet.
     pub(crate) fn is_asked_for(&self, policy: PolicyId) -> bool {
-        let asked = self.asked_children().any(|attempt| attempt.config.policy == policy);
+        let asked = self.asked_children().any(|asked| asked.config.policy == policy);
         let waits = |task: &Task| matches!(task, Task::CreateChild { config, .. } if config.policy == policy);
         asked || self.waiting_tasks().any(waits)
     }
@@ -395,10 +415,9 @@ impl IkeSa {
             None => self.match_child(sa, &asked, exchange)?,
         };
         let Fit { narrowed, choice, mode, original } = fit;
-        let cipher = find_cipher(context, &choice)?;
-        let ke = answer_exchange(context, &choice, contents)?;
-        let shared = ke.as_ref().map(|ke| &ke.secret);
-        let keys = self.child_keys(cipher, shared, nonces, false)?;
+        find_algorithms(context, &choice)?;
+        let (ke, shared) = answer_exchange(context, &choice, contents)?.unzip();
+        let secrets = ChildSecrets::new(false, nonces, shared);
         let crossed = replaces.is_some_and(|id| self.crosses_ours(id));
         let rival_nonce = crossed.then(|| lower_nonce(nonces.initiator, nonces.responder));
         let (id, inbound) = context.names.allocate(context.services.random)?;
@@ -413,7 +432,7 @@ impl IkeSa {
             mode,
             original_addresses: original,
             tfc_allowed: takes_tfc(contents),
-            keys,
+            secrets,
             ke,
             replaces,
             rival_nonce,
@@ -452,24 +471,36 @@ impl IkeSa {
         contents: &Contents<'_>,
         nonces: Nonces<'_>,
     ) {
-        let fate = AttemptFate::of(&attempt);
-        let lower = lower_nonce(nonces.initiator, nonces.responder);
+        let asked = attempt.asked.clone();
         match self.check_child(context, attempt, contents, nonces) {
-            Ok(agreed) => {
-                let id = agreed.id;
-                self.install(context, agreed);
-                if let Some(old) = fate.rekeys {
-                    self.settle_rekey(context, old, id, &lower);
-                }
-            }
+            Ok(agreed) if agreed.choice.additional.is_empty() => self.conclude_child(context, agreed, asked),
+            Ok(agreed) => self.follow_up_child(context, agreed, asked, contents),
             Err(failure) if is_of_kem(context, &failure) => {
-                context.release_spi(fate.inbound);
+                context.release_spi(asked.inbound);
                 self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
             }
             Err(failure) => {
                 let known_to_peer = contents.sa.is_some() && failure != Failure::DeletedEarly;
-                self.fail_child(context, fate, failure, known_to_peer);
+                self.fail_child(context, asked, failure, known_to_peer);
             }
+        }
+    }
+
+    /// As initiator: nothing is missing any more of what we asked for.
+    pub(super) fn conclude_child(
+        &mut self,
+        context: &mut Context<'_>,
+        mut agreed: AgreedChild,
+        asked: AskedChild,
+    ) {
+        agreed.replaces = asked.rekeys.and_then(|id| self.carrier_of(id));
+        let (id, lower) = (agreed.id, agreed.secrets.lower_nonce());
+        let early = self.deleted_early.contains(&agreed.choice.peer_spi);
+        let installed = if early { Err(Failure::DeletedEarly) } else { self.install(context, agreed) };
+        match (installed, asked.rekeys) {
+            (Ok(()), Some(old)) => self.settle_rekey(context, old, id, &lower),
+            (Ok(()), None) => {}
+            (Err(failure), _) => self.fail_child(context, asked, failure, !early),
         }
     }
 
@@ -488,15 +519,15 @@ impl IkeSa {
     pub(crate) fn fail_child(
         &mut self,
         context: &mut Context<'_>,
-        fate: AttemptFate,
+        asked: AskedChild,
         failure: Failure,
         known_to_peer: bool,
     ) {
-        context.release_spi(fate.inbound);
+        let AskedChild { config, inbound, rekeys, tries } = asked;
+        context.release_spi(inbound);
         if known_to_peer {
-            self.queue.push_back(Task::DeleteUnused(fate.inbound));
+            self.queue.push_back(Task::DeleteUnused(inbound));
         }
-        let AttemptFate { config, rekeys, tries, .. } = fate;
         if let Some(id) = rekeys {
             return self.on_rekey_failed(context, id, tries, failure);
         }
@@ -520,9 +551,10 @@ impl IkeSa {
                 None => Failure::NoAnswer,
             });
         };
-        let replaces = attempt.rekeys.and_then(|id| self.carrier_of(id));
+        let AskedChild { config, inbound, rekeys, .. } = attempt.asked;
+        let replaces = rekeys.and_then(|id| self.carrier_of(id));
         let old = replaces.and_then(|id| self.child(id));
-        let mode = mode::of_answer(&attempt.config, attempt.mode, contents)?;
+        let mode = mode::of_answer(&config, attempt.mode, contents)?;
         if let Some(wanted) = old.map(|old| old.sa.mode).filter(|wanted| *wanted != mode) {
             return Err(Failure::Mode { got: mode, wanted });
         }
@@ -545,25 +577,22 @@ impl IkeSa {
         let answered = answered.map_err(Failure::TsAnswer)?;
         let choice = negotiation::accept_esp(&attempt.offered, sa, attempt.exchange)
             .map_err(Failure::ProposalAnswer)?;
-        if self.deleted_early.contains(&choice.peer_spi) {
-            return Err(Failure::DeletedEarly);
-        }
-        let cipher = find_cipher(context, &choice)?;
+        find_algorithms(context, &choice)?;
         let shared = finish_exchange(context, attempt.ke, choice.ke, contents)?;
-        let keys = self.child_keys(cipher, shared.as_ref(), nonces, true)?;
+        let secrets = ChildSecrets::new(true, nonces, shared);
         let narrowed = !answered.pair().covers(requested);
         Ok(AgreedChild {
-            config: attempt.config,
+            config,
             choice,
             id: attempt.id,
-            inbound: attempt.inbound,
+            inbound,
             local: answered.local,
             remote: answered.remote,
             narrowed,
             mode,
             original_addresses,
             tfc_allowed: takes_tfc(contents),
-            keys,
+            secrets,
             ke: None,
             replaces,
             rival_nonce: None,
@@ -571,8 +600,15 @@ impl IkeSa {
     }
 
     /// Hands an agreed Child SA to the data path and tells the embedder.
-    pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) {
-        let AgreedChild { config, choice, id, inbound, mut local, mut remote, narrowed, keys, .. } = agreed;
+    ///
+    /// # Errors
+    /// [`Failure::NoKeys`] where the IKE SA is not established, [`Failure::Algorithm`] where provider and algorithm
+    /// disagree about lengths, which a sound provider does not.
+    pub(crate) fn install(&mut self, context: &mut Context<'_>, agreed: AgreedChild) -> Result<(), Failure> {
+        let Stage::Established(established) = &self.stage else { return Err(Failure::NoKeys) };
+        let cipher = find_cipher(context, &agreed.choice)?;
+        let keys = agreed.secrets.keys(established, cipher)?;
+        let AgreedChild { config, choice, id, inbound, mut local, mut remote, narrowed, .. } = agreed;
         let AgreedChild { mode, original_addresses, tfc_allowed, replaces, rival_nonce, .. } = agreed;
         // They are kept for as long as the SA lives.
         local.shrink_to_fit();
@@ -622,6 +658,7 @@ impl IkeSa {
         // Most IKE SAs have one for all their life.
         self.children.reserve_exact(1);
         self.children.push(child);
+        Ok(())
     }
 }
 
@@ -636,14 +673,14 @@ fn answer_exchange(
     context: &mut Context<'_>,
     choice: &EspChoice,
     contents: &Contents<'_>,
-) -> Result<Option<AnsweredExchange>, Failure> {
+) -> Result<Option<(AnsweredExchange, SecretBytes)>, Failure> {
     let Some(method) = choice.ke else { return Ok(None) };
     let got = contents.ke.as_ref().map_or(KeMethod::NONE, |ke| ke.method);
     let Some(ke) = contents.ke.as_ref().filter(|ke| ke.method == method) else {
         return Err(Failure::KeMethod { got, wanted: method });
     };
     let response = context.respond(method, ke.data)?;
-    Ok(Some(AnsweredExchange { method, public: response.public, secret: response.secret }))
+    Ok(Some((AnsweredExchange { method, public: response.public }, response.secret)))
 }
 
 /// As initiator of CREATE_CHILD_SA: the shared secret, if the peer chose a key exchange.
@@ -666,7 +703,7 @@ pub(crate) fn is_fatal(failure: &Failure) -> bool {
 }
 
 /// Whether the peer's ciphertext was none: then the IKE SA is deleted too (draft-ietf-ipsecme-ikev2-mlkem §2.2).
-fn is_of_kem(context: &Context<'_>, failure: &Failure) -> bool {
+pub(super) fn is_of_kem(context: &Context<'_>, failure: &Failure) -> bool {
     let Failure::KeyExchange { method, .. } = failure else { return false };
     context.config.crypto.key_exchange(*method).is_some_and(|algorithm| algorithm.is_kem())
 }

@@ -1,8 +1,9 @@
 //! CREATE_CHILD_SA (RFC 7296 §1.3), either way round: for a new Child SA (§1.3.1), and what rekeys have in common
 //! with it. The rest of them is in [`rekey_child`](super::rekey_child) and [`rekey_ike`](super::rekey_ike).
 
-use super::child::{AttemptFate, ChildAttempt, is_fatal};
+use super::child::{ChildAttempt, is_fatal};
 use super::context::Context;
+use super::follow_up::{Link, Made};
 use super::rekey_ike::is_about_ike;
 use super::{IkeSa, Purpose};
 use crate::config::ChildConfig;
@@ -51,7 +52,7 @@ impl IkeSa {
                 Ok(())
             }
             Err(failure) => {
-                context.release_spi(attempt.inbound);
+                context.release_spi(attempt.asked.inbound);
                 Err(failure)
             }
         }
@@ -66,7 +67,7 @@ impl IkeSa {
     ) {
         if !self.is_established() {
             // The Delete of the IKE SA, which comes next, takes what the peer set up with it (§2.25.2).
-            context.release_spi(attempt.inbound);
+            context.release_spi(attempt.asked.inbound);
             return;
         }
         if let Some(notify) = contents.notify(NotifyType::INVALID_KE_PAYLOAD) {
@@ -77,7 +78,7 @@ impl IkeSa {
         let responder = contents.nonce.as_ref().map(|nonce| nonce.as_bytes());
         if responder.is_none() && contents.sa.is_some() {
             let failure = Failure::MissingPayload(PayloadType::NONCE);
-            return self.fail_child(context, AttemptFate::of(&attempt), failure, true);
+            return self.fail_child(context, attempt.asked, failure, true);
         }
         let nonces = Nonces { initiator: &initiator, responder: responder.unwrap_or_default() };
         self.finish_child(context, attempt, contents, nonces);
@@ -85,13 +86,13 @@ impl IkeSa {
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
     fn retry_create_child(&mut self, context: &mut Context<'_>, mut attempt: ChildAttempt, wanted: KeMethod) {
-        let fate = AttemptFate::of(&attempt);
+        let asked = attempt.asked.clone();
         let again = match attempt.start_over(context, wanted) {
             Ok(()) => self.send_create_child(context, attempt),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = again {
-            self.fail_child(context, fate, failure, false);
+            self.fail_child(context, asked, failure, false);
         }
     }
 
@@ -137,7 +138,7 @@ impl IkeSa {
         if is_about_ike(contents) {
             return self.answer_rekey_ike(context, request, contents);
         }
-        if self.awaits_rekey() {
+        if self.awaits_rekey() || self.peer_rekeys_ike() {
             return Err(Failure::Busy(Busy::IkeSaRekeying));
         }
         let replaces = self.child_to_rekey(contents)?;
@@ -148,15 +149,21 @@ impl IkeSa {
         let ke_sent = contents.ke.as_ref().map(|ke| ke.method);
         let exchange = ChildExchange::CreateChildSa { ke_sent };
         let agreed = self.agree_child(context, contents, nonces, exchange, replaces)?;
-        let mut payloads = Vec::with_capacity(5);
-        let answered = agreed
-            .push_answer(&mut payloads, Some(&nonce))
-            .and_then(|()| self.send_answer(context, request, &payloads));
+        let link = self.next_link(agreed.choice.additional);
+        let mut payloads = Vec::with_capacity(6);
+        let answered = agreed.push_answer(&mut payloads, Some(&nonce)).and_then(|()| {
+            payloads.extend(link.as_ref().map(Link::notify));
+            self.send_answer(context, request, &payloads)
+        });
         drop(payloads);
-        match answered {
-            Ok(()) => self.install(context, agreed),
-            Err(_) => context.release_spi(agreed.inbound()),
-        }
-        answered
+        let inbound = agreed.inbound();
+        let done = answered.and_then(|()| match link {
+            Some(link) => {
+                self.await_follow_up(context, Made::Child(Box::new(agreed)), link);
+                Ok(())
+            }
+            None => self.install(context, agreed),
+        });
+        done.inspect_err(|_| context.release_spi(inbound))
     }
 }

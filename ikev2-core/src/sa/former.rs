@@ -4,7 +4,7 @@
 use super::context::Context;
 use super::generation::Generation;
 use super::informational::{deletes, is_fatal};
-use super::receive::{contents_of, refragment, repeat};
+use super::receive::{contents_of, is_of_session, refragment, repeat};
 use super::{Established, IkeSa, Purpose, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure, Rejection};
@@ -94,8 +94,9 @@ impl Former {
 pub(super) fn forget(context: &mut Context<'_>, purposes: impl Iterator<Item = Purpose>) {
     for purpose in purposes {
         match purpose {
-            Purpose::CreateChild(attempt) => context.release_spi(attempt.inbound),
-            Purpose::RekeyIke(attempt) => context.release_ike_spi(attempt.local_spi),
+            Purpose::CreateChild(attempt) => context.release_spi(attempt.asked.inbound),
+            Purpose::RekeyIke(attempt) => context.release_ike_spi(attempt.asked.local_spi),
+            Purpose::FollowUp(follow_up) => follow_up.forget(context),
             _ => {}
         }
     }
@@ -163,7 +164,7 @@ impl IkeSa {
         match purpose {
             Purpose::RekeyIke(attempt) => match contents_of(&arrived.plaintext) {
                 Ok(contents) => self.on_crossed_rekey_answer(context, former, *attempt, &contents),
-                Err(_) => context.release_ike_spi(attempt.local_spi),
+                Err(_) => context.release_ike_spi(attempt.asked.local_spi),
             },
             Purpose::DeleteIke => self.queue.extend(former.end(context)),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
@@ -188,7 +189,7 @@ impl IkeSa {
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
         let exchange = request.exchange;
-        if !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {
+        if !is_of_session(exchange) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
         let opened = former.exchanges.open(&context.reception(request.path), message, scratch);
@@ -200,6 +201,9 @@ impl IkeSa {
         match contents_of(&arrived.plaintext) {
             Ok(_) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 refuse(context, former, request, &Failure::Busy(Busy::IkeSaClosing));
+            }
+            Ok(_) if exchange == ExchangeType::IKE_FOLLOWUP_KE => {
+                refuse(context, former, request, &Failure::StateNotFound);
             }
             Ok(contents) => self.on_former_informational(context, former, request, &contents),
             Err(failure @ Failure::CriticalPayload(_)) => refuse(context, former, request, &failure),

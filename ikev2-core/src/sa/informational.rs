@@ -187,7 +187,7 @@ impl IkeSa {
     fn first_after_auth(&self) -> u32 {
         match self.current.role() {
             Role::Initiator => 0,
-            Role::Responder => 2,
+            Role::Responder => self.last_auth.saturating_add(1),
         }
     }
 

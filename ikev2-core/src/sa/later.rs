@@ -10,7 +10,7 @@ use ikev2_wire::codes::NotifyType;
 use ipsec_types::Instant;
 
 /// A request that waits for its time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Later {
     pub at: Instant,
     pub task: Task,

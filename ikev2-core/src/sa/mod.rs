@@ -13,6 +13,7 @@
 //! | [`mode`] | its mode | §1.3.1, §2.23.1 |
 //! | [`configure`], [`leases`] | inner addresses | §2.19, §3.15 |
 //! | [`create_child`] | CREATE_CHILD_SA | §1.3 |
+//! | [`follow_up`] | IKE_FOLLOWUP_KE after it | RFC 9370 |
 //! | [`rekey_child`] | rekeys of Child SAs | §1.3.3, §2.8 |
 //! | [`rekey_ike`] | rekeys of the IKE SA | §1.3.2, §2.18 |
 //! | [`former`] | what they replaced | §2.8 |
@@ -37,6 +38,7 @@ pub(crate) mod context;
 pub(crate) mod create_child;
 pub(crate) mod eap_initiate;
 pub(crate) mod eap_respond;
+pub(crate) mod follow_up;
 pub(crate) mod former;
 pub(crate) mod fragments;
 pub(crate) mod generation;
@@ -83,6 +85,7 @@ use configure::RemoteAccess;
 use context::Context;
 use core::net::IpAddr;
 use eap_respond::EapClaim;
+use follow_up::{FollowUp, PeersSeries, Wanted};
 use former::Former;
 use generation::Generation;
 use ikev2_wire::Payload;
@@ -160,6 +163,7 @@ pub(crate) enum Purpose {
     Auth,
     CreateChild(Box<ChildAttempt>),
     RekeyIke(Box<IkeRekey>),
+    FollowUp(Box<FollowUp>),
     DeleteChildren(Vec<ChildSaId>),
     DeleteIke,
     Liveness,
@@ -168,7 +172,11 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     pub(crate) fn is_ike_rekey(&self) -> bool {
-        matches!(self, Self::RekeyIke(_))
+        match self {
+            Self::RekeyIke(_) => true,
+            Self::FollowUp(follow_up) => matches!(follow_up.wanted, Wanted::Ike(_)),
+            _ => false,
+        }
     }
 
     /// The exchange that it is a request of.
@@ -177,6 +185,7 @@ impl Purpose {
             Self::Intermediate(_) => ExchangeType::IKE_INTERMEDIATE,
             Self::Auth => ExchangeType::IKE_AUTH,
             Self::CreateChild(_) | Self::RekeyIke(_) => ExchangeType::CREATE_CHILD_SA,
+            Self::FollowUp(_) => ExchangeType::IKE_FOLLOWUP_KE,
             Self::DeleteChildren(_) | Self::DeleteIke | Self::Liveness | Self::Mobike(_) => {
                 ExchangeType::INFORMATIONAL
             }
@@ -185,7 +194,7 @@ impl Purpose {
 }
 
 /// A request that waits for the window.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Task {
     CreateChild {
         config: Arc<ChildConfig>,
@@ -200,6 +209,8 @@ pub(crate) enum Task {
     RekeyIke {
         tries: u32,
     },
+    /// The next additional key exchange of a CREATE_CHILD_SA of ours.
+    FollowUp(Box<FollowUp>),
     DeleteChildren(Vec<ChildSaId>),
     /// A Child SA that the peer set up and we did not, by the SPI that we offered.
     DeleteUnused(EspSpi),
@@ -277,6 +288,10 @@ pub(crate) struct IkeSa {
     pub deleted_early: Vec<EspSpi>,
     /// Child SAs that the peer has rekeyed while our own request to do so is out.
     pub crossed: Vec<ChildSaId>,
+    /// The peer's CREATE_CHILD_SA exchanges that additional key exchanges are still to follow.
+    pub peers_series: Vec<PeersSeries>,
+    /// How many of those were given a name.
+    pub links: u32,
     /// Under whose identities it stands in the list of peers.
     pub listed: Option<Arc<IdentityPair>>,
     /// What waits for the embedder.
@@ -287,6 +302,8 @@ pub(crate) struct IkeSa {
     pub created_at: Instant,
     /// When the peer was authenticated.
     pub established_at: Option<Instant>,
+    /// The Message ID of the last IKE_AUTH request.
+    pub last_auth: u32,
     /// The last proof that the peer lives.
     pub heard_at: Instant,
     /// The last one by an IKE message.
@@ -334,11 +351,14 @@ impl IkeSa {
             children: Vec::new(),
             deleted_early: Vec::new(),
             crossed: Vec::new(),
+            peers_series: Vec::new(),
+            links: 0,
             listed: None,
             suspended: None,
             tickets: 0,
             created_at: context.now,
             established_at: None,
+            last_auth: 1,
             heard_at: context.now,
             ike_heard_at: context.now,
             sent_at: context.now,
@@ -457,7 +477,7 @@ impl IkeSa {
             Task::DeleteChildren(_) | Task::DeleteUnused(_) => !self.former.iter().any(Former::awaits_rekey),
             // The peer may have made what our rekey asks for, and that is what must be deleted then.
             Task::DeleteIke => !self.awaits_rekey(),
-            Task::RefuseAuthentication | Task::Liveness | Task::Mobike => true,
+            Task::FollowUp(_) | Task::RefuseAuthentication | Task::Liveness | Task::Mobike => true,
         }
     }
 
@@ -468,6 +488,7 @@ impl IkeSa {
                 self.begin_create_child(context, &config, packet.as_ref(), tries);
             }
             Task::RekeyChild { id, tries } => self.begin_rekey_child(context, id, tries),
+            Task::FollowUp(follow_up) => self.begin_follow_up(context, *follow_up),
             Task::DeleteChildren(ids) => self.begin_delete_children(context, &ids),
             Task::DeleteUnused(spi) => self.begin_delete_unused(context, spi),
             Task::DeleteIke => self.begin_delete_ike(context),
@@ -521,6 +542,8 @@ impl IkeSa {
         if let (Stage::Established(established), Stage::Closing(closing)) = (stage, &mut self.stage) {
             closing.established = Some(established);
         }
+        self.drop_peers_series(context);
+        self.drop_follow_ups(context);
         self.queue.clear();
         self.later.clear();
         self.queue.push_back(last);
@@ -543,8 +566,10 @@ impl IkeSa {
         if let Stage::Authenticating(attempt) = &self.stage
             && let Some(child) = &attempt.child
         {
-            context.release_spi(child.inbound);
+            context.release_spi(child.asked.inbound);
         }
+        self.drop_peers_series(context);
+        self.drop_follow_ups(context);
         self.queue.clear();
         self.later.clear();
         self.suspended = None;

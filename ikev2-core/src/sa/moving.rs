@@ -51,6 +51,9 @@ impl IkeSa {
         if let Some(purpose) = self.purposes().next() {
             return Err(Unsettled::RequestOut(purpose.exchange()));
         }
+        if !self.peers_series.is_empty() {
+            return Err(Unsettled::KeyExchanges);
+        }
         if self.hangs_on_rekey {
             return Err(Unsettled::RequestOut(ExchangeType::CREATE_CHILD_SA));
         }
@@ -101,11 +104,14 @@ impl IkeSa {
             children,
             deleted_early: _,
             crossed: _,
+            peers_series: _,
+            links,
             listed: _,
             suspended: _,
             tickets: _,
             created_at,
             established_at,
+            last_auth,
             heard_at,
             ike_heard_at,
             sent_at,
@@ -122,6 +128,8 @@ impl IkeSa {
         exchanges.save(w);
         w.put_each(former, |w, former| former.save(w));
         w.put_u32(*generation);
+        w.put_u32(*links);
+        w.put_u32(*last_auth);
         authentication.save(w);
         w.put_bool(redirected.is_some());
         if let Some(redirected) = redirected {
@@ -157,7 +165,7 @@ impl IkeSa {
         let algorithms = Some(established.algorithms);
         let current = Generation::Keyed(Exchanges::restore(r)?);
         let former = r.each(Former::restore)?;
-        let generation = r.u32()?;
+        let (generation, links, last_auth) = (r.u32()?, r.u32()?, r.u32()?);
         let authentication = Authentication::restore(r)?;
         let redirected = if r.bool()? { Some(Box::new(Redirected::restore(r)?)) } else { None };
         let at = r.at();
@@ -204,11 +212,14 @@ impl IkeSa {
             children,
             deleted_early: Vec::new(),
             crossed: Vec::new(),
+            peers_series: Vec::new(),
+            links,
             listed: None,
             suspended: None,
             tickets: 0,
             created_at: r.time()?,
             established_at,
+            last_auth,
             heard_at: r.time()?,
             ike_heard_at: r.time()?,
             sent_at: r.time()?,
@@ -412,6 +423,7 @@ fn put_off_as(task: &Task) -> Option<u8> {
         Task::DeleteChildren(_)
         | Task::DeleteUnused(_)
         | Task::DeleteIke
+        | Task::FollowUp(_)
         | Task::RefuseAuthentication
         | Task::Liveness
         | Task::Mobike => None,

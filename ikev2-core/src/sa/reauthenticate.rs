@@ -176,6 +176,13 @@ impl IkeSa {
     pub(super) fn is_held(&self, task: &Task) -> bool {
         let changes =
             matches!(task, Task::CreateChild { .. } | Task::RekeyChild { .. } | Task::RekeyIke { .. });
-        self.authentication.renewing && changes
+        let follows = match task {
+            Task::RekeyIke { .. } => !self.peers_series.is_empty(),
+            Task::CreateChild { .. } => self.peer_rekeys_ike(),
+            Task::RekeyChild { id, .. } => self.peer_rekeys_ike() || self.peer_rekeys_child(*id),
+            Task::DeleteChildren(ids) => ids.iter().any(|id| self.peer_rekeys_child(*id)),
+            _ => false,
+        };
+        self.authentication.renewing && changes || follows
     }
 }

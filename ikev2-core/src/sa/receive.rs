@@ -113,6 +113,7 @@ impl IkeSa {
                 }
             }
             Purpose::RekeyIke(attempt) => self.on_rekey_ike_answer(context, *attempt, &contents),
+            Purpose::FollowUp(follow_up) => self.on_follow_up_answer(context, *follow_up, &contents),
             Purpose::DeleteChildren(ids) => self.on_children_deleted(context, &ids),
             Purpose::DeleteIke => self.on_ike_deleted(context),
             Purpose::Liveness => {
@@ -152,7 +153,7 @@ impl IkeSa {
             return self.on_claim(context, request, message, scratch);
         }
         let lives = matches!(self.stage, Stage::Established(_) | Stage::Closing(_));
-        if !lives || !matches!(exchange, ExchangeType::CREATE_CHILD_SA | ExchangeType::INFORMATIONAL) {
+        if !lives || !is_of_session(exchange) {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
         let opened = exchanges.open(&context.reception(request.path), message, scratch);
@@ -165,6 +166,9 @@ impl IkeSa {
             Ok(contents) if exchange == ExchangeType::CREATE_CHILD_SA => {
                 self.on_create_child_request(context, request, &contents);
             }
+            Ok(contents) if exchange == ExchangeType::IKE_FOLLOWUP_KE => {
+                self.answer_follow_up(context, request, &contents);
+            }
             Ok(contents) => self.on_informational_request(context, request, &contents),
             // Known by name alone: the request fails, the SA lives (§2.5).
             Err(failure @ Failure::CriticalPayload(_)) => self.answer_with(context, request, &failure),
@@ -173,6 +177,12 @@ impl IkeSa {
         self.pump(context);
         Ok(Handled::Processed)
     }
+}
+
+/// Whether an established IKE SA takes requests of this exchange.
+pub(super) fn is_of_session(exchange: ExchangeType) -> bool {
+    use ExchangeType as Is;
+    matches!(exchange, Is::CREATE_CHILD_SA | Is::IKE_FOLLOWUP_KE | Is::INFORMATIONAL)
 }
 
 /// What an authentic message holds, if it can be read.

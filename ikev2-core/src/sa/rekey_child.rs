@@ -7,8 +7,9 @@
 //! The relation of old and new is kept in the new one: it [awaits](Child::awaits) the old one, or nothing once it
 //! carries the traffic. Several may await one.
 
-use super::child::{Child, ChildAttempt};
+use super::child::{AskedChild, Child, ChildAttempt};
 use super::context::Context;
+use super::follow_up::FollowUp;
 use super::{IkeSa, Purpose, Task};
 use crate::contents::Contents;
 use crate::error::{Busy, Failure};
@@ -46,7 +47,7 @@ impl IkeSa {
 
     /// Whether a rekey of this one is out or waits.
     pub(crate) fn is_rekeying(&self, id: ChildSaId) -> bool {
-        let out = self.asked_children().any(|attempt| attempt.rekeys == Some(id));
+        let out = self.asked_children().any(|asked| asked.rekeys == Some(id));
         let is_rekey = |task: &Task| matches!(task, Task::RekeyChild { id: other, .. } if *other == id);
         out || self.waiting_tasks().any(is_rekey)
     }
@@ -84,6 +85,11 @@ impl IkeSa {
             return Err(Failure::Busy(Busy::ChildSaClosing));
         }
         let id = child.sa.id;
+        let ours = self.asked_children().any(|asked| asked.rekeys == Some(id)) && !self.crosses_ours(id);
+        if ours || self.peer_rekeys_child(id) {
+            // A series that is under way, which nothing crosses any more (RFC 9370 §2.2.4).
+            return Err(Failure::Busy(Busy::ChildExchange));
+        }
         if self.children.iter().filter(|other| other.awaits == Some(id)).count() >= MAX_REPLACEMENTS {
             return Err(Failure::Busy(Busy::Replacements));
         }
@@ -92,11 +98,14 @@ impl IkeSa {
 
     /// As responder: whether our own request to rekey the same one is out, so that the nonces will decide.
     pub(crate) fn crosses_ours(&self, id: ChildSaId) -> bool {
-        self.asked_children().any(|attempt| attempt.rekeys == Some(id))
+        self.current.purposes().any(|purpose| match purpose {
+            Purpose::CreateChild(attempt) => attempt.asked.rekeys == Some(id),
+            _ => false,
+        })
     }
 
     /// What the peer made in place of a Child SA while our own request to rekey it was out.
-    fn rivals(&self, id: ChildSaId) -> impl Iterator<Item = (ChildSaId, &[u8])> {
+    pub(super) fn rivals(&self, id: ChildSaId) -> impl Iterator<Item = (ChildSaId, &[u8])> {
         let of_this = self.children.iter().filter(move |child| child.sa.replaces == Some(id));
         of_this.filter_map(|child| Some((child.sa.id, child.rival_nonce.as_deref()?)))
     }
@@ -105,6 +114,7 @@ impl IkeSa {
     fn forget_rivalry(&mut self, id: ChildSaId) -> bool {
         let before = self.crossed.len();
         self.crossed.retain(|crossed| *crossed != id);
+        self.forget_rival_series(id);
         for child in self.children.iter_mut().filter(|child| child.sa.replaces == Some(id)) {
             child.rival_nonce = None;
         }
@@ -139,7 +149,12 @@ impl IkeSa {
             return;
         };
         let unwanted = self.child(old).is_some_and(|child| child.deleting == Some(DownReason::Requested));
-        let lost = self.rivals(old).next().is_some() && self.rivals(old).all(|(_, rival)| nonce < rival);
+        let lost = self.loses_to_peers(Some(old), nonce);
+        if lost {
+            self.relieve(Some(old));
+        } else {
+            self.drop_rivals(context, Some(old));
+        }
         self.forget_rivalry(old);
         if lost {
             return self.start_deleting(new, DownReason::Redundant);
@@ -233,10 +248,11 @@ impl IkeSa {
         let Some(child) = self.child(id).filter(|child| child.deleting.is_none() && !child.replaced) else {
             return;
         };
-        if self.is_awaited(id) {
+        let (policy, config) = (child.sa.policy, child.config.clone());
+        // What the peer makes in its place, or has made, does as well.
+        if self.is_awaited(id) || self.relieve(Some(id)) {
             return;
         }
-        let (policy, config) = (child.sa.policy, child.config.clone());
         if matches!(failure, Failure::Refused { notify: NotifyType::CHILD_SA_NOT_FOUND }) {
             // The peer lost it: so do we, and begin anew (§2.25).
             self.remove_child(context, id, DownReason::Failed(failure.into()));
@@ -248,12 +264,14 @@ impl IkeSa {
         self.tell_child_failed(context, Some(policy), failure);
     }
 
-    /// The attempts to rekey that are out.
-    pub(crate) fn asked_children(&self) -> impl Iterator<Item = &ChildAttempt> {
-        self.current.purposes().filter_map(|purpose| match purpose {
-            Purpose::CreateChild(attempt) => Some(&**attempt),
+    /// The Child SAs that we asked for, whose exchanges are not over.
+    pub(crate) fn asked_children(&self) -> impl Iterator<Item = &AskedChild> {
+        let out = self.current.purposes().filter_map(|purpose| match purpose {
+            Purpose::CreateChild(attempt) => Some(&attempt.asked),
+            Purpose::FollowUp(follow_up) => follow_up.child(),
             _ => None,
-        })
+        });
+        out.chain(self.waiting_follow_ups().filter_map(FollowUp::child))
     }
 }
 

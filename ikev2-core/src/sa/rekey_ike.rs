@@ -11,6 +11,7 @@
 //! of the four nonces made the one that is left over.
 
 use super::context::Context;
+use super::follow_up::{FollowUp, Link, Made, Wanted};
 use super::former::{Fate, Former};
 use super::generation::Generation;
 use super::rekey_child::lower_nonce;
@@ -24,7 +25,7 @@ use crate::exchange::exchanges::{Ends, Exchanges, Request};
 use crate::exchange::requests::RequestWindow;
 use crate::exchange::responses::ResponseWindow;
 use crate::keys::{self, IkeKeys, Nonces};
-use crate::negotiation::{self, IkeChoice, IkeExchange, Selection};
+use crate::negotiation::{self, AdditionalExchanges, IkeChoice, IkeExchange, Selection};
 use crate::stats::count;
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -38,11 +39,17 @@ use ipsec_types::{IkeSpi, SecretBytes};
 /// How long a peer has to delete what it replaced; then we do.
 const PEERS_TURN: Duration = Duration::from_secs(180);
 
+/// What we asked for, until it is there or came to nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedIke {
+    pub local_spi: IkeSpi,
+    pub tries: u32,
+}
+
 /// A rekey that we asked for.
 #[derive(Debug)]
 pub(crate) struct IkeRekey {
-    pub local_spi: IkeSpi,
-    pub tries: u32,
+    pub asked: AskedIke,
     retries: u32,
     offered: Vec<Proposal>,
     half: Half,
@@ -56,8 +63,35 @@ impl IkeRekey {
     }
 }
 
+/// What both sides agreed on in place of the IKE SA, before there are keys.
+#[derive(Debug)]
+pub(crate) struct AgreedIke {
+    ends: Ends,
+    choice: IkeChoice,
+    initiator_nonce: Vec<u8>,
+    responder_nonce: Vec<u8>,
+    /// Of the key exchange of CREATE_CHILD_SA.
+    shared: SecretBytes,
+    /// As responder: the lower nonce, where our own request is out.
+    pub crossed: Option<Vec<u8>>,
+}
+
+impl AgreedIke {
+    pub(crate) fn additional(&self) -> AdditionalExchanges {
+        self.choice.additional
+    }
+
+    pub(crate) fn local_spi(&self) -> IkeSpi {
+        self.ends.local_spi()
+    }
+
+    fn lower_nonce(&self) -> Vec<u8> {
+        lower_nonce(&self.initiator_nonce, &self.responder_nonce)
+    }
+}
+
 /// What a rekey made.
-pub(crate) struct Next {
+struct Next {
     exchanges: Exchanges<Purpose>,
     established: Established,
 }
@@ -77,7 +111,10 @@ impl IkeSa {
 
     /// Whether our request to rekey it is out, under this generation or a former one.
     pub(crate) fn awaits_rekey(&self) -> bool {
-        self.current.purposes().any(Purpose::is_ike_rekey) || self.former.iter().any(Former::awaits_rekey)
+        let waits = |follow_up: &FollowUp| matches!(follow_up.wanted, Wanted::Ike(_));
+        self.current.purposes().any(Purpose::is_ike_rekey)
+            || self.former.iter().any(Former::awaits_rekey)
+            || self.waiting_follow_ups().any(waits)
     }
 
     /// Sends a request that rekeys the IKE SA; no other request is out.
@@ -104,7 +141,8 @@ impl IkeSa {
     ) -> Result<IkeRekey, Failure> {
         let offered = negotiation::offer_ike(&self.connection.ike_proposals, Some(local_spi));
         let half = Half::required(context.config.crypto, context.random, &offered)?;
-        Ok(IkeRekey { local_spi, tries, retries: 0, offered, half, nonce: context.nonce()? })
+        let asked = AskedIke { local_spi, tries };
+        Ok(IkeRekey { asked, retries: 0, offered, half, nonce: context.nonce()? })
     }
 
     /// SA, Ni, KEi (§1.3.2).
@@ -128,8 +166,9 @@ impl IkeSa {
         attempt: IkeRekey,
         contents: &Contents<'_>,
     ) {
+        let asked = attempt.asked;
         if mem::take(&mut self.hangs_on_rekey) && contents.sa.is_none() {
-            context.release_ike_spi(attempt.local_spi);
+            context.release_ike_spi(asked.local_spi);
             return self.end_with_the_peer(context, DownReason::DeletedByPeer);
         }
         let invalid_ke = contents.notify(NotifyType::INVALID_KE_PAYLOAD);
@@ -137,24 +176,81 @@ impl IkeSa {
             let wanted = notify.ke_method().unwrap_or(KeMethod::NONE);
             return self.retry_rekey_ike(context, attempt, wanted);
         }
-        let (spi, tries) = (attempt.local_spi, attempt.tries);
-        let made = match &self.stage {
-            Stage::Established(old) | Stage::Closing(Closing { established: Some(old), .. }) => {
-                self.check_rekey_ike(context, attempt, contents, old)
+        match check_rekey_ike(context, attempt, contents) {
+            Ok(agreed) => self.settle_rekey_ike(context, agreed, asked, contents),
+            Err(failure) => self.fail_rekey_ike(context, &asked, failure, contents.sa.is_some()),
+        }
+    }
+
+    /// Both sides agreed; the nonces decide where the peer has begun a series of its own meanwhile (RFC 9370 §2.2.4).
+    fn settle_rekey_ike(
+        &mut self,
+        context: &mut Context<'_>,
+        agreed: AgreedIke,
+        asked: AskedIke,
+        contents: &Contents<'_>,
+    ) {
+        let (lower, follows) = (agreed.lower_nonce(), !agreed.additional().is_empty());
+        let lost = self.loses_to_peers(None, &lower);
+        if lost {
+            self.relieve(None);
+        } else {
+            self.drop_rivals(context, None);
+        }
+        if follows && (lost || !self.is_established()) {
+            // The peer waits for nothing more of it, and forgets it.
+            context.release_ike_spi(asked.local_spi);
+        } else if follows {
+            match Link::of(contents) {
+                Some(link) => self.follow_up(Wanted::Ike(asked), Made::Ike(Box::new(agreed)), link),
+                None => self.fail_rekey_ike(context, &asked, Failure::NoLink, false),
             }
+        } else if lost {
+            let next = self.established().and_then(|old| self.next(context, old, &agreed, &[]));
+            match next {
+                Ok(next) => self.former.push(Former::new(next.exchanges, None, Fate::ToDelete)),
+                Err(failure) => self.fail_rekey_ike(context, &asked, failure, true),
+            }
+        } else {
+            self.conclude_rekey_ike(context, &agreed, &[], &asked);
+        }
+    }
+
+    /// Nothing is missing any more of what we asked for.
+    pub(super) fn conclude_rekey_ike(
+        &mut self,
+        context: &mut Context<'_>,
+        agreed: &AgreedIke,
+        additional: &[SecretBytes],
+        asked: &AskedIke,
+    ) {
+        match self.established().and_then(|old| self.next(context, old, agreed, additional)) {
+            Ok(next) => self.promote(context, next, Fate::ToDelete, None),
+            Err(failure) => self.fail_rekey_ike(context, asked, failure, true),
+        }
+    }
+
+    /// What we asked for came to nothing. Where the peer goes on by a new one alone, that is the end.
+    pub(super) fn fail_rekey_ike(
+        &mut self,
+        context: &mut Context<'_>,
+        asked: &AskedIke,
+        failure: Failure,
+        known_to_peer: bool,
+    ) {
+        context.release_ike_spi(asked.local_spi);
+        if known_to_peer {
+            self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
+        } else {
+            self.on_rekey_ike_failed(context, asked.tries, failure);
+        }
+    }
+
+    /// What keys are made from, also while the IKE SA is on its way out.
+    fn established(&self) -> Result<&Established, Failure> {
+        match &self.stage {
+            Stage::Established(old) | Stage::Closing(Closing { established: Some(old), .. }) => Ok(old),
             _ => Err(Failure::NoKeys),
-        };
-        match made {
-            Ok((next, _)) => self.promote(context, next, Fate::ToDelete, None),
-            Err(failure) => {
-                context.release_ike_spi(spi);
-                if contents.sa.is_some() {
-                    // It goes on by the new one alone.
-                    self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
-                } else {
-                    self.on_rekey_ike_failed(context, tries, failure);
-                }
-            }
         }
     }
 
@@ -174,10 +270,16 @@ impl IkeSa {
         attempt: IkeRekey,
         contents: &Contents<'_>,
     ) {
-        let spi = attempt.local_spi;
+        let spi = attempt.asked.local_spi;
         let rival = former.crossed.take();
         let made = match (&former.established, self.has_keys()) {
-            (Some(old), true) => self.check_rekey_ike(context, attempt, contents, old),
+            (Some(old), true) => check_rekey_ike(context, attempt, contents).and_then(|agreed| {
+                if !agreed.additional().is_empty() {
+                    // The peer has gone on by its own, and waits for nothing more of this one.
+                    return Err(Failure::NoLink);
+                }
+                Ok((self.next(context, old, &agreed, &[])?, agreed.lower_nonce()))
+            }),
             _ => Err(Failure::NoKeys),
         };
         match (made, rival) {
@@ -197,61 +299,35 @@ impl IkeSa {
         }
     }
 
-    fn check_rekey_ike(
-        &self,
-        context: &mut Context<'_>,
-        attempt: IkeRekey,
-        contents: &Contents<'_>,
-        old: &Established,
-    ) -> Result<(Next, Vec<u8>), Failure> {
-        let Some(sa) = &contents.sa else {
-            return Err(contents.refusal());
-        };
-        let missing = |ty| Failure::MissingPayload(ty);
-        let nonce = contents.nonce.as_ref().ok_or(missing(PayloadType::NONCE))?.as_bytes();
-        let ke = contents.ke.as_ref().ok_or(missing(PayloadType::KE))?;
-        let wanted = attempt.half.method;
-        let choice = negotiation::accept_ike(&attempt.offered, sa, IkeExchange::Rekey, wanted)
-            .map_err(Failure::ProposalAnswer)?;
-        if ke.method != wanted {
-            return Err(Failure::KeMethod { got: ke.method, wanted });
-        }
-        let shared = context.finish(&attempt.half, ke.data)?;
-        let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
-        let ends = Ends { role: Role::Initiator, initiator_spi: attempt.local_spi, responder_spi: peer_spi };
-        let nonces = Nonces { initiator: &attempt.nonce, responder: nonce };
-        let next = self.next(context, old, ends, &choice, nonces, &shared)?;
-        Ok((next, lower_nonce(&attempt.nonce, nonce)))
-    }
-
     /// SKEYSEED by the old PRF, the keys by the new one; all Message IDs at 0 (§2.18). Fragmentation is inherited.
     fn next(
         &self,
         context: &Context<'_>,
         old: &Established,
-        ends: Ends,
-        choice: &IkeChoice,
-        nonces: Nonces<'_>,
-        shared: &SecretBytes,
+        agreed: &AgreedIke,
+        additional: &[SecretBytes],
     ) -> Result<Next, Failure> {
+        let AgreedIke { ends, choice, initiator_nonce, responder_nonce, shared, .. } = agreed;
         let algorithms = IkeAlgorithms::of(context.config.crypto, choice).map_err(Failure::Algorithm)?;
         let IkeAlgorithms { cipher, prf, .. } = algorithms;
-        let seed = keys::rekey_skeyseed(old.algorithms.prf, &old.sk_d, shared, nonces, &[]);
-        let Ends { role, initiator_spi, responder_spi } = ends;
+        let nonces = Nonces { initiator: initiator_nonce, responder: responder_nonce };
+        let seed = keys::rekey_skeyseed(old.algorithms.prf, &old.sk_d, shared, nonces, additional);
+        let Ends { role, initiator_spi, responder_spi } = *ends;
         let made = IkeKeys::derive(prf, cipher, &seed, nonces, initiator_spi, responder_spi)
             .and_then(|keys| Some((secrets::protection(cipher, &keys, role)?, keys)));
         let (protection, keys) = made.ok_or_else(|| Failure::Algorithm(choice.cipher.to_string()))?;
-        context.log_keys_of(ends, choice.cipher, &keys);
+        context.log_keys_of(*ends, choice.cipher, &keys);
         let window = ResponseWindow::new(context.config.window);
         let fragmentation = self.current.exchanges().map(|exchanges| exchanges.fragmentation().inherit());
         let fragmentation = fragmentation.unwrap_or_default();
-        let exchanges = Exchanges::new(ends, protection, fragmentation, RequestWindow::default(), window);
+        let exchanges = Exchanges::new(*ends, protection, fragmentation, RequestWindow::default(), window);
         Ok(Next { exchanges, established: Established { algorithms, sk_d: keys.d } })
     }
 
     /// Everything goes on by the new generation.
     fn promote(&mut self, context: &mut Context<'_>, next: Next, fate: Fate, crossed: Option<Vec<u8>>) {
         let Next { exchanges, established } = next;
+        self.drop_peers_series(context);
         self.algorithms = Some(established.algorithms);
         let old = mem::replace(&mut self.current, Generation::Keyed(exchanges));
         let replaced = self.replace_keys(established).filter(|_| crossed.is_some());
@@ -268,10 +344,6 @@ impl IkeSa {
         context.event(Event::IkeSaRekeyed { sa: self.handle, info: Box::new(self.info()) });
     }
 
-    fn has_keys(&self) -> bool {
-        matches!(self.stage, Stage::Established(_) | Stage::Closing(_))
-    }
-
     /// Puts others in place of what keys are made from, whether the IKE SA stays or is being deleted.
     pub(super) fn replace_keys(&mut self, established: Established) -> Option<Established> {
         match &mut self.stage {
@@ -283,7 +355,7 @@ impl IkeSa {
 
     /// INVALID_KE_PAYLOAD (§1.3): the same proposals with the method that the peer names, if we offered it.
     fn retry_rekey_ike(&mut self, context: &mut Context<'_>, mut attempt: IkeRekey, wanted: KeMethod) {
-        let (spi, tries) = (attempt.local_spi, attempt.tries);
+        let AskedIke { local_spi: spi, tries } = attempt.asked;
         let sent = Some(attempt.half.method);
         let half = context.other_half(&attempt.offered, sent, wanted, &mut attempt.retries);
         let again = half.and_then(|half| {
@@ -297,7 +369,8 @@ impl IkeSa {
     }
 
     fn on_rekey_ike_failed(&mut self, context: &mut Context<'_>, tries: u32, failure: Failure) {
-        if !self.is_established() {
+        // The peer's own, which is on its way, does as well.
+        if !self.is_established() || self.relieve(None) {
             return;
         }
         self.renew_if_not_rekeyed(context, &failure);
@@ -316,7 +389,9 @@ impl IkeSa {
         contents: &Contents<'_>,
     ) -> Result<(), Failure> {
         self.check_room_for_rekey()?;
-        let Stage::Established(old) = &self.stage else { return Err(Failure::Busy(Busy::IkeSaClosing)) };
+        if !self.is_established() {
+            return Err(Failure::Busy(Busy::IkeSaClosing));
+        }
         let missing = |ty| Failure::MissingPayload(ty);
         let sa = contents.sa.as_ref().ok_or(missing(PayloadType::SA))?;
         let ke = contents.ke.as_ref().ok_or(missing(PayloadType::KE))?;
@@ -328,36 +403,80 @@ impl IkeSa {
             Err(mismatch) => return Err(Failure::NoProposalChosen(mismatch)),
         };
         let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
+        find_algorithms(context, &choice)?;
         let response = context.respond(choice.ke, ke.data)?;
         let nonce = context.nonce()?;
-        let nonces = Nonces { initiator: peer_nonce, responder: &nonce };
         let spi = context.allocate_ike_spi(self.handle)?;
-        let ends = Ends { role: Role::Responder, initiator_spi: peer_spi, responder_spi: spi };
-        let next = self.next(context, old, ends, &choice, nonces, &response.secret);
-        let crossed = self.awaits_rekey().then(|| lower_nonce(peer_nonce, &nonce));
-        let answered = next.and_then(|next| {
-            let payloads = [
-                Payload::Sa(SaPayload::build(&[choice.reply(Some(spi))])?),
-                Payload::Nonce(NoncePayload::new(&nonce)?),
-                Payload::Ke(KePayload { method: choice.ke, data: &response.public }),
-            ];
-            self.send_answer(context, request, &payloads)?;
-            Ok(next)
-        });
-        let next = answered.inspect_err(|_| context.release_ike_spi(spi))?;
-        self.promote(context, next, Fate::PeerDeletes(context.now + PEERS_TURN), crossed);
+        let agreed = AgreedIke {
+            ends: Ends { role: Role::Responder, initiator_spi: peer_spi, responder_spi: spi },
+            choice,
+            initiator_nonce: peer_nonce.to_vec(),
+            responder_nonce: nonce,
+            shared: response.secret,
+            crossed: self.awaits_rekey().then(Vec::new),
+        };
+        let crossed = agreed.crossed.is_some().then(|| agreed.lower_nonce());
+        let agreed = AgreedIke { crossed, ..agreed };
+        let link = self.next_link(agreed.additional());
+        let answered = self.answer_agreed(context, request, &agreed, &response.public, link.as_ref());
+        answered.inspect_err(|_| context.release_ike_spi(spi))?;
+        match link {
+            Some(link) => self.await_follow_up(context, Made::Ike(Box::new(agreed)), link),
+            None => self.conclude_peers_rekey(context, agreed, &[]),
+        }
         Ok(())
+    }
+
+    /// SA, Nr, KEr (§1.3.2), and what the next exchange is called if more must follow (RFC 9370 §2.2.4).
+    fn answer_agreed(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request,
+        agreed: &AgreedIke,
+        public: &[u8],
+        link: Option<&Link>,
+    ) -> Result<(), Failure> {
+        let AgreedIke { choice, responder_nonce, .. } = agreed;
+        let mut payloads = Vec::with_capacity(4);
+        payloads.push(Payload::Sa(SaPayload::build(&[choice.reply(Some(agreed.local_spi()))])?));
+        payloads.push(Payload::Nonce(NoncePayload::new(responder_nonce)?));
+        payloads.push(Payload::Ke(KePayload { method: choice.ke, data: public }));
+        payloads.extend(link.map(Link::notify));
+        self.send_answer(context, request, &payloads)
+    }
+
+    /// Nothing is missing any more of what the peer asked for.
+    pub(super) fn conclude_peers_rekey(
+        &mut self,
+        context: &mut Context<'_>,
+        agreed: AgreedIke,
+        additional: &[SecretBytes],
+    ) {
+        match self.established().and_then(|old| self.next(context, old, &agreed, additional)) {
+            Ok(next) => {
+                let fate = Fate::PeerDeletes(context.now + PEERS_TURN);
+                self.promote(context, next, fate, agreed.crossed);
+            }
+            // The peer goes on by it alone.
+            Err(failure) => {
+                context.release_ike_spi(agreed.local_spi());
+                self.end_with_the_peer(context, DownReason::Failed(Box::new(failure)));
+            }
+        }
     }
 
     /// What a rekey of the peer's has to wait for (§2.25.2).
     fn check_room_for_rekey(&self) -> Result<(), Failure> {
         const MOST: usize = 3;
-        let is_of_child =
-            |purpose: &Purpose| matches!(purpose, Purpose::CreateChild(_) | Purpose::DeleteChildren(_));
-        if self.purposes().any(is_of_child) {
+        let deletes = |purpose: &Purpose| matches!(purpose, Purpose::DeleteChildren(_));
+        let peers_child = self.peers_series.iter().any(|series| series.child().is_some());
+        if self.awaits_child() || self.purposes().any(deletes) || peers_child {
             return Err(Failure::Busy(Busy::ChildExchange));
         }
-        if self.former.iter().any(Former::awaits_rekey) {
+        // A series counts as a rekey that is under way, whoever began it (RFC 9370 §2.2.4).
+        let ours = self.current.purposes().any(|purpose| matches!(purpose, Purpose::FollowUp(_)));
+        let waits = self.waiting_follow_ups().next().is_some();
+        if self.former.iter().any(Former::awaits_rekey) || ours || waits || self.peer_rekeys_ike() {
             return Err(Failure::Busy(Busy::IkeSaRekeying));
         }
         if self.former.iter().filter(|former| former.lives()).count() >= MOST {
@@ -365,4 +484,41 @@ impl IkeSa {
         }
         Ok(())
     }
+}
+
+/// The peer's answer to our rekey.
+fn check_rekey_ike(
+    context: &mut Context<'_>,
+    attempt: IkeRekey,
+    contents: &Contents<'_>,
+) -> Result<AgreedIke, Failure> {
+    let Some(sa) = &contents.sa else {
+        return Err(contents.refusal());
+    };
+    let missing = |ty| Failure::MissingPayload(ty);
+    let nonce = contents.nonce.as_ref().ok_or(missing(PayloadType::NONCE))?.as_bytes();
+    let ke = contents.ke.as_ref().ok_or(missing(PayloadType::KE))?;
+    let wanted = attempt.half.method;
+    let choice = negotiation::accept_ike(&attempt.offered, sa, IkeExchange::Rekey, wanted)
+        .map_err(Failure::ProposalAnswer)?;
+    if ke.method != wanted {
+        return Err(Failure::KeMethod { got: ke.method, wanted });
+    }
+    find_algorithms(context, &choice)?;
+    let shared = context.finish(&attempt.half, ke.data)?;
+    let peer_spi = choice.peer_spi.ok_or(Failure::IkeSpi)?;
+    let initiator_spi = attempt.asked.local_spi;
+    Ok(AgreedIke {
+        ends: Ends { role: Role::Initiator, initiator_spi, responder_spi: peer_spi },
+        choice,
+        initiator_nonce: attempt.nonce,
+        responder_nonce: nonce.to_vec(),
+        shared,
+        crossed: None,
+    })
+}
+
+/// Whether the provider has all that was chosen.
+fn find_algorithms(context: &Context<'_>, choice: &IkeChoice) -> Result<(), Failure> {
+    IkeAlgorithms::of(context.config.crypto, choice).map(|_| ()).map_err(Failure::Algorithm)
 }

@@ -42,6 +42,7 @@ impl IkeSa {
             self.later_at(),
             self.former_at_time(),
             self.reassembly_deadline(),
+            self.peers_series_deadline(),
             lifetime,
         ];
         own.into_iter().chain([stage, answer, requests]).flatten().min()
@@ -86,6 +87,7 @@ impl IkeSa {
         // Afterwards: what came of an answer says why it is none.
         self.expire_fragments(context);
         self.on_former_timeout(context);
+        self.expire_peers_series(context);
         if self.is_established() {
             self.on_lifetime(context);
         }
