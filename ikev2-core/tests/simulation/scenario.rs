@@ -407,7 +407,9 @@ impl Scenario {
             }
             _ => pair(&mut dice),
         };
-        let legible = dice.per_mille(950);
+        let further = add_key_exchanges(&mut Dice::new(seed.rotate_left(32)), class, &mut setups);
+        // What goes on in a series is not for the listener.
+        let legible = dice.per_mille(950) && !further;
         for setup in &mut setups {
             setup.config.crypto = if legible { &TOY } else { &RUSTCRYPTO };
             setup.config.window = 1 + dice.below(4) as u32;
@@ -446,6 +448,34 @@ impl Scenario {
         world.dice = dice;
         Self { class, world, steps, legible }
     }
+}
+
+/// Additional key exchanges in IKE_INTERMEDIATE and IKE_FOLLOWUP_KE, one or two, which some ends could do without.
+fn add_key_exchanges(dice: &mut Dice, class: Class, setups: &mut [Setup]) -> bool {
+    use Class as C;
+    if !matches!(class, C::Plain | C::Crossing | C::Mesh | C::Lifetimes | C::Fragments)
+        || !dice.per_mille(100)
+    {
+        return false;
+    }
+    let more = *dice.pick(&["ke1_mlkem512", "ke2_ecp384-ke5_mlkem512", "ke1_ecp384"]).unwrap();
+    for setup in setups {
+        let optional = if dice.per_mille(200) { "-ke1_none" } else { "" };
+        let with = |text: &str| format!("{text}-{more}{optional}");
+        let connection = &mut setup.connection;
+        for proposal in &mut connection.ike_proposals {
+            *proposal = with(&proposal.to_string()).parse().unwrap();
+        }
+        for child in &mut connection.children {
+            for proposal in &mut Arc::make_mut(child).proposals {
+                let text = proposal.to_string();
+                if text.contains("x25519") && !text.contains("none") {
+                    *proposal = with(&text).parse().unwrap();
+                }
+            }
+        }
+    }
+    true
 }
 
 /// MOBIKE at all nodes, or at none; some take the others in half of the places alone.
