@@ -195,6 +195,9 @@ const COUNTERS: &[(&str, Standing)] = &[
 const TOLD: &[&str] = &[
     "IKE SA up",
     "IKE SA imported",
+    "IKE SA up after several key exchanges",
+    "IKE SA rekeyed by several key exchanges",
+    "Child SA with several key exchanges",
     "IKE SA rekeyed",
     "IKE rekey failed",
     "IKE SA authenticating anew",
@@ -263,9 +266,19 @@ impl Seen {
         let mut told = |what| self.reach(Point::Told(what));
         match event {
             Event::DataPath(_) => {}
-            Event::IkeSaUp { .. } => told("IKE SA up"),
+            Event::IkeSaUp { info, .. } => {
+                told("IKE SA up");
+                if !info.additional.is_empty() {
+                    told("IKE SA up after several key exchanges");
+                }
+            }
             Event::IkeSaImported { .. } => told("IKE SA imported"),
-            Event::IkeSaRekeyed { .. } => told("IKE SA rekeyed"),
+            Event::IkeSaRekeyed { info, .. } => {
+                told("IKE SA rekeyed");
+                if !info.additional.is_empty() {
+                    told("IKE SA rekeyed by several key exchanges");
+                }
+            }
             Event::IkeRekeyFailed { .. } => told("IKE rekey failed"),
             Event::IkeSaReauthenticating { .. } => told("IKE SA authenticating anew"),
             Event::IkeSaRedirected { .. } => told("IKE SA redirected"),
@@ -273,6 +286,9 @@ impl Seen {
                 told("Child SA up");
                 if info.ke.is_some() {
                     told("Child SA with its own key exchange");
+                }
+                if !info.additional.is_empty() {
+                    told("Child SA with several key exchanges");
                 }
                 if info.narrowed {
                     told("Child SA narrowed");
