@@ -4,8 +4,8 @@
 //! One handshake is recorded: every key pair, shared secret, signature made or checked, PRF and message sealed or
 //! opened, with its arguments. A round makes one handshake, between endpoints that made others before and hold none, and
 //! all these calls again with nothing around them; figures
-//! are medians over the rounds. `cargo bench -p ipsec-benches --bench handshake`, with `-- SharedKey` or `-- Ed25519` for
-//! one of them.
+//! are medians over the rounds. `cargo bench -p ipsec-benches --bench handshake`, with `-- SharedKey`, `-- Hybrid` (X25519
+//! and ML-KEM-768, by a shared key) or `-- Ed25519` for one of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
@@ -62,7 +62,7 @@ fn measure(proof: Proof) {
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    for proof in [Proof::SharedKey, Proof::Ed25519] {
+    for proof in [Proof::SharedKey, Proof::Hybrid, Proof::Ed25519] {
         if wanted.as_ref().is_none_or(|wanted| format!("{proof:?}").contains(wanted)) {
             measure(proof);
         }

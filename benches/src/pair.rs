@@ -20,6 +20,8 @@ use std::time::Duration;
 pub enum Proof {
     /// By a shared secret.
     SharedKey,
+    /// By a shared secret, after an additional key exchange by ML-KEM-768.
+    Hybrid,
     /// By Ed25519, each end with the other's key pinned.
     Ed25519,
 }
@@ -61,7 +63,8 @@ fn endpoint(
         connection.local_auth = LocalAuth::Signature(identity);
         connection.remote_auth = RemoteAuth::Signature(trusted);
     }
-    connection.ike_proposals = vec!["aes256gcm16-prfsha256-x25519".parse().ok()?];
+    let additional = if proof == Proof::Hybrid { "-ke1_mlkem768" } else { "" };
+    connection.ike_proposals = vec![format!("aes256gcm16-prfsha256-x25519{additional}").parse().ok()?];
     let all = || vec![TrafficSelector::ALL_V4];
     connection.children.push(Arc::new(ChildConfig::tunnel(PolicyId(1), "net", all(), all())));
     let mut config = EndpointConfig::new(provider);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use ipsec_examples::log::Log;
-use ipsec_examples::loopback::{self, Summary};
+use ipsec_examples::loopback::{self, Suites, Summary};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,9 +23,13 @@ impl Write for Told {
 }
 
 fn run(folder: Option<&Path>) -> (Summary, String) {
+    run_with(folder, Suites::Classic)
+}
+
+fn run_with(folder: Option<&Path>, suites: Suites) -> (Summary, String) {
     let told = Told::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let summary = runtime.block_on(loopback::run(&Log::to(told.clone()), folder)).unwrap();
+    let summary = runtime.block_on(loopback::run(&Log::to(told.clone()), folder, suites)).unwrap();
     let text = String::from_utf8(told.0.lock().unwrap().clone()).unwrap();
     (summary, text)
 }
@@ -67,6 +71,31 @@ fn goes_as_told() {
     }
     assert_eq!((text.matches("ESP net #").count(), text.matches("ESP lab #").count()), (24, 12));
     assert!(!text.contains('\x1b'), "colour where there is no terminal");
+}
+
+/// Behind each key exchange another one: before IKE_AUTH, for a Child SA, and in a rekey.
+#[test]
+fn goes_post_quantum() {
+    let (summary, text) = run_with(None, Suites::PostQuantum);
+    let exchanges: Vec<&str> = summary.exchanges.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(
+        exchanges[..7],
+        [
+            "IKE_SA_INIT 0",
+            "IKE_INTERMEDIATE 1",
+            "IKE_AUTH 2",
+            "CREATE_CHILD_SA 3",
+            "IKE_FOLLOWUP_KE 4",
+            "CREATE_CHILD_SA 5",
+            "IKE_FOLLOWUP_KE 6",
+        ]
+    );
+    // An encapsulation key there, a ciphertext back (FIPS 203), each with its payload's eight octets.
+    for line in summary.exchanges.iter().filter(|line| !line.name.starts_with("IKE_AUTH")) {
+        let large = line.name.starts_with("IKE_INTERMEDIATE") || line.name.starts_with("IKE_FOLLOWUP_KE");
+        assert_eq!((line.request > 1_192, line.response > 1_096), (large, large), "{line:?}");
+    }
+    assert!(text.contains("ml-kem-768"), "{text}");
 }
 
 /// The key files have as many lines as there are SAs, and the capture as many packets as datagrams were sent.

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use ipsec_examples::log::Log;
-use ipsec_examples::loopback;
+use ipsec_examples::loopback::{self, Suites};
 use std::io::sink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +15,9 @@ struct Args {
     /// Where loopback.pcapng and loopback.keys go.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    /// Behind each key exchange by X25519 one by ML-KEM-768 (RFC 9370), and a rekey of the IKE SA.
+    #[arg(long)]
+    pq: bool,
     /// Tell only what everything cost.
     #[arg(long, short)]
     quiet: bool,
@@ -34,8 +37,9 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&args.out)?;
     let log = if args.quiet { Log::to(sink()) } else { Log::buffered_stdout() };
+    let suites = if args.pq { Suites::PostQuantum } else { Suites::Classic };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let told = runtime.block_on(loopback::run(&log, Some(&args.out)));
+    let told = runtime.block_on(loopback::run(&log, Some(&args.out), suites));
     log.flush();
     println!("\n{}", told?);
     println!("{}", how_to_look(&args.out));

@@ -7,6 +7,7 @@ mod sides;
 mod summary;
 mod wire;
 
+pub use sides::Suites;
 pub use summary::{ExchangeLine, PacketLine, Summary};
 
 use crate::echo::{Echo, Kind};
@@ -107,11 +108,12 @@ const NET: [Route; 2] = [
 ];
 const LAB: Route = Route { child: "lab", a: "10.1.7.1", b: "10.2.7.1" };
 
-/// Tells the story to `log`, and where a folder is given writes `loopback.pcapng` and `loopback.keys` into it.
+/// Tells the story to `log`, and where a folder is given writes `loopback.pcapng` and `loopback.keys` into it. With
+/// [`Suites::PostQuantum`] the IKE SA is rekeyed, too.
 ///
 /// # Errors
 /// [`Failed`], as soon as anything does not go as it should.
-pub async fn run(log: &Arc<Log>, folder: Option<&Path>) -> Result<Summary, Failed> {
+pub async fn run(log: &Arc<Log>, folder: Option<&Path>, suites: Suites) -> Result<Summary, Failed> {
     let keys = match folder {
         Some(folder) => {
             let keys = folder.join("loopback.keys");
@@ -121,11 +123,14 @@ pub async fn run(log: &Arc<Log>, folder: Option<&Path>) -> Result<Summary, Faile
         }
         None => None,
     };
-    let mut world = World::new(log, keys).await?;
+    let mut world = World::new(log, keys, suites).await?;
     let ike = handshake(&mut world).await?;
     packets(&mut world, &NET).await?;
     let lab = second_child(&mut world, ike).await?;
     packets(&mut world, &[LAB]).await?;
+    if suites == Suites::PostQuantum {
+        rekey(&mut world, ike).await?;
+    }
     liveness(&mut world, ike).await?;
     delete_child(&mut world, ike, lab).await?;
     delete_all(&mut world).await?;
@@ -165,6 +170,18 @@ async fn second_child(world: &mut World, ike: ikev2_core::IkeSaHandle) -> Result
         })
         .await?;
     world.child(A, "lab").ok_or_else(|| Failed::Wrong("the second Child SA has another name".into()))
+}
+
+async fn rekey(world: &mut World, ike: ikev2_core::IkeSaHandle) -> Result<(), Failed> {
+    world.heading("CREATE_CHILD_SA: the IKE SA gets other keys");
+    world.call(A, |endpoint, now| endpoint.rekey_ike_sa(now, ike))?;
+    world
+        .until("both sides to have rekeyed the IKE SA", |seen| {
+            [A, B]
+                .iter()
+                .all(|side| seen.count(*side, |event| matches!(event, Event::IkeSaRekeyed { .. })) == 1)
+        })
+        .await
 }
 
 async fn liveness(world: &mut World, ike: ikev2_core::IkeSaHandle) -> Result<(), Failed> {

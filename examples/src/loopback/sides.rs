@@ -26,6 +26,28 @@ pub(super) const B: usize = 1;
 /// What they are called.
 pub(super) const NAMES: [&str; 2] = ["a", "b"];
 
+/// What the two agree on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Suites {
+    /// X25519 and P-256.
+    #[default]
+    Classic,
+    /// X25519 with ML-KEM-768 behind it, for the IKE SA in IKE_INTERMEDIATE and in IKE_FOLLOWUP_KE afterwards.
+    PostQuantum,
+}
+
+impl Suites {
+    /// For the IKE SA, and for the second Child SA.
+    fn proposals(self) -> [&'static str; 2] {
+        match self {
+            Self::Classic => ["aes256gcm16-prfsha384-x25519", "aes128-sha256-ecp256"],
+            Self::PostQuantum => {
+                ["aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-x25519-ke1_mlkem768"]
+            }
+        }
+    }
+}
+
 /// One of the two.
 #[derive(Debug)]
 pub(super) struct Side {
@@ -57,10 +79,11 @@ impl Side {
         peer: &Sockets,
         messages: &Arc<Messages>,
         keys: Option<Arc<KeyFiles>>,
+        suites: Suites,
     ) -> Result<Self, Failed> {
         let mut config = EndpointConfig::new(&RUSTCRYPTO);
         config.local_nat_t_port = sockets.nat_t.local_addr()?.port();
-        config.connections.push(Arc::new(connection(number, peer)?));
+        config.connections.push(Arc::new(connection(number, peer, suites)?));
         config.hooks = Hooks {
             key_log: keys.map(|keys| keys as Arc<dyn KeyLog>),
             observer: Some(Arc::new(Observer { side: number, messages: Arc::clone(messages) })),
@@ -74,7 +97,8 @@ impl Side {
     }
 }
 
-fn connection(number: usize, peer: &Sockets) -> Result<Connection, Failed> {
+fn connection(number: usize, peer: &Sockets, suites: Suites) -> Result<Connection, Failed> {
+    let [ike, of_lab] = suites.proposals();
     let (us, them) = if number == A { ("a.example", "b.example") } else { ("b.example", "a.example") };
     let wrong = |error: &dyn Display| Failed::Wrong(error.to_string());
     let secret = SecretBytes::copy_from(b"a secret for two endpoints in one process");
@@ -88,14 +112,12 @@ fn connection(number: usize, peer: &Sockets) -> Result<Connection, Failed> {
     connection.remote_nat_t_port = peer.nat_t.local_addr()?.port();
     // No NAT is between the two; ESP in UDP needs no privilege.
     connection.force_udp_encapsulation = number == A;
-    connection.ike_proposals = vec!["aes256gcm16-prfsha384-x25519".parse().map_err(|error| wrong(&error))?];
+    connection.ike_proposals = vec![ike.parse().map_err(|error| wrong(&error))?];
     let selectors = |own: usize, nets: &[&str]| -> Result<Vec<TrafficSelector>, Failed> {
         nets.iter().map(|net| net_of(own, net)).collect()
     };
     let (net, lab) = (["10.#.0.0/24", "fd0#::/64"], ["10.#.7.0/24"]);
-    for (name, nets, esp, policy) in
-        [("net", &net[..], "aes256gcm16", 1), ("lab", &lab[..], "aes128-sha256-ecp256", 2)]
-    {
+    for (name, nets, esp, policy) in [("net", &net[..], "aes256gcm16", 1), ("lab", &lab[..], of_lab, 2)] {
         let (local, remote) = (selectors(number, nets)?, selectors(1 - number, nets)?);
         let mut child = ChildConfig::tunnel(PolicyId(policy), name, local, remote);
         child.proposals = vec![esp.parse().map_err(|error| wrong(&error))?];

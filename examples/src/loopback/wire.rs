@@ -1,6 +1,6 @@
 //! The two sides and what is between them: sends, receives, and waits; tells and captures what passes.
 
-use super::sides::{A, B, Messages, NAMES, Side, Sockets};
+use super::sides::{A, B, Messages, NAMES, Side, Sockets, Suites};
 use super::summary::{PacketLine, Summary, exchanges};
 use super::{Failed, PATIENCE};
 use crate::capture::Capture;
@@ -58,7 +58,11 @@ impl Events {
 }
 
 impl World {
-    pub(super) async fn new(log: &Arc<Log>, keys: Option<Arc<KeyFiles>>) -> Result<Self, Failed> {
+    pub(super) async fn new(
+        log: &Arc<Log>,
+        keys: Option<Arc<KeyFiles>>,
+        suites: Suites,
+    ) -> Result<Self, Failed> {
         let (of_a, of_b) = (Sockets::bind().await?, Sockets::bind().await?);
         for (name, sockets) in NAMES.iter().zip([&of_a, &of_b]) {
             let (ike, nat_t) = (sockets.ike.local_addr()?, sockets.nat_t.local_addr()?);
@@ -66,8 +70,8 @@ impl World {
         }
         let messages = Messages::new(log);
         // Both sides know the same keys: one log of them is enough.
-        let b = Side::new(B, of_b, &of_a, &messages, None)?;
-        let a = Side::new(A, of_a, &b.sockets, &messages, keys)?;
+        let b = Side::new(B, of_b, &of_a, &messages, None, suites)?;
+        let a = Side::new(A, of_a, &b.sockets, &messages, keys, suites)?;
         Ok(Self {
             log: Arc::clone(log),
             sides: [a, b],
