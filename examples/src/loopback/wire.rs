@@ -247,6 +247,9 @@ impl World {
             Event::IkeSaUp { info, .. } => {
                 self.log.line(format_args!("{who}       IKE SA up: {}", tell::ike_sa(info)))
             }
+            Event::IkeSaRekeyed { info, .. } => {
+                self.log.line(format_args!("{who}       IKE SA rekeyed: {}", tell::ike_sa(info)));
+            }
             Event::ChildSaUp { info, .. } => {
                 let called = if info.child.policy.0 == 1 { "net" } else { "lab" };
                 self.children.push((number, info.child.id, called.into()));
