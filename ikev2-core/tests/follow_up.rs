@@ -178,6 +178,33 @@ fn world_children(other: What) -> usize {
     if other == What::Create { 2 } else { 1 }
 }
 
+/// The same where each end prefers another kind: one exchange is over with CREATE_CHILD_SA, and the other would go on.
+#[test]
+fn both_ends_at_once_by_different_kinds_of_exchange() {
+    let (classic, hybrid) = ("aes256gcm16-prfsha256-x25519", IKE);
+    let (plain, more) = ("aes256gcm16-x25519", ESP);
+    for seed in 0..120 {
+        let mut random = Dice::new(seed);
+        let (mut a, mut b) = two();
+        let lists = [([classic, hybrid], [plain, more]), ([hybrid, classic], [more, plain])];
+        for (setup, (of_ike, of_child)) in [&mut a, &mut b].into_iter().zip(lists) {
+            setup.connection.ike_proposals = ike(&of_ike);
+            setup.connection.children = vec![child_with(1, "first", &of_child)];
+        }
+        let mut world = World::established(a, b);
+        let what = [What::RekeyChild, What::RekeyIke][(seed % 2) as usize];
+        begin(&mut world, A, what);
+        begin(&mut world, B, what);
+        world.deliver_in_any_order(random.below(3) as u32);
+        world.run_for_secs(120);
+        for node in [A, B] {
+            let events = world.take_events(node);
+            assert!(!kinds(&events).contains(&"IKE down"), "{what:?} {seed}: {events:?}");
+        }
+        settled(&mut world, 1);
+    }
+}
+
 /// A world whose node A has sent its first IKE_FOLLOWUP_KE request, and who opens and alters it.
 fn following(what: What) -> (World, Forger, Packet) {
     let (a, b) = two();

@@ -538,6 +538,10 @@ fn accept<C>(
     if let Some(transform) = theirs.transforms.iter().find(too_many) {
         return Err(ResponseFault::NoIntermediate(transform.clone()));
     }
+    let is_ke = |t: &Transform| t.ty == TransformType::KE && t.id != KeMethod::NONE.0;
+    if theirs.transforms.iter().any(key_exchanges::is_additional) && !theirs.transforms.iter().any(is_ke) {
+        return Err(ResponseFault::Missing(TransformType::KE));
+    }
     if let Some(method) = key_exchanges::repeated(&theirs.transforms) {
         return Err(ResponseFault::SameKeyExchange(method));
     }

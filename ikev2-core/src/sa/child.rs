@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use ikev2_wire::codes::{KeMethod, NotifyType, PayloadType, ProtocolId};
 use ikev2_wire::{KePayload, NoncePayload, NotifyPayload, SaPayload, TsPayload};
 use ikev2_wire::{Payload, Proposal};
-use ipsec_crypto::CipherAlgorithm;
+use ipsec_crypto::{CipherAlgorithm, KxError};
 use ipsec_types::sa::{ChildSa, ChildSaId, OriginalAddresses, PacketSelectors, PolicyId, SaInstall, SaKeys};
 use ipsec_types::{EspSpi, Mode, Path, SaCommand, SecretBytes, TrafficSelector};
 
@@ -704,6 +704,9 @@ pub(crate) fn is_fatal(failure: &Failure) -> bool {
 
 /// Whether the peer's ciphertext was none: then the IKE SA is deleted too (draft-ietf-ipsecme-ikev2-mlkem §2.2).
 pub(super) fn is_of_kem(context: &Context<'_>, failure: &Failure) -> bool {
-    let Failure::KeyExchange { method, .. } = failure else { return false };
+    let Failure::KeyExchange { method, error } = failure else { return false };
+    if matches!(error, KxError::Random(_)) {
+        return false;
+    }
     context.config.crypto.key_exchange(*method).is_some_and(|algorithm| algorithm.is_kem())
 }

@@ -8,7 +8,7 @@
 //! While a series runs, its SA counts as being rekeyed (RFC 7296 §2.25). Where both ends began at once, the nonces of
 //! CREATE_CHILD_SA tell whose is left over, and that one is not followed up at all.
 
-use super::child::{AgreedChild, AskedChild, is_of_kem};
+use super::child::{AgreedChild, AskedChild, is_fatal, is_of_kem};
 use super::context::Context;
 use super::intermediate::answer_ke;
 use super::rekey_ike::{AgreedIke, AskedIke};
@@ -179,6 +179,7 @@ impl IkeSa {
                 // The peer goes on with its own, and waits for nothing of this one.
                 context.release_spi(asked.inbound);
                 self.relieve(Some(id));
+                self.forget_rivalry(id);
                 return;
             }
             self.drop_rivals(context, Some(id));
@@ -272,6 +273,9 @@ impl IkeSa {
             }
             Wanted::Child(asked) => self.fail_child(context, asked, failure, known_to_peer),
             Wanted::Ike(asked) => self.fail_rekey_ike(context, &asked, failure, known_to_peer),
+        }
+        if !self.awaits_child() {
+            self.deleted_early.clear();
         }
     }
 
@@ -372,7 +376,11 @@ impl IkeSa {
         let mut series = self.peers_series.swap_remove(at);
         if let Err(failure) = self.try_answer_follow_up(context, request, contents, &mut series) {
             series.forget(context);
-            return self.refuse_request(context, request, failure);
+            if is_fatal(&failure) {
+                return self.refuse_request(context, request, failure);
+            }
+            self.answer_with(context, request, &failure);
+            return self.tell_series_failed(context, &series, failure);
         }
         if series.series.next_method().is_some() {
             self.peers_series.push(series);
@@ -445,22 +453,27 @@ impl IkeSa {
         for series in &over {
             series.forget(context);
             let failure = Failure::Timeout { exchange: ExchangeType::IKE_FOLLOWUP_KE, hint: None };
-            let again = match &series.made {
-                Made::Child(agreed) => {
-                    self.tell_child_failed(context, Some(agreed.config.policy), failure);
-                    agreed.replaces.map(|id| Task::RekeyChild { id, tries: 0 })
-                }
-                Made::Ike(_) => {
-                    let (sa, failure) = (self.handle, Box::new(failure));
-                    context.event(Event::IkeRekeyFailed { sa, failure });
-                    Some(Task::RekeyIke { tries: 0 })
-                }
-            };
-            self.queue.extend(again.filter(|_| series.relieves_ours));
+            self.tell_series_failed(context, series, failure);
         }
         if !over.is_empty() {
             self.pump(context);
         }
+    }
+
+    /// Tells of a series of the peer's that came to nothing. Ours, which it stood for, is made again.
+    fn tell_series_failed(&mut self, context: &mut Context<'_>, series: &PeersSeries, failure: Failure) {
+        let again = match &series.made {
+            Made::Child(agreed) => {
+                self.tell_child_failed(context, Some(agreed.config.policy), failure);
+                agreed.replaces.map(|id| Task::RekeyChild { id, tries: 0 })
+            }
+            Made::Ike(_) => {
+                let (sa, failure) = (self.handle, Box::new(failure));
+                context.event(Event::IkeRekeyFailed { sa, failure });
+                Some(Task::RekeyIke { tries: 0 })
+            }
+        };
+        self.queue.extend(again.filter(|_| series.relieves_ours));
     }
 
     /// The IKE SA ends, or its keys are others: nothing comes of the peer's series.

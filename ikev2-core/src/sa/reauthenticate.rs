@@ -180,7 +180,9 @@ impl IkeSa {
             Task::RekeyIke { .. } => !self.peers_series.is_empty(),
             Task::CreateChild { .. } => self.peer_rekeys_ike(),
             Task::RekeyChild { id, .. } => self.peer_rekeys_ike() || self.peer_rekeys_child(*id),
-            Task::DeleteChildren(ids) => ids.iter().any(|id| self.peer_rekeys_child(*id)),
+            Task::DeleteChildren(ids) => {
+                ids.iter().any(|id| self.peer_rekeys_child(*id) || self.follows_up(*id))
+            }
             _ => false,
         };
         self.authentication.renewing && changes || follows

@@ -85,8 +85,7 @@ impl IkeSa {
             return Err(Failure::Busy(Busy::ChildSaClosing));
         }
         let id = child.sa.id;
-        let ours = self.asked_children().any(|asked| asked.rekeys == Some(id)) && !self.crosses_ours(id);
-        if ours || self.peer_rekeys_child(id) {
+        if self.follows_up(id) || self.peer_rekeys_child(id) {
             // A series that is under way, which nothing crosses any more (RFC 9370 §2.2.4).
             return Err(Failure::Busy(Busy::ChildExchange));
         }
@@ -94,6 +93,11 @@ impl IkeSa {
             return Err(Failure::Busy(Busy::Replacements));
         }
         Ok(Some(id))
+    }
+
+    /// Whether additional key exchanges of our own rekey of this one are under way.
+    pub(super) fn follows_up(&self, id: ChildSaId) -> bool {
+        self.asked_children().any(|asked| asked.rekeys == Some(id)) && !self.crosses_ours(id)
     }
 
     /// As responder: whether our own request to rekey the same one is out, so that the nonces will decide.
@@ -111,7 +115,7 @@ impl IkeSa {
     }
 
     /// Whether there was any, even if it is gone or replaced by now.
-    fn forget_rivalry(&mut self, id: ChildSaId) -> bool {
+    pub(super) fn forget_rivalry(&mut self, id: ChildSaId) -> bool {
         let before = self.crossed.len();
         self.crossed.retain(|crossed| *crossed != id);
         self.forget_rival_series(id);

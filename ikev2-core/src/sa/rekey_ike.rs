@@ -182,7 +182,8 @@ impl IkeSa {
         }
     }
 
-    /// Both sides agreed; the nonces decide where the peer has begun a series of its own meanwhile (RFC 9370 §2.2.4).
+    /// Both sides agreed. Where the peer has begun a series of its own meanwhile, the nonces decide between ours and it
+    /// (RFC 9370 §2.2.4); what needs no further exchange is there at both ends already, and the peer's series ends.
     fn settle_rekey_ike(
         &mut self,
         context: &mut Context<'_>,
@@ -190,29 +191,23 @@ impl IkeSa {
         asked: AskedIke,
         contents: &Contents<'_>,
     ) {
-        let (lower, follows) = (agreed.lower_nonce(), !agreed.additional().is_empty());
-        let lost = self.loses_to_peers(None, &lower);
+        let follows = !agreed.additional().is_empty();
+        let lost = follows && self.loses_to_peers(None, &agreed.lower_nonce());
         if lost {
             self.relieve(None);
         } else {
             self.drop_rivals(context, None);
         }
-        if follows && (lost || !self.is_established()) {
+        if !follows {
+            self.conclude_rekey_ike(context, &agreed, &[], &asked);
+        } else if lost || !self.is_established() {
             // The peer waits for nothing more of it, and forgets it.
             context.release_ike_spi(asked.local_spi);
-        } else if follows {
+        } else {
             match Link::of(contents) {
                 Some(link) => self.follow_up(Wanted::Ike(asked), Made::Ike(Box::new(agreed)), link),
                 None => self.fail_rekey_ike(context, &asked, Failure::NoLink, false),
             }
-        } else if lost {
-            let next = self.established().and_then(|old| self.next(context, old, &agreed, &[]));
-            match next {
-                Ok(next) => self.former.push(Former::new(next.exchanges, None, Fate::ToDelete)),
-                Err(failure) => self.fail_rekey_ike(context, &asked, failure, true),
-            }
-        } else {
-            self.conclude_rekey_ike(context, &agreed, &[], &asked);
         }
     }
 
