@@ -46,6 +46,10 @@ pub struct EapTurn {
     pub initiator: Identity,
     /// Who the responder is, as far as it has said so.
     pub responder: Option<Identity>,
+    /// Whether the responder proves who it is by itself. Where it does not, both ends are to go on by a method alone that is
+    /// safe so (RFC 5998 §4): by any other, nothing of a secret may be sent, and the answer is
+    /// [`Answer::Refused`](crate::Answer::Refused).
+    pub responder_proven: bool,
     /// The packet that came, from its Code on; `None` where a responder is to begin.
     pub received: Option<Vec<u8>>,
     /// How many packets we sent before.

@@ -11,7 +11,8 @@ use ikev2_core::{
     DownReason, Event, Failure, Handled, IdentityPattern, LeaseRequest, MobikePolicy, Role, Ticket,
 };
 use ikev2_wire::codes::{CfgAttribute, CfgType, ExchangeType, NotifyType, PayloadType};
-use ipsec_types::AddressRange;
+use ipsec_types::sa::{PacketSelectors, PolicyId};
+use ipsec_types::{AddressRange, SaReport};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -246,6 +247,14 @@ fn who_asks_for_nothing_gets_no_child_sa_where_an_address_is_required() {
             let failure = child_failure(&world.take_events(A));
             assert_eq!(failure, Failure::Refused { notify: NotifyType::FAILED_CP_REQUIRED });
             says(&child_failure(&world.take_events(B)), &["did not ask for an inner address"]);
+            // Nor is it offered one, by its policy's traffic or by name.
+            let sa = world.handle(B);
+            let refused = world.call(B, |e, now| e.create_child(now, sa, "first"));
+            assert_eq!(refused.map(|_| ()), Err(CallError::NoSuchChild));
+            let packet = PacketSelectors { source: net("10.2.0.1/32"), destination: net("10.3.0.7/32") };
+            let acquire = SaReport::Acquire { policy: PolicyId(1), packet };
+            assert!(world.call(B, |e, now| e.handle_report(now, &acquire)).is_err());
+            assert_eq!(world.in_flight().count(), 0);
         }
     }
 }

@@ -6,14 +6,15 @@ mod support;
 use ikev2_core::eap::{EapAnswer, EapOutcome, EapPolicy, EapTurn};
 use ikev2_core::error::EapFault;
 use ikev2_core::{
-    Answer, CallError, Event, Failure, IkeSaState, LocalAuth, Rejection, RemoteAuth, Role, SharedKeys, Ticket,
+    Answer, CallError, DuplicatePolicy, Event, Failure, IkeSaState, LocalAuth, Rejection, RemoteAuth, Role,
+    SharedKeys, Ticket,
 };
 use ikev2_wire::codes::{AuthMethod, ExchangeType, NotifyType, PayloadType};
 use ikev2_wire::{EapCode, EapPayload};
 use ipsec_types::SecretBytes;
 use support::forge::{Forger, Raw};
 use support::mirror::assert_crosswise;
-use support::peer::{body, body_mut, has, notifies};
+use support::peer::{Peer, body, body_mut, has, notifies};
 use support::setup::*;
 use support::tickets::{Clerk, ed25519, sign_later, sign_now, verify_later, verify_now};
 use support::told::*;
@@ -119,6 +120,67 @@ fn begun(setups: (Setup, Setup)) -> World {
 
 fn opened(world: &World, packet: &Packet) -> Vec<Raw> {
     Forger::new(&world.node(A).keys).open(packet.message())
+}
+
+/// While EAP is under way with the one that proved who it is, whoever else answers IKE_SA_INIT is nobody.
+#[test]
+fn nobody_else_answers_while_eap_is_under_way() {
+    let (a, b) = setups();
+    let mut world = World::pair(a, b);
+    world.connect(A, B);
+    let init = world.peek();
+    let stranger = || {
+        let octets = Peer::responder().init_answer(init.message(), |_| {});
+        Packet { from: init.to, to: init.from, octets }
+    };
+    world.run();
+    // The responder's proof and its first Request.
+    for (ticket, turn) in turns(&mut world, B) {
+        let answer = answer_to(&turn, PASSWORD, &keyed());
+        world.call(B, |e, now| e.answer(now, ticket, answer)).unwrap();
+    }
+    world.run();
+    for _ in 0..4 {
+        let before = dump(world.endpoint(A));
+        assert_eq!(world.deliver(&stranger()).unwrap(), Err(Rejection::Unsolicited(0)));
+        assert_eq!(dump(world.endpoint(A)), before);
+        for node in [A, B] {
+            for (ticket, turn) in turns(&mut world, node) {
+                let answer = answer_to(&turn, PASSWORD, &keyed());
+                world.call(node, |e, now| e.answer(now, ticket, answer)).unwrap();
+            }
+            world.run();
+        }
+        if world.node(A).mirror.sas.len() == 1 {
+            break;
+        }
+    }
+    assert_crosswise(&world.node(A).mirror, &world.node(B).mirror);
+}
+
+/// §2.16: policy goes by whom EAP names, and never by IDi, which anybody may say.
+#[test]
+fn one_peer_replaces_no_other_that_says_the_same_in_idi() {
+    let named = |name: Option<&str>| EapOutcome { identity: name.map(id), ..keyed() };
+    let cases = [
+        (named(Some("user@example")), named(Some("other@example")), 2),
+        (named(Some("user@example")), named(None), 2),
+        (named(None), named(None), 2),
+        (named(Some("user@example")), named(Some("user@example")), 1),
+    ];
+    for (first, second, left) in cases {
+        for duplicates in [DuplicatePolicy::KeepNew, DuplicatePolicy::KeepOld] {
+            let (a, mut b) = setups();
+            b.connection.duplicates = duplicates;
+            let mut world = World::pair(a, b);
+            for outcome in [&first, &second] {
+                world.connect(A, B);
+                run_eap(&mut world, PASSWORD, [outcome; 2]);
+                world.run_for_secs(1);
+            }
+            assert_eq!(world.node(B).mirror.sas.len(), left, "{duplicates:?} {first:?} {second:?}");
+        }
+    }
 }
 
 /// §2.16: the exchange of messages is that of the section, payload by payload.

@@ -21,6 +21,9 @@ pub enum ConfigFault {
     /// The pool or the embedder gave an address that another peer has.
     #[error("the inner address {0} was given out twice")]
     GivenTwice(IpAddr),
+    /// The peer authenticated by EAP, which named nobody to give an address to; it is told INTERNAL_ADDRESS_FAILURE.
+    #[error("EAP named nobody whom an inner address could be given to")]
+    Unidentified,
     /// The peer answered without an inner address, which the connection requires.
     #[error("the peer gave no inner address; we asked for {}", List(.asked))]
     NotGiven {

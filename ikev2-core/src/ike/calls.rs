@@ -313,7 +313,7 @@ impl Endpoint {
         let now = self.shell.now();
         self.with_live_sa(now, handle, |sa, context| {
             let config = sa.connection.child_of(policy).cloned().ok_or(CallError::NoSuchPolicy)?;
-            let config = sa.for_inner_addresses(config);
+            let config = sa.for_inner_addresses(config).ok_or(CallError::NoSuchPolicy)?;
             create(sa, context, config, packet)
         })
     }

@@ -88,7 +88,9 @@ impl Ike {
         let was_established = sa.is_established();
         let result = act(sa, &mut self.context(services));
         if sa.is_established() != was_established {
-            self.policies.set(sa.handle, &sa.connection.children, !was_established);
+            // Who was given no inner address serves none.
+            let children = if was_established { &sa.connection.children } else { sa.child_configs() };
+            self.policies.set(sa.handle, children, !was_established);
         }
         result
     }

@@ -8,7 +8,7 @@ use crate::credentials::LocalAuth;
 use crate::error::Failure;
 use crate::establish::auth::{self, Ends, SignedOctets, Verdict};
 use crate::establish::secrets::Agreement;
-use crate::event::Event;
+use crate::event::{Event, Role};
 use crate::identity::Identity;
 use crate::stats::count;
 use alloc::boxed::Box;
@@ -73,7 +73,7 @@ impl IkeSa {
         self.set_rekey_time(context);
         self.learn_mobike(context, contents);
         self.start_authentication_time(context, contents);
-        if let Some(peer) = self.peer_id.clone() {
+        if let Some(peer) = self.proven_peer().cloned() {
             let pair = Arc::new((self.connection.local_id.clone(), peer));
             let forgotten = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
             if forgotten || self.connection.duplicates == DuplicatePolicy::KeepNew {
@@ -88,6 +88,16 @@ impl IkeSa {
         count(&mut context.statistics.ike_sas_established);
         tracing::debug!(path = %self.path, "IKE SA up");
         context.event(Event::IkeSaUp { sa: self.handle, info: Box::new(self.info()) });
+    }
+
+    /// Whom the peer has proved to be: what policy goes by. That is what EAP calls it where it authenticates so, if EAP
+    /// calls it anything, and never what it said in IDi (RFC 7296 §2.16).
+    pub(crate) fn proven_peer(&self) -> Option<&Identity> {
+        match &self.eap_identity {
+            Some(identity) => Some(identity),
+            None if self.origin == Role::Responder && self.peers_eap().is_some() => None,
+            None => self.peer_id.as_ref(),
+        }
     }
 
     /// SET_WINDOW_SIZE: how many requests the peer takes at once (§2.3); we use no more of it than may wait.

@@ -105,6 +105,13 @@ impl AuthAttempt {
         answerers.retain(|answerer| answerer.spi() == spi);
     }
 
+    /// EAP ends with the one that it went on with: what it has proved counts for nobody else.
+    fn forget_eap(&mut self) {
+        if self.answerers.is_empty() {
+            self.eap = None;
+        }
+    }
+
     pub(super) fn answerer(&self, spi: IkeSpi) -> Result<&Answerer, Failure> {
         self.answerers.iter().find(|answerer| answerer.spi() == spi).ok_or(Failure::NoKeys)
     }
@@ -310,7 +317,7 @@ impl IkeSa {
     pub(super) fn repeat_auth(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
         let policy = self.connection.retransmit;
         let Stage::Authenticating(attempt) = &mut self.stage else { return Ok(()) };
-        let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
+        let AuthAttempt { initiator, answerers, refused, eap, .. } = &mut **attempt;
         let sent_at = &mut self.sent_at;
         let mut lacking = Vec::new();
         let mut unanswered = ExchangeType::IKE_AUTH;
@@ -329,6 +336,9 @@ impl IkeSa {
             }
             true
         });
+        if answerers.is_empty() {
+            *eap = None;
+        }
         let ended = match refused.take_if(|refused| answerers.is_empty() && refused.until <= context.now) {
             Some(refused) => Err(refused.failure),
             None if answerers.is_empty() && refused.is_none() => {
@@ -433,10 +443,11 @@ impl IkeSa {
     fn doubt_refusal(&mut self, context: &mut Context<'_>, spi: IkeSpi, failure: Failure) {
         let patience = self.connection.refusal_patience;
         let Stage::Authenticating(attempt) = &mut self.stage else { return };
-        let AuthAttempt { initiator, answerers, refused, .. } = &mut **attempt;
+        let AuthAttempt { initiator, answerers, refused, eap, .. } = &mut **attempt;
         let Some(at) = answerers.iter().position(|answerer| answerer.spi() == spi) else { return };
         answerers.remove(at);
         initiator.dismiss(spi);
+        *eap = None;
         // Strangers one after the other are doubted no longer than one.
         let until = refused.as_ref().map_or(context.now + patience, |refused| refused.until);
         if !answerers.is_empty() {
@@ -464,6 +475,7 @@ impl IkeSa {
         if let Stage::Authenticating(attempt) = &mut self.stage {
             attempt.answerers.retain(|answerer| answerer.spi() != spi);
             attempt.initiator.dismiss(spi);
+            attempt.forget_eap();
         }
     }
 
@@ -540,12 +552,14 @@ impl IkeSa {
         self.tell_up(context, contents);
         if self.begins_childless(&agreement) {
             forget_child(context, child);
-            self.queue.extend(first.map(|(config, packet)| {
-                let config = self.for_inner_addresses(config);
-                Task::CreateChild { config, packet, tries: 0 }
+            self.queue.extend(first.and_then(|(config, packet)| {
+                let config = self.for_inner_addresses(config)?;
+                Some(Task::CreateChild { config, packet, tries: 0 })
             }));
         } else if let Some(mut child) = child {
-            child.asked.config = self.for_inner_addresses(child.asked.config);
+            if let Some(config) = self.for_inner_addresses(Arc::clone(&child.asked.config)) {
+                child.asked.config = config;
+            }
             if let (Some(_), Err(failure)) = (&contents.sa, self.lacks_address()) {
                 self.fail_child(context, child.asked, failure, true);
                 return self.pump(context);

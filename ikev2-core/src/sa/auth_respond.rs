@@ -116,20 +116,34 @@ impl IkeSa {
         contents: &Contents<'_>,
     ) -> Result<(Identity, Claim), Failure> {
         let id = contents.id_i.as_ref().ok_or(Failure::MissingPayload(PayloadType::ID_I))?;
-        let (connection, peer) = (&self.connection, identity(id));
+        let peer = identity(id);
         let claim = match (&contents.auth, self.peers_eap()) {
             (Some(auth), _) => Claim::Proof(self.check_proof(context, contents, id, auth)?),
             (None, Some(policy)) => Claim::Eap(policy),
             (None, None) => return Err(Failure::Unsupported(Unsupported::Eap)),
         };
+        if matches!(claim, Claim::Proof(_)) {
+            self.check_duplicates(context, contents, &peer)?;
+        }
+        Ok((peer, claim))
+    }
+
+    /// Whether one more IKE SA with this peer is refused.
+    pub(super) fn check_duplicates(
+        &self,
+        context: &Context<'_>,
+        contents: &Contents<'_>,
+        peer: &Identity,
+    ) -> Result<(), Failure> {
+        let connection = &self.connection;
         let first = contents.notify(NotifyType::INITIAL_CONTACT).is_some();
         let pair = Arc::new((connection.local_id.clone(), peer.clone()));
         let older = context.peers.older(&pair, self.created_at).next().is_some();
         if connection.duplicates == DuplicatePolicy::KeepOld && older && !first {
-            let connection = connection.name.clone();
+            let (peer, connection) = (peer.clone(), connection.name.clone());
             return Err(Failure::Authentication(AuthFailure::Duplicate { peer, connection }));
         }
-        Ok((peer, claim))
+        Ok(())
     }
 
     fn check_proof(
@@ -169,8 +183,19 @@ impl IkeSa {
             Ok(contents) => contents,
             Err(error) => return self.refuse_request(context, request, error.into()),
         };
-        let whom = self.eap_identity.as_deref().cloned().unwrap_or_else(|| peer.clone());
-        if let Some(asked) = self.begin_lease(context, &contents, &whom) {
+        let whom = match &self.eap_identity {
+            Some(identity) => Some((**identity).clone()),
+            None if self.is_in_eap() => None,
+            None => Some(peer.clone()),
+        };
+        let asked = match whom {
+            Some(whom) => self.begin_lease(context, &contents, &whom),
+            None => {
+                self.lease_to_nobody(&contents);
+                None
+            }
+        };
+        if let Some(asked) = asked {
             drop(contents);
             return self.suspend_to_lease(context, request, plaintext, peer, used, asked);
         }

@@ -119,10 +119,20 @@ impl IkeSa {
         }
     }
 
-    /// The same child for the inner addresses.
-    pub(crate) fn for_inner_addresses(&self, config: Arc<ChildConfig>) -> Arc<ChildConfig> {
-        let found = self.child_configs().iter().find(|child| child.policy == config.policy);
-        found.cloned().unwrap_or(config)
+    /// The same child for the inner addresses; `None` where there are none for its peer, who gets no Child SA then.
+    pub(crate) fn for_inner_addresses(&self, config: Arc<ChildConfig>) -> Option<Arc<ChildConfig>> {
+        match &self.access {
+            Some(access) => access.children.iter().find(|child| child.policy == config.policy).cloned(),
+            None => Some(config),
+        }
+    }
+
+    /// As responder: EAP has named nobody whom an inner address could be given to (RFC 7296 §2.16).
+    pub(super) fn lease_to_nobody(&mut self, contents: &Contents<'_>) {
+        let policy = self.connection.addresses.as_ref();
+        if policy.is_some_and(|policy| policy.required || request_in(contents).is_some()) {
+            self.access = Some(Box::new(RemoteAccess::refused(ConfigFault::Unidentified)));
+        }
     }
 
     /// The inner addresses: ours where we began, else the peer's.

@@ -213,14 +213,15 @@ impl IkeSa {
         round: u32,
         connection: &crate::config::Connection,
     ) {
-        let responder =
-            self.eap_attempt().and_then(|attempt| attempt.eap.as_ref().map(|eap| eap.peer.clone()));
+        let eap = self.eap_attempt().and_then(|attempt| attempt.eap.as_ref());
+        let (responder, responder_proven) = eap.map(|eap| (eap.peer.clone(), eap.proven)).unzip();
         let head = head_of(&packet);
         let turn = EapTurn {
             connection: connection.name.clone(),
             role: Role::Initiator,
             initiator: connection.local_id.clone(),
             responder,
+            responder_proven: responder_proven.unwrap_or(false),
             received: Some(packet),
             round,
         };

@@ -161,6 +161,7 @@ impl IkeSa {
             role: Role::Responder,
             initiator: eap.peer.clone(),
             responder: Some(connection.local_id.clone()),
+            responder_proven: !eap.alone,
             received,
             round: eap.rounds,
         };
@@ -282,7 +283,16 @@ impl IkeSa {
     fn finish_eap(&mut self, context: &mut Context<'_>, request: &Request) {
         let Some(eap) = self.eap_claim() else { return };
         let (peer, first) = (eap.peer.clone(), eap.first.clone());
-        self.eap_identity = eap.identity().cloned().map(Box::new);
+        let named = eap.identity().cloned();
+        let checked = match (&named, Contents::of(&first)) {
+            (Some(named), Ok(contents)) => self.check_duplicates(context, &contents, named),
+            (_, Err(error)) => Err(error.into()),
+            (None, Ok(_)) => Ok(()),
+        };
+        if let Err(failure) = checked {
+            return self.refuse_request(context, request, failure);
+        }
+        self.eap_identity = named.map(Box::new);
         self.on_initiator_verified(context, request, first, peer, None);
     }
 

@@ -70,6 +70,10 @@ impl IkeSa {
     ) -> Result<Handled, Rejection> {
         let initiator = match &mut self.stage {
             Stage::Initiating(initiator) => initiator,
+            // EAP goes on with the one that began it, and nobody else comes in between.
+            Stage::Authenticating(attempt) if attempt.eap.is_some() => {
+                return Err(Rejection::Unsolicited(message.header().message_id));
+            }
             Stage::Authenticating(attempt) => &mut attempt.initiator,
             _ => return Err(Rejection::UnexpectedExchange(ExchangeType::IKE_SA_INIT)),
         };

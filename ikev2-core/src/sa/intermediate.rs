@@ -102,9 +102,11 @@ impl IkeSa {
         scratch: &mut Vec<u8>,
     ) -> Result<Handled, Rejection> {
         let exchange = request.exchange;
+        // Once IKE_AUTH has begun, which EAP makes longer, there is no IKE_INTERMEDIATE any more.
+        let in_auth = exchange != ExchangeType::IKE_AUTH && self.is_in_eap();
         let expected = matches!(&self.stage, Stage::Claiming(claim) if claim.intermediates.expects(exchange));
         let Ok(exchanges) = self.current.keyed() else { return Err(Rejection::UnexpectedExchange(exchange)) };
-        if !expected {
+        if !expected || in_auth {
             return Err(Rejection::UnexpectedExchange(exchange));
         }
         if message.protected().is_none() {

@@ -355,6 +355,8 @@ impl IkeSa {
             return mobike.renew(|_| {});
         }
         let tries = core::mem::take(&mut mobike.nat_tries);
+        // A list of addresses would be refused again and again in the same way.
+        mobike.wishes.addresses = false;
         let path = self.way();
         self.give_up_heading(context, path, AddressFault::NatForbidden { path, tries });
     }

@@ -177,7 +177,10 @@ impl IkeSa {
         let nat = NatStatus { local: r.bool()?, remote: r.bool()? };
         let eap_identity = r.option(read_identity)?.map(Box::new);
         let mobike = r.option(Mobike::restore)?.map(Box::new);
-        let restore_access = |r: &mut StateReader<'_>| RemoteAccess::restore(r, connection, peer_id.as_ref());
+        let restore_access = |r: &mut StateReader<'_>| {
+            let whom = eap_identity.as_deref().or(peer_id.as_ref());
+            RemoteAccess::restore(r, connection, whom)
+        };
         let access = r.option(restore_access)?.map(Box::new);
         let mut children = r.each(Child::restore)?;
         children.shrink_to_fit();
@@ -226,8 +229,7 @@ impl IkeSa {
         };
         for at in 0..sa.children.len() {
             let Some(config) = sa.children.get(at).map(|child| Arc::clone(&child.config)) else { break };
-            let config = sa.for_inner_addresses(config);
-            if let Some(child) = sa.children.get_mut(at) {
+            if let (Some(config), Some(child)) = (sa.for_inner_addresses(config), sa.children.get_mut(at)) {
                 child.config = config;
             }
         }
@@ -261,7 +263,7 @@ impl IkeSa {
             context.names.claim(child.sa.id, child.inbound, self.handle);
         }
         self.adopt_lease(context);
-        if let Some(peer) = self.peer_id.clone() {
+        if let Some(peer) = self.proven_peer().cloned() {
             self.list(context, Arc::new((self.connection.local_id.clone(), peer)));
         }
         let (sa, info) = (self.handle, Box::new(self.info()));
